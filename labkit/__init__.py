@@ -1,0 +1,6 @@
+"""labkit: a course kit on deep generative models of faces."""
+
+from labkit.errors import LabkitError
+
+__all__ = ["LabkitError"]
+__version__ = "0.1.0"

@@ -1,0 +1,136 @@
+"""One container for every data set of the course."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from labkit.errors import LabkitError
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a data set came from.
+
+    Attributes:
+        name: short name, e.g. "Olivetti faces".
+        real: photographs of people (True) or drawn by the kit (False).
+        source: a sentence for a human: file, download address or renderer, with its seed.
+        checksum: SHA-256 of the source file or of the images.
+        licence: terms in a few words.
+        stand_in_for: name of the real data set that this one replaces, empty if it replaces none.
+        dropped: reason → number of files left out for it.
+    """
+
+    name: str
+    real: bool
+    source: str
+    checksum: str = ""
+    licence: str = ""
+    stand_in_for: str = ""
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What a figure must say about its data, e.g. "synthetic stand-in for Olivetti faces"."""
+        return f"synthetic stand-in for {self.stand_in_for}" if self.stand_in_for else self.name
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """Images of faces with all that is known about them. N images, A attributes, F factors.
+
+    Attributes:
+        images: uint8 (N, C, H, W), an array or a memory map.
+        provenance: where they came from.
+        identity: int (N,), the person; −1 where unknown.
+        split: int8 (N,), 0 train, 1 validation, 2 test.
+        attributes: bool (N, A), or None.
+        attribute_names: A names.
+        attributes_known: bool (N,), rows of `attributes` that are labels and not padding; None means all.
+        factors: float32 (N, F), generative factors, or None.
+        factor_names: F names.
+
+    Raises:
+        LabkitError: shapes or dtypes do not fit together.
+    """
+
+    images: np.ndarray
+    provenance: Provenance
+    identity: np.ndarray | None = None
+    split: np.ndarray | None = None
+    attributes: np.ndarray | None = None
+    attribute_names: tuple[str, ...] = ()
+    attributes_known: np.ndarray | None = None
+    factors: np.ndarray | None = None
+    factor_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        images = self.images
+        if images.ndim != 4 or images.dtype != np.uint8:
+            raise LabkitError(
+                f"{self.provenance.name}: images must be uint8 (N, C, H, W), not {images.dtype} {images.shape}."
+            )
+        count = len(images)
+        if self.identity is None:
+            object.__setattr__(self, "identity", np.full(count, -1, np.int64))
+        if self.split is None:
+            object.__setattr__(self, "split", np.zeros(count, np.int8))
+        shapes = {
+            "identity": (count,),
+            "split": (count,),
+            "attributes": (count, len(self.attribute_names)),
+            "attributes_known": (count,),
+            "factors": (count, len(self.factor_names)),
+        }
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                raise LabkitError(f"{self.provenance.name}: {name} must have shape {shape}, not {value.shape}.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def real(self) -> bool:
+        """True if these are photographs."""
+        return self.provenance.real
+
+    def subset(self, index: Any) -> "FaceSet":
+        """The faces at `index` (integers, a boolean mask or a slice), labels included."""
+        per_face = ("images", "identity", "split", "attributes", "attributes_known", "factors")
+        taken = {name: value[index] for name in per_face if (value := getattr(self, name)) is not None}
+        return replace(self, **taken)
+
+    def floats(self) -> np.ndarray:
+        """Images as float32 (N, C, H, W) in [0, 1]."""
+        return np.asarray(self.images, np.float32) / 255.0
+
+    def checksum(self) -> str:
+        """SHA-256 of the images as held."""
+        return hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()
+
+    def describe(self) -> pd.DataFrame:
+        """A table that tells what the data are; the first cell of every lab shows it."""
+        n, c, h, w = self.images.shape
+        origin = self.provenance
+        people = len(np.unique(self.identity[self.identity >= 0]))
+        rows = {
+            "data": origin.name,
+            "kind": "real photographs" if origin.real else "SYNTHETIC, drawn by labkit",
+            "stands in for": origin.stand_in_for or "nothing",
+            "images": f"{n:,} × {h}×{w}, {'grey' if c == 1 else 'colour'}",
+            "people": f"{people:,}" if people else "unknown",
+            "train / validation / test": " / ".join(f"{np.sum(self.split == part):,}" for part in range(3)),
+            "attributes": f"{len(self.attribute_names)}" if self.attributes is not None else "none",
+            "factors known": f"{len(self.factor_names)}" if self.factors is not None else "none",
+            "source": origin.source,
+            "licence": origin.licence or "not stated",
+            "checksum": (origin.checksum or self.checksum())[:16],
+            "dropped": ", ".join(f"{n} {why}" for why, n in origin.dropped.items()) or "nothing",
+        }
+        return pd.DataFrame({"value": rows})
