@@ -1,8 +1,19 @@
-"""The one exception of the kit that a person is meant to read."""
+"""The exceptions of the kit that a person is meant to read."""
 
 
-class LabkitError(Exception):
+class _BriefError(Exception):
+    """Shown in a notebook as its message alone: where in the kit it was raised helps nobody who reads it."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class LabkitError(_BriefError):
     """Bad input, met at the door: one sentence that names the file, what is wrong, and what to do.
 
     The command line prints it without a trace and exits with status 2.
     """
+
+
+class CheckFailed(_BriefError, AssertionError):  # noqa: N818 - students read the name
+    """An exercise misses a property that `run.check` asked for; the hints are printed above it."""
