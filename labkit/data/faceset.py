@@ -2,12 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from labkit.errors import LabkitError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
@@ -73,7 +75,8 @@ class FaceSet:
         images = self.images
         if images.ndim != 4 or images.dtype != np.uint8:
             raise LabkitError(
-                f"{self.provenance.name}: images must be uint8 (N, C, H, W), not {images.dtype} {images.shape}."
+                f"{self.provenance.name}: images must be uint8 (N, C, H, W), "
+                f"not {images.dtype} {images.shape}."
             )
         count = len(images)
         if self.identity is None:
@@ -90,7 +93,9 @@ class FaceSet:
         for name, shape in shapes.items():
             value = getattr(self, name)
             if value is not None and value.shape != shape:
-                raise LabkitError(f"{self.provenance.name}: {name} must have shape {shape}, not {value.shape}.")
+                raise LabkitError(
+                    f"{self.provenance.name}: {name} must have shape {shape}, not {value.shape}."
+                )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -114,8 +119,10 @@ class FaceSet:
         """SHA-256 of the images as held."""
         return hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()
 
-    def describe(self) -> pd.DataFrame:
+    def describe(self) -> "pd.DataFrame":
         """A table that tells what the data are; the first cell of every lab shows it."""
+        import pandas as pd
+
         n, c, h, w = self.images.shape
         origin = self.provenance
         people = len(np.unique(self.identity[self.identity >= 0]))
