@@ -1,0 +1,280 @@
+"""`fit`: the one training loop of the course."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+from torch import nn
+
+from labkit.errors import LabkitError
+from labkit.training.callbacks import Callback
+from labkit.training.checkpoint import Checkpoints, plain
+from labkit.training.identity import describe_run
+from labkit.training.interrupt import Interruptible
+from labkit.training.progress import Progress, say
+from labkit.training.rng import preserved_rng, seed_everything
+from labkit.training.state import TrainingState, add_columns
+from labkit.training.step import GuardedStep, Update
+
+SKIPS_BEFORE_STOP = 50
+
+
+class TrainingDiverged(LabkitError):  # noqa: N818
+    """Too many steps in a row had a non-finite loss or gradient; the weights are the last finite ones."""
+
+
+class Batches(Protocol):
+    """What `fit` needs of data; `labkit.data.ResidentBatches` has it."""
+
+    count: int
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, number: int) -> Iterator[Any]:
+        """The batches of that epoch, the same whenever asked: tensors (N, …), or tuples that begin with one."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a run came to.
+
+    Attributes:
+        model: the trained model, in eval mode; with `watch`, its best weights.
+        history: one row per epoch: `epoch` (from 1), the mean of each update's loss under its name, logged
+            terms, `lr` (`lr_<name>` where there are several updates), `skipped` steps, `seconds`,
+            `items_per_second`, and what `validate` returned (NaN between). Each item weighs the same in a mean.
+        kept: callback name → {epoch: what the callback returned}, also of epochs trained before a resume.
+        stopped: "finished" or "early".
+        best_epoch: epoch of the best watched value, None without one.
+        skipped: update name → steps skipped for a non-finite loss or gradient.
+        seconds: spent on training.
+    """
+
+    model: nn.Module
+    history: pd.DataFrame
+    kept: dict[str, dict[int, Any]]
+    stopped: str
+    best_epoch: int | None
+    skipped: dict[str, int]
+    seconds: float
+
+
+def fit(
+    model: nn.Module,
+    updates: Update | Sequence[Update],
+    batches: Batches,
+    *,
+    epochs: int,
+    validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    validate_every: int = 1,
+    watch: str | None = None,
+    patience: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    clip: float | None = None,
+    precision: str = "float32",
+    seed: int = 0,
+    run_dir: str | Path | None = None,
+    checkpoint_seconds: float = 10.0,
+    config: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train `model`: for every batch of every epoch, perform every update in turn.
+
+    The global random generators are seeded from `seed` and afterwards put back, so what follows `fit` does
+    not depend on whether it trained, resumed, or found the work done. `validate` and `callbacks` run in eval
+    mode without gradients, and what they draw does not move training either.
+
+    With `run_dir`, the state is written to `run_dir/checkpoint.pt` from time to time, on an interrupt and at
+    the end. Called again the same way, `fit` goes on from there and ends with the weights of a run that was
+    never stopped (bit for bit on the CPU); a finished run returns at once, and larger `epochs` prolong it.
+    The code of losses is not compared: name in `config` what else makes the run.
+
+    Args:
+        model: holds everything that is trained, on the device where it is trained.
+        updates: one, or several performed in order on each batch (a GAN's two).
+        batches: the data; their order may depend on the epoch and must not on global random generators.
+        epochs: passes over the data.
+        validate: model → {name: number}, called after every `validate_every` epochs.
+        watch: name of a validated number, lower is better; the model ends with the weights of its best epoch.
+        patience: stop when `watch` has not improved for this many epochs.
+        callbacks: `every(n, f)` and `at([…], f)`; what f returns is kept in the result and in the checkpoint.
+        clip: largest gradient norm of an update.
+        precision: "float32", or "bf16" for autocast around the losses.
+        seed: of noise drawn by losses and layers.
+        run_dir: folder of this run, None to write nothing.
+        checkpoint_seconds: least time between two checkpoints.
+        config: further settings of this run, as JSON values.
+        progress: show a progress line, with throughput and time left.
+
+    Raises:
+        TrainingDiverged: 50 steps of an update in a row were skipped.
+        Interrupted: Ctrl-C or a kernel's stop button; the checkpoint is written.
+        LabkitError: arguments that do not fit together, a foreign or damaged checkpoint, a folder or disk
+            that cannot be written.
+    """
+    updates = [updates] if isinstance(updates, Update) else list(updates)
+    _check(model, updates, batches, validate, watch, patience, callbacks, precision)
+    run = TrainingState(model, [GuardedStep(update, model, clip, precision) for update in updates])
+    settings = {"clip": clip, "precision": precision, "seed": seed, "watch": watch, "patience": patience}
+    settings |= {"validate_every": validate_every, "config": config or {}}
+    about = {} if run_dir is None else describe_run(model, updates, batches, settings)
+    checkpoints = Checkpoints(run_dir, about, checkpoint_seconds)
+
+    with preserved_rng(), Interruptible() as interrupt:
+        seed_everything(seed)
+        _resume(run, checkpoints, epochs)
+        say(_announcement(run, batches, epochs, precision, checkpoints.path), progress)
+        if not run.is_over(epochs):
+            checkpoints.save(run.state_dict())  # an unwritable folder is met before the work, not after it
+            with Progress(epochs, batches.count, run.epoch * batches.count, progress) as bar:
+                while not run.is_over(epochs) and not interrupt.requested:
+                    if _train_epoch(run, batches, checkpoints, interrupt, bar):
+                        row = run.finish_epoch(batches.count)
+                        bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
+                        _stop_if_diverged(run)
+                        _look(
+                            run, row, validate if run.epoch % validate_every == 0 else None, watch, callbacks
+                        )
+                        run.stopped_early = (
+                            patience is not None and run.epoch - (run.best_epoch or 0) >= patience
+                        )
+            checkpoints.save(run.state_dict())
+        if interrupt.requested:
+            interrupt.stop(_farewell(run, epochs, checkpoints.path))
+    if run.best_weights is not None:
+        model.load_state_dict(run.best_weights)
+    model.eval()
+    return FitResult(
+        model=model,
+        history=pd.DataFrame(run.rows),
+        kept=run.kept,
+        stopped="early" if run.stopped_early else "finished",
+        best_epoch=run.best_epoch,
+        skipped={step.update.name: step.skipped for step in run.steps},
+        seconds=run.seconds,
+    )
+
+
+def _train_epoch(
+    run: TrainingState, batches: Batches, checkpoints: Checkpoints, interrupt: Interruptible, bar: Progress
+) -> bool:
+    """Train on what is left of the epoch; False if that was interrupted."""
+    run.model.train()
+    run.run_clock()
+    for batch in islice(batches.epoch(run.epoch), run.step, None):
+        items = len(batch[0] if isinstance(batch, tuple | list) else batch)
+        for step in run.steps:
+            step(batch, items)
+        run.step += 1
+        bar.step(items)
+        if interrupt.requested or checkpoints.due():
+            run.pause_clock()
+            if interrupt.requested:
+                return False
+            checkpoints.save(run.state_dict())  # waits for the device, once in many seconds
+            run.run_clock()
+    run.pause_clock()
+    return True
+
+
+def _look(
+    run: TrainingState,
+    row: dict[str, float],
+    validate: Callable[[nn.Module], Mapping[str, float]] | None,
+    watch: str | None,
+    callbacks: Sequence[Callback],
+) -> None:
+    """Validate, remember the best weights, and call the callbacks that are due."""
+    run.model.eval()
+    with torch.no_grad(), preserved_rng():
+        if validate is not None:
+            found = {name: float(value) for name, value in validate(run.model).items()}
+            add_columns(row, found, "validate")
+            if watch is not None:
+                if watch not in found:
+                    raise LabkitError(
+                        f"watch={watch!r}: validate returns {', '.join(found)}; watch one of these."
+                    )
+                run.keep_if_best(found[watch])
+        for callback in callbacks:
+            if callback.is_due(run.epoch):
+                result = plain(callback.function(run.model, run.epoch), f"callback {callback.name!r}")
+                if result is not None:
+                    run.kept.setdefault(callback.name, {})[run.epoch] = result
+
+
+def _stop_if_diverged(run: TrainingState) -> None:
+    for step in run.steps:
+        in_a_row = step.in_a_row.item()
+        if in_a_row >= SKIPS_BEFORE_STOP:
+            raise TrainingDiverged(
+                f"update {step.update.name!r}: the loss or its gradient was not finite in the last {in_a_row} "
+                f"steps, up to epoch {run.epoch}; lower the learning rate, or limit the gradient (clip=1.0)."
+            )
+
+
+def _resume(run: TrainingState, checkpoints: Checkpoints, epochs: int) -> None:
+    state = checkpoints.load()
+    if state is None:
+        return
+    if (state["epoch"], state["step"]) > (epochs, 0):
+        raise LabkitError(
+            f"{checkpoints.path}: has trained for {state['epoch']} epochs already, not epochs={epochs}; "
+            "ask for more epochs, choose another run_dir, or delete the file to train anew."
+        )
+    run.load_state_dict(state)
+
+
+def _announcement(
+    run: TrainingState, batches: Batches, epochs: int, precision: str, path: Path | None
+) -> str:
+    if run.is_over(epochs):
+        return f"already trained for {run.epoch} epochs ({path}); delete that file to train anew"
+    numbers = sum(p.numel() for p in run.model.parameters())
+    resumed = f", going on from epoch {run.epoch + 1}, batch {run.step + 1}" if run.epoch or run.step else ""
+    return (
+        f"{run.steps[0].device}, {precision}: {numbers:,} parameters, "
+        f"{epochs} epochs of {batches.count:,} items in {len(batches):,} batches{resumed}"
+    )
+
+
+def _farewell(run: TrainingState, epochs: int, path: Path | None) -> str:
+    where = f"stopped by request after {run.epoch} of {epochs} epochs and {run.step} batches"
+    if path is None:
+        return f"{where}; nothing is saved, as no run_dir was given, but the model keeps what it has learnt"
+    return f"{where}; the checkpoint is {path}: do the same again to go on from there"
+
+
+def _check(
+    model: nn.Module,
+    updates: list[Update],
+    batches: Batches,
+    validate: Callable | None,
+    watch: str | None,
+    patience: int | None,
+    callbacks: Sequence[Callback],
+    precision: str,
+) -> None:
+    ours = {id(parameter) for parameter in model.parameters()}
+    for update in updates:
+        trained = [p for group in update.optimizer.param_groups for p in group["params"] if p.requires_grad]
+        strangers = sum(id(parameter) not in ours for parameter in trained)
+        if strangers or not trained:
+            raise LabkitError(
+                f"update {update.name!r}: its optimizer trains {len(trained)} tensors, {strangers} of which are "
+                "not in the model; make it from the parameters of the model that fit is given."
+            )
+    for kind, names in (("update", [u.name for u in updates]), ("callback", [c.name for c in callbacks])):
+        if len(set(names)) < len(names):
+            raise LabkitError(f"fit: two {kind}s share a name in {names}; give each its own.")
+    if not updates or not len(batches):
+        raise LabkitError("fit: there is no update or no batch; give at least one of each.")
+    if (watch is not None and validate is None) or (patience is not None and watch is None):
+        raise LabkitError("fit: patience needs watch, and watch needs validate; give all that are needed.")
+    if precision not in ("float32", "bf16"):
+        raise LabkitError(f'fit: precision={precision!r} is not known; it is "float32" or "bf16".')

@@ -1,0 +1,119 @@
+"""Everything about a run that changes while it trains: what a checkpoint holds."""
+
+import math
+import time
+from typing import Any
+
+from torch import Tensor, nn
+
+from labkit.errors import LabkitError
+from labkit.training.rng import rng_state, set_rng_state
+from labkit.training.step import GuardedStep
+
+
+class TrainingState:
+    """The model, its updates, and the position in the run.
+
+    Attributes:
+        epoch: finished epochs.
+        step: batches done in the epoch that has begun.
+        rows: the history, one dict of plain numbers per finished epoch.
+        kept: callback name → {epoch: what it returned}.
+        seconds: spent on training in finished epochs; validation, callbacks and checkpoints left out.
+        best_value, best_epoch, best_weights: of the watched value; None before the first.
+        stopped_early: patience ran out.
+    """
+
+    def __init__(self, model: nn.Module, steps: list[GuardedStep]) -> None:
+        self.model, self.steps = model, steps
+        self.epoch = 0
+        self.step = 0
+        self.rows: list[dict[str, float]] = []
+        self.kept: dict[str, dict[int, Any]] = {}
+        self.seconds = 0.0
+        self.best_value: float | None = None
+        self.best_epoch: int | None = None
+        self.best_weights: dict[str, Tensor] | None = None
+        self.stopped_early = False
+        self._epoch_seconds = 0.0
+        self._resumed_at = time.perf_counter()
+
+    def is_over(self, epochs: int) -> bool:
+        """True when `epochs` are done or patience ran out."""
+        return self.stopped_early or self.epoch >= epochs
+
+    def pause_clock(self) -> None:
+        """Stop counting training time."""
+        self._epoch_seconds += time.perf_counter() - self._resumed_at
+
+    def run_clock(self) -> None:
+        """Count training time from here."""
+        self._resumed_at = time.perf_counter()
+
+    def finish_epoch(self, items: int) -> dict[str, float]:
+        """Close the books, append a row to the history and step the schedules. Waits for the device."""
+        means: dict[str, float] = {}
+        skipped = 0
+        for step in self.steps:
+            row, missed = step.close_books()
+            add_columns(means, row, f"update {step.update.name!r}")
+            skipped += missed
+        self.epoch += 1
+        self.step = 0
+        seconds, self._epoch_seconds = self._epoch_seconds, 0.0
+        self.seconds += seconds
+        rates = {
+            "lr" if len(self.steps) == 1 else f"lr_{step.update.name}": step.update.optimizer.param_groups[0][
+                "lr"
+            ]
+            for step in self.steps
+        }
+        row = {"epoch": self.epoch, **means, **{name: float(rate) for name, rate in rates.items()}}
+        row |= {"skipped": skipped, "seconds": seconds, "items_per_second": items / max(seconds, 1e-9)}
+        self.rows.append(row)
+        for step in self.steps:
+            if step.update.schedule is not None:
+                step.update.schedule.step()
+        return row
+
+    def keep_if_best(self, value: float) -> None:
+        """Remember the weights if `value` is the lowest yet; a value that is not finite never is."""
+        if math.isfinite(value) and (self.best_value is None or value < self.best_value):
+            self.best_value, self.best_epoch = value, self.epoch
+            self.best_weights = {
+                name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
+            }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it and every random generator, as tensors and plain values."""
+        names = ("epoch", "step", "rows", "kept", "seconds", "best_value", "best_epoch", "best_weights")
+        return {
+            "model": self.model.state_dict(),
+            "steps": [step.state_dict() for step in self.steps],
+            "rng": rng_state(),
+            **{name: getattr(self, name) for name in (*names, "stopped_early", "_epoch_seconds")},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        state = dict(state)
+        self.model.load_state_dict(state.pop("model"))
+        for step, saved in zip(self.steps, state.pop("steps")):
+            step.load_state_dict(saved)
+        set_rng_state(state.pop("rng"))
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+def add_columns(row: dict[str, float], columns: dict[str, float], of: str) -> None:
+    """Add `columns` to a row of the history.
+
+    Raises:
+        LabkitError: one of them is there already; `of` names who would overwrite it.
+    """
+    twice = sorted(row.keys() & columns.keys())
+    if twice:
+        raise LabkitError(
+            f"{of}: logs {twice[0]!r}, a column that the history has already; give it another name."
+        )
+    row |= columns
