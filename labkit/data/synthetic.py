@@ -1,0 +1,109 @@
+"""Data sets of drawn faces: any number of portraits, and a set shaped like Olivetti."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labkit.data.faceset import FaceSet, Provenance
+from labkit.data.factors import FACTOR_NAMES, sample_factors
+from labkit.data.render import render
+from labkit.errors import LabkitError
+
+LICENCE = "MIT, as the kit"
+OLIVETTI_PEOPLE, OLIVETTI_SHOTS, OLIVETTI_SIZE = 40, 10, 64
+CROP_SCALE = 120  # height of the drawing, in pixels, that the 64-pixel Olivetti crop is cut from
+
+
+def synthetic_faces(
+    n: int,
+    size: int = 64,
+    seed: int = 0,
+    shots: int = 1,
+    device: torch.device | str | None = None,
+    compiled: bool = False,
+) -> FaceSet:
+    """Draw n colour portraits with their factors; face i of a seed is the same for every n.
+
+    Args:
+        n: how many pictures.
+        size: height and width in pixels.
+        seed: names the population.
+        shots: pictures per person, one after the other; identity is i // shots.
+        device: where to draw (the result is in main memory).
+        compiled: draw with torch.compile, see `render`.
+
+    Returns:
+        FaceSet with uint8 images (n, 3, size, size), identity and factors.
+
+    Raises:
+        LabkitError: n or shots below 1, or a size below 8.
+    """
+    if n < 1 or shots < 1:
+        raise LabkitError(f"synthetic_faces: n = {n} and shots = {shots} must both be 1 or more.")
+    index = torch.arange(n)
+    factors = sample_factors(seed, index // shots, index % shots)
+    images = render(factors, size, device, compiled).cpu().numpy()
+    provenance = Provenance(
+        name="synthetic faces",
+        real=False,
+        source=f"labkit.data.synthetic_faces({n}, size={size}, seed={seed}, shots={shots})",
+        licence=LICENCE,
+    )
+    return FaceSet(
+        images,
+        provenance,
+        identity=(index // shots).numpy(),
+        factors=factors.numpy(),
+        factor_names=FACTOR_NAMES,
+    )
+
+
+def _olivetti_factors(seed: int) -> Tensor:
+    """Factors (400, F): modest changes between the shots of a person, as in the Cambridge laboratory."""
+    index = torch.arange(OLIVETTI_PEOPLE * OLIVETTI_SHOTS)
+    people, shots = index // OLIVETTI_SHOTS, index % OLIVETTI_SHOTS
+    factors = sample_factors(seed, people, shots)
+    column = {name: factors[:, k] for k, name in enumerate(FACTOR_NAMES)}
+    column["hat"].zero_()
+    for name, scale in (("yaw", 0.85), ("pitch", 0.9), ("roll", 0.8), ("light_azimuth", 0.6)):
+        column[name].mul_(scale)
+    column["background_light"].copy_(torch.where(people % 3 == 0, 0.62, 0.12) + 0.1 * column["clothes"])
+    column["masculine"].copy_(torch.where(people % 10 == 9, column["masculine"], 0.3 + 0.7 * column["masculine"]))
+    sometimes = (people % 4 == 0) & (shots % 3 == 1)
+    column["glasses"].copy_(torch.where(sometimes, 1 - column["glasses"], column["glasses"]))
+    return factors
+
+
+def synthetic_olivetti(seed: int = 0) -> FaceSet:
+    """Draw a stand-in for the Olivetti faces: 40 people × 10 grey shots, 64×64, in the order of people.
+
+    The face fills the picture. A person's factors stay, the pose, light and expression of the shots vary, and
+    every fourth person puts on or takes off their glasses. The split is left to the lab.
+
+    Args:
+        seed: names the population.
+
+    Returns:
+        FaceSet with uint8 images (400, 1, 64, 64), identity 0 to 39 and factors.
+    """
+    factors = _olivetti_factors(seed)
+    drawn = render(factors, CROP_SCALE).float()
+    left = (CROP_SCALE - OLIVETTI_SIZE) // 2
+    top = left + 3
+    crop = drawn[:, :, top : top + OLIVETTI_SIZE, left : left + OLIVETTI_SIZE]
+    luma = 0.299 * crop[:, 0] + 0.587 * crop[:, 1] + 0.114 * crop[:, 2]
+    images = (luma + 0.5).to(torch.uint8)[:, None].numpy()
+    provenance = Provenance(
+        name="synthetic Olivetti",
+        real=False,
+        source=f"labkit.data.synthetic_olivetti(seed={seed})",
+        licence=LICENCE,
+        stand_in_for="Olivetti faces",
+    )
+    return FaceSet(
+        np.ascontiguousarray(images),
+        provenance,
+        identity=np.repeat(np.arange(OLIVETTI_PEOPLE), OLIVETTI_SHOTS),
+        factors=factors.numpy(),
+        factor_names=FACTOR_NAMES,
+    )
