@@ -1,0 +1,107 @@
+"""Log-likelihoods: evaluated safely, in nats, per dimension, and as bits per dimension of an image."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+
+from labkit.errors import LabkitError
+
+
+@torch.no_grad()
+def log_prob(model: nn.Module, codes: np.ndarray | Tensor, batch_size: int = 1024) -> np.ndarray:
+    """log p(x) of every row, in nats, as float64 (N,); evaluated in the model's own dtype and on its device.
+
+    Values that overflow are returned as they come (±inf or NaN): see `Shares`.
+    """
+    weight = next(model.parameters())
+    codes = torch.as_tensor(codes).to(weight.device, weight.dtype)
+    parts = [model.log_prob(part) for part in codes.split(batch_size)]
+    return torch.cat(parts).double().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of log-probabilities that are finite, +inf, −inf and NaN; they sum to 1."""
+
+    finite: float
+    plus_inf: float
+    minus_inf: float
+    nan: float
+
+
+def shares(values: np.ndarray) -> Shares:
+    """How many of the log-probabilities (N,) can be used at all.
+
+    Raises:
+        LabkitError: there are none.
+    """
+    values = np.asarray(values)
+    if values.size == 0:
+        raise LabkitError("shares: got no log-probabilities; pass at least one.")
+    return Shares(
+        float(np.isfinite(values).mean()),
+        float(np.isposinf(values).mean()),
+        float(np.isneginf(values).mean()),
+        float(np.isnan(values).mean()),
+    )
+
+
+def bits_per_dim(log_prob_nats: np.ndarray, dims: int) -> np.ndarray:
+    """−log₂ p(x) / dims from log p(x) in nats: the mean code length of one dimension, in bits."""
+    return -np.asarray(log_prob_nats) / (dims * math.log(2))
+
+
+@dataclass(frozen=True)
+class PCAImageDensity:
+    """A density on whole images from a density on their PCA codes.
+
+    An image x (D pixels) is its mean, plus r orthonormal components times the code z, plus a residual orthogonal
+    to them. With the residual taken as an isotropic Gaussian of variance σ² (probabilistic PCA: Tipping and
+    Bishop, 1999), log p(x) = log p(z) + log N(residual; 0, σ² I) over its D − r dimensions; the rotation has
+    determinant one. Images are grey levels k/255, so `bits_per_dim` adds uniform noise of one level (uniform
+    dequantisation, Theis et al., arXiv:1511.01844), which bounds the bits of the discrete image from above.
+
+    Attributes:
+        pca: a fitted scikit-learn PCA, not whitened, of r components on D pixels in [0, 1].
+        residual_variance: σ² per residual dimension, measured on training images with their noise.
+    """
+
+    pca: PCA
+    residual_variance: float
+
+    @classmethod
+    def fit(cls, pca: PCA, images: np.ndarray, seed: int = 0) -> "PCAImageDensity":
+        """Measure σ² on training images (N, D) in [0, 1]."""
+        if pca.whiten:
+            raise LabkitError("PCAImageDensity: needs a PCA without whitening; fit it with whiten=False.")
+        residual = cls(pca, 1.0).split(dequantise(images, seed))[1]
+        free = pca.mean_.size - pca.n_components_
+        return cls(pca, float(np.mean(np.sum(residual**2, 1)) / free))
+
+    def split(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images (N, D) → codes (N, r) and residuals (N, D), float64."""
+        images = np.asarray(images, np.float64)
+        codes = self.pca.transform(images)
+        return codes, images - self.pca.inverse_transform(codes)
+
+    def residual_log_prob(self, residual: np.ndarray) -> np.ndarray:
+        """log N(residual; 0, σ² I) over D − r dimensions in nats, (N,), for residuals (N, D)."""
+        free = self.pca.mean_.size - self.pca.n_components_
+        squared = np.sum(np.asarray(residual, np.float64) ** 2, 1) / self.residual_variance
+        return -0.5 * (squared + free * math.log(2 * math.pi * self.residual_variance))
+
+    def bits_per_dim(self, model: nn.Module, images: np.ndarray, seed: int = 0) -> np.ndarray:
+        """Bits per pixel of 8-bit images (N, D) in [0, 1] under `model` on the codes, (N,)."""
+        codes, residual = self.split(dequantise(images, seed))
+        nats = log_prob(model, codes) + self.residual_log_prob(residual)
+        return bits_per_dim(nats, images.shape[1]) + math.log2(255)
+
+
+def dequantise(images: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Grey levels k/255 (N, D) → float64 (k + u − ½)/255 with u uniform in [0, 1)."""
+    noise = np.random.default_rng(seed).random(np.shape(images)) - 0.5
+    return np.asarray(images, np.float64) + noise / 255

@@ -1,0 +1,79 @@
+"""The fused engine is the same function as the visible model, in value, in gradient and through training."""
+
+import pytest
+import torch
+
+from labkit.errors import LabkitError
+from labkit.models.flow_engine import FusedRealNVP
+from labkit.models.flows import Flow, FlowConfig, build_flow
+
+CONFIGS = [FlowConfig(8, layers, scale_bound=bound) for layers in (1, 2, 5) for bound in (None, 1.5)]
+
+
+def moved_flow(config: FlowConfig) -> Flow:
+    torch.manual_seed(3)
+    flow = build_flow(config).double().initialise(codes(config.dim, 64))
+    with torch.no_grad():
+        for weight in flow.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    return flow
+
+
+def codes(dim: int, count: int = 16) -> torch.Tensor:
+    return torch.randn(count, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_values_agree(config):
+    flow, x = moved_flow(config), codes(config.dim)
+    torch.testing.assert_close(FusedRealNVP(flow).log_prob(x), flow.log_prob(x), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_gradients_agree(config):
+    flow, x = moved_flow(config), codes(config.dim)
+    engine = FusedRealNVP(flow)
+    engine.nll(x).backward()
+    flow.nll(x).backward()
+    with (
+        torch.no_grad()
+    ):  # the engine's layout is linear in the weights, so it carries gradients over as well
+        for weight in engine.parameters():
+            weight.copy_(weight.grad)
+        carried = engine.write_to(build_flow(config).double())
+    for (name, ours), theirs in zip(flow.named_parameters(), carried.parameters()):
+        live = ours.grad != 0
+        torch.testing.assert_close(theirs[live], ours.grad[live], rtol=0, atol=1e-10, msg=name)
+
+
+@pytest.mark.parametrize("bound", [None, 1.5])
+def test_two_hundred_steps_of_training_agree(bound):
+    config = FlowConfig(8, 4, scale_bound=bound)
+    flow = moved_flow(config)
+    engine = FusedRealNVP(flow)
+    x = codes(8, 200)
+    for model in (flow, engine):
+        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+        for step in range(200):
+            optimizer.zero_grad()
+            model.nll(x[(step * 16) % 192 :][:16]).backward()
+            optimizer.step()
+    torch.testing.assert_close(engine.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-10)
+    written = engine.write_to(build_flow(config).double())
+    torch.testing.assert_close(written.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-10)
+
+
+def test_engine_does_not_share_storage_with_the_flow():
+    flow = moved_flow(CONFIGS[2])
+    before, x = flow.log_prob(codes(8)), codes(8)
+    with torch.no_grad():
+        for weight in FusedRealNVP(flow).parameters():
+            weight.add_(1)
+    assert torch.equal(flow.log_prob(x), before)
+
+
+def test_other_flows_are_refused():
+    with pytest.raises(LabkitError, match="realnvp"):
+        FusedRealNVP(build_flow(FlowConfig(4, 1, "glow")))
+    with pytest.raises(LabkitError, match="write_to"):
+        FusedRealNVP(build_flow(FlowConfig(4, 1))).write_to(build_flow(FlowConfig(4, 2)))
