@@ -8,8 +8,8 @@ PROFILES = ("smoke", "cpu", "gpu")
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of an error sentence: "; did you mean …?" where a known name is close, else all of them."""
-    known = list(known)
-    close = get_close_matches(name.lower(), known, n=2, cutoff=0.6)
+    known = {each.lower(): each for each in known}
+    close = [known[each] for each in get_close_matches(name.lower(), known, n=2, cutoff=0.6)]
     if close:
         return f"; did you mean {' or '.join(close)}?"
-    return f"; choose among {', '.join(known)}." if known else "."
+    return f"; choose among {', '.join(known.values())}." if known else "."

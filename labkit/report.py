@@ -14,13 +14,13 @@ import torch
 from IPython.display import Image, display
 from matplotlib.figure import Figure
 
-from labkit.claims_table import claims_html, claims_text
 from labkit.data.faceset import FaceSet
 from labkit.errors import CheckFailed, LabkitError
 from labkit.files import atomic_path, write_json
 from labkit.names import nearest
 from labkit.profiles import choose_device, choose_profile, choose_sizes
-from labkit.record import RECORD_FILES, STATE, plain, versions
+from labkit.record import clear_record, plain, versions
+from labkit.record.claims_table import claims_html, claims_text
 
 FIGURE_DPI = 120
 
@@ -79,18 +79,7 @@ class Run:
         self._timings: dict[str, float] = {}
         self._checks: dict[str, list[dict[str, Any]]] = {}
         self._claims: dict[str, dict[str, Any]] = {}
-        self._open()
-
-    def _open(self) -> None:
-        """Make the folder hold this run and no other: a record half old, half new would be believed."""
-        try:
-            (self.folder / "figures").mkdir(parents=True, exist_ok=True)
-            for name in (*RECORD_FILES, STATE):
-                (self.folder / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise LabkitError(
-                f"{self.folder}: cannot hold the results ({error.strerror}); give OUT another folder."
-            ) from error
+        clear_record(folder)
         self._write_config()
 
     def _write_config(self) -> None:

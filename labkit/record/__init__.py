@@ -14,6 +14,7 @@ from labkit.errors import LabkitError
 NOTEBOOK = "notebook.ipynb"
 PAGE = "notebook.html"
 STATE = "state.json"
+LOG = "run.log"
 RECORD_FILES = ("config.json", "metrics.json", "checks.json", "claims.json", "figures.json", "timings.json")
 VERSIONED = ("labkit", "torch", "torchvision", "normflows", "scikit-learn", "numpy", "matplotlib")
 
@@ -54,3 +55,21 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "absent"
     return found
+
+
+def clear_record(folder: Path) -> None:
+    """Make the folder ready for a new run: a record half old, half new would be believed.
+
+    Checkpoints and figures stay: a lab resumes from the first and draws over the second.
+
+    Raises:
+        LabkitError: the folder cannot be made or written.
+    """
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        for name in (*RECORD_FILES, STATE):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise LabkitError(
+            f"{folder}: cannot hold results ({error.strerror}); choose another folder."
+        ) from error

@@ -1,0 +1,134 @@
+"""The command line: `labkit …` or `python -m labkit …`. Thin: it turns words into calls and errors into exits.
+
+Each command imports what it needs when it is called, so that help and refusals take no time.
+"""
+
+import ast
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from labkit.errors import LabkitError
+
+app = typer.Typer(
+    help="Labs on deep generative models of faces.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    labs: Annotated[
+        list[str] | None, typer.Argument(help="01, lab01 or a notebook's name; none means all")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu")] = "smoke",
+    data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="where results go; runs/ of the project if not given")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="labs at a time")] = 1,
+    seed: Annotated[int, typer.Option(help="for every random generator")] = 0,
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="a further parameter of the notebook")
+    ] = None,
+    budget_factor: Annotated[float, typer.Option(help="more time for a slow machine, e.g. 3")] = 1.0,
+    force: Annotated[bool, typer.Option("--force", help="run also what is done and unchanged")] = False,
+) -> None:
+    """Execute labs and write a report page; what is done and unchanged is not run again."""
+    from labkit.runner.console import Console, results_table
+    from labkit.runner.labs import choose_labs, list_labs, project_root
+    from labkit.runner.run import RunConfig, run_labs, validate
+
+    chosen = choose_labs(labs or [], list_labs())
+    config = RunConfig(
+        profile=profile,
+        out=out or project_root() / "runs",
+        data=data,
+        seed=seed,
+        jobs=jobs,
+        extra=dict(_parameter(text) for text in parameter or []),
+        budget_factor=budget_factor,
+        force=force,
+    )
+    config = validate(config, chosen)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    results = run_labs(chosen, config, Console())
+    print(f"\n{results_table(results)}\n\nreport: {config.out / config.profile / 'index.html'}")
+    raise typer.Exit(_status([result.state for result in results], all(result.fine for result in results)))
+
+
+@app.command()
+def labs(
+    markdown: Annotated[bool, typer.Option("--markdown", help="as the table of the README")] = False,
+) -> None:
+    """List the labs with the minutes each takes per profile."""
+    from labkit.names import PROFILES
+    from labkit.runner.labs import labs_markdown, list_labs
+
+    found = list_labs()
+    if markdown:
+        print(labs_markdown(found))
+        return
+    for lab in found:
+        minutes = ", ".join(f"{profile} {lab.minutes[profile]:g}" for profile in PROFILES)
+        print(f"{lab.stem:<24}{lab.title}  (minutes: {minutes})")
+
+
+@app.command()
+def lab() -> None:
+    """Open JupyterLab on the notebooks."""
+    from labkit.runner.labs import project_root
+
+    notebooks = project_root() / "notebooks"
+    command = [sys.executable, "-m", "jupyterlab", str(notebooks)]
+    raise typer.Exit(subprocess.call(command))
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine has: versions, device, compiler, memory, disk, data."""
+    from labkit.doctor import examine
+
+    table = examine()
+    width = max(map(len, table.index))
+    for name, row in table.iterrows():
+        print(f"{name:<{width}}  {row['value']}" + (f"  ({row['advice']})" if row["advice"] else ""))
+
+
+def main() -> None:
+    """Entry point: a LabkitError is one sentence on standard error and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # A Windows console or a bare C locale may not know the glyphs; a question mark is better than a crash.
+        stream.reconfigure(errors="replace")
+    try:
+        app()
+    except LabkitError as error:
+        print(f"labkit: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as name and Python value; what is no Python literal is text."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise LabkitError(f"-p {text}: is not NAME=VALUE; write for example -p EPOCHS=20.")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _status(states: list[str], fine: bool) -> int:
+    if "interrupted" in states or "not run" in states:
+        return 130
+    return 0 if fine else 1
+
+
+def _as_interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,59 @@
+"""Child processes that are ended together with all that they started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+
+def start(arguments: Sequence[str], *, log: Path, threads: int) -> subprocess.Popen:
+    """Start `python ARGUMENTS`; standard output is a pipe of text lines, standard error goes to `log`.
+
+    It gets a session of its own, so that Ctrl-C in the terminal reaches only the parent, which then decides.
+    """
+    environment = dict(os.environ, PYTHONIOENCODING="utf-8", PYTHONUNBUFFERED="1")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment[name] = str(threads)
+    with open(log, "w", encoding="utf-8") as errors:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+
+
+def descendants(process: subprocess.Popen) -> list[psutil.Process]:
+    """Everything that a process started, and what that started."""
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(process.pid).children(recursive=True)
+    return []
+
+
+def interrupt_kernels(process: subprocess.Popen) -> None:
+    """Ask the kernels below a process to stop what they are doing; where signals allow it."""
+    if sys.platform == "win32":
+        return
+    for child in descendants(process):
+        with contextlib.suppress(psutil.Error):
+            child.send_signal(signal.SIGINT)
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    """End a process and everything below it at once."""
+    family = descendants(process)
+    with contextlib.suppress(psutil.Error):
+        family.append(psutil.Process(process.pid))
+    for member in family:
+        with contextlib.suppress(psutil.Error):
+            member.kill()
+    psutil.wait_procs(family, timeout=5)

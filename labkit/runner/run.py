@@ -1,0 +1,279 @@
+"""Runs labs headlessly: several at once, each within its time, and only where something has changed."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import LabkitError
+from labkit.files import write_json, write_text
+from labkit.names import PROFILES, nearest
+from labkit.record import LOG, NOTEBOOK, PAGE, STATE, clear_record, read_record
+from labkit.record.page import write_index
+from labkit.runner import processes
+from labkit.runner.console import Console
+from labkit.runner.execute import Outcome, Task
+from labkit.runner.freshness import data_folders, data_identity, fingerprint, is_fresh
+from labkit.runner.labs import COMMON_PARAMETERS, Lab, project_root
+from labkit.runner.results import Result
+
+FREE_BYTES = 200 * 2**20
+GRACE_SECONDS = 60.0
+INTERRUPT_SECONDS = 10.0
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How to run labs.
+
+    Attributes:
+        profile: "smoke", "cpu" or "gpu".
+        out: the folder above <profile>/<lab>.
+        data: where real data lie, or None.
+        seed: for every generator.
+        jobs: labs at a time; each gets its share of the cores and as many times its budget.
+        extra: further notebook parameters.
+        budget_factor: for machines slower than the profiles expect.
+        force: run also what is done and unchanged.
+    """
+
+    profile: str
+    out: Path
+    data: Path | None = None
+    seed: int = 0
+    jobs: int = 1
+    extra: dict[str, Any] = field(default_factory=dict)
+    budget_factor: float = 1.0
+    force: bool = False
+
+    def folder(self, lab: Lab) -> Path:
+        """Where the record of a lab goes."""
+        return self.out / self.profile / lab.stem
+
+    def parameters(self, lab: Lab) -> dict[str, Any]:
+        """What papermill injects into a lab."""
+        data = {"DATA": str(self.data)} if self.data else {}
+        out = str(self.folder(lab))
+        return {"PROFILE": self.profile, "SEED": self.seed, "OUT": out, **data, **self.extra}
+
+    def budget(self, lab: Lab) -> float:
+        """Seconds that a lab may take."""
+        return lab.budget_seconds[self.profile] * self.budget_factor * self.jobs
+
+
+def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
+    """The config with absolute paths, once everything in it is known to be usable.
+
+    Raises:
+        LabkitError: unknown profile or parameter, no such data, or results could not be written.
+    """
+    if config.profile not in PROFILES:
+        raise LabkitError(
+            f"--profile: there is no profile {config.profile!r}{nearest(config.profile, PROFILES)}"
+        )
+    if config.jobs < 1 or config.budget_factor <= 0:
+        raise LabkitError("--jobs and --budget-factor must be positive; leave them out if in doubt.")
+    for name in config.extra:
+        if name in COMMON_PARAMETERS:
+            raise LabkitError(f"-p {name}: has an option of its own; use --{name.lower()}.")
+        for lab in labs:
+            if name not in lab.parameters:
+                raise LabkitError(
+                    f"-p {name}: {lab.stem} has no such parameter{nearest(name, lab.parameters)}"
+                )
+    if config.data is not None and not config.data.exists():
+        raise LabkitError(
+            f"--data {config.data}: does not exist; give the folder or file that holds the data."
+        )
+    out = config.out.absolute()
+    _check_room(out / config.profile)
+    data = config.data.absolute() if config.data else None
+    return replace(config, out=out, data=data, jobs=min(config.jobs, max(1, len(labs))))
+
+
+def run_labs(labs: list[Lab], config: RunConfig, console: Console) -> list[Result]:
+    """Run labs, `config.jobs` at a time, and write the report page; one that fails stops no other.
+
+    Args:
+        labs: in the order to start them.
+        config: from `validate`.
+        console: is told of progress.
+
+    Returns:
+        one result per lab; after Ctrl-C those not reached are "not run".
+    """
+    runner = _Runner(labs, config, console)
+    try:
+        runner.run()
+    except KeyboardInterrupt:
+        runner.interrupt()
+    finally:
+        runner.end_all()
+    runner.settle_data()
+    write_index(config.out / config.profile)
+    return [runner.results.get(lab.stem, Result(lab.stem, "not run")) for lab in labs]
+
+
+@dataclass
+class _Job:
+    """A lab that is being run by a child process."""
+
+    lab: Lab
+    folder: Path
+    process: subprocess.Popen
+    budget: float
+    fingerprint: dict[str, Any]
+    started: float = field(default_factory=time.monotonic)
+    outcome: Outcome | None = None
+    progress: str = ""
+
+    def __post_init__(self) -> None:
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def status(self) -> str:
+        return f"{self.lab.stem}: {self.seconds:.0f} of {self.budget:.0f} s, {self.progress or 'starting'}"
+
+    def _listen(self) -> None:
+        for line in self.process.stdout:
+            message = json.loads(line) if line.startswith("{") else {}
+            if "outcome" in message:
+                self.outcome = Outcome(**message["outcome"])
+            elif "cell" in message:
+                self.progress = f"cell {message['cell']} of {message['of']} {message['heading']}".strip()
+
+    def result(self) -> Outcome:
+        """What the child said became of it, or what its silence means."""
+        self._listener.join(5)
+        if self.outcome:
+            return self.outcome
+        status = self.process.returncode
+        log = (self.folder / LOG).read_text(encoding="utf-8", errors="replace")
+        why = (log.strip().splitlines() or ["no message"])[-1]
+        state = "killed" if status < 0 else "failed"
+        return Outcome(state, f"its process ended with status {status}: {why}", self.seconds)
+
+
+class _Runner:
+    def __init__(self, labs: list[Lab], config: RunConfig, console: Console) -> None:
+        self.config, self.console = config, console
+        self.waiting = list(labs)
+        self.running: list[_Job] = []
+        self.results: dict[str, Result] = {}
+        self.data_folders = data_folders(config.data, project_root())
+
+    def run(self) -> None:
+        while self.waiting or self.running:
+            while self.waiting and len(self.running) < self.config.jobs:
+                self._start(self.waiting.pop(0))
+            for job in list(self.running):
+                if job.process.poll() is not None:
+                    self._finish(job, job.result())
+                elif job.seconds > job.budget + GRACE_SECONDS:
+                    processes.kill_tree(job.process)
+                    late = f"killed: its {job.budget:.0f} s were spent and it took no interrupt"
+                    self._finish(job, Outcome("timed out", late, job.seconds))
+            self.console.status("   ".join(job.status for job in self.running))
+            time.sleep(POLL_SECONDS)
+
+    def interrupt(self) -> None:
+        """Ctrl-C: give running labs a moment to leave a checkpoint, then end them."""
+        self.console.say("interrupted: stopping what runs; what is done is kept")
+        for job in self.running:
+            processes.interrupt_kernels(job.process)
+        until = time.monotonic() + INTERRUPT_SECONDS
+        for job in list(self.running):
+            try:
+                job.process.wait(max(0.0, until - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                until = 0.0
+            processes.kill_tree(job.process)
+            self._finish(job, Outcome("interrupted", "stopped from the keyboard", job.seconds))
+
+    def end_all(self) -> None:
+        """Leave no process behind, whatever went wrong."""
+        for job in self.running:
+            processes.kill_tree(job.process)
+
+    def settle_data(self) -> None:
+        """Record the data as they are now: the first run may itself have downloaded them."""
+        data = data_identity(self.data_folders)
+        for stem, result in self.results.items():
+            folder = self.config.out / self.config.profile / stem
+            state = read_record(folder, STATE, {})
+            if result.state == "ok" and state.get("fingerprint", {}).get("data") != data:
+                state["fingerprint"]["data"] = data
+                write_json(folder / STATE, state)
+
+    def _start(self, lab: Lab) -> None:
+        config, folder = self.config, self.config.folder(lab)
+        parameters = config.parameters(lab)
+        made_of = fingerprint(lab, parameters, self.data_folders)
+        if not config.force and is_fresh(folder, made_of):
+            seconds = read_record(folder, STATE, {})["seconds"]
+            self.results[lab.stem] = Result.of(folder, "unchanged", seconds=seconds)
+            self.console.say(f"✓ {lab.stem}: done before and unchanged")
+            return
+        clear_record(folder)
+        for name in (NOTEBOOK, PAGE):
+            (folder / name).unlink(missing_ok=True)
+        task = Task(str(lab.path.absolute()), str(folder), parameters, config.budget(lab))
+        arguments = ["-m", "labkit.runner.execute", json.dumps(asdict(task))]
+        process = processes.start(arguments, log=folder / LOG, threads=_share_of_cores(config.jobs))
+        self.running.append(_Job(lab, folder, process, task.budget_seconds, made_of))
+        self.console.say(f"▸ {lab.stem}: started; allowed {task.budget_seconds / 60:.1f} min")
+
+    def _finish(self, job: _Job, outcome: Outcome) -> None:
+        self.running.remove(job)
+        state = {**asdict(outcome), "title": job.lab.title, "fingerprint": job.fingerprint}
+        write_json(job.folder / STATE, state)
+        result = Result.of(job.folder, outcome.state, outcome.message, outcome.seconds)
+        self.results[job.lab.stem] = result
+        if result.fine:
+            self.console.say(f"✓ {result.lab}: done in {result.seconds:.0f} s")
+        else:
+            kept = (
+                f"; kept up to there: {_shown(job.folder / NOTEBOOK)}"
+                if (job.folder / NOTEBOOK).exists()
+                else ""
+            )
+            self.console.say(
+                f"✗ {result.lab}: {result.state} after {result.seconds:.0f} s: {result.message}{kept}"
+            )
+
+
+def _check_room(folder: Path) -> None:
+    """Find out before hours of work whether results can be written, by writing."""
+    try:
+        write_text(folder / ".room", "x" * 4096)
+        (folder / ".room").unlink()
+    except LabkitError as error:
+        raise LabkitError(f"--out {folder}: {error.__cause__}; choose another folder.") from error
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES:
+        raise LabkitError(
+            f"--out {folder}: only {free / 2**20:.0f} MB are free; make {FREE_BYTES / 2**20:.0f} MB of room "
+            "or choose another folder."
+        )
+
+
+def _share_of_cores(jobs: int) -> int:
+    """Threads for each of `jobs` processes; `OMP_NUM_THREADS` is taken as all there are."""
+    cores = int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count() or 1
+    return max(1, cores // jobs)
+
+
+def _shown(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
