@@ -18,7 +18,7 @@ from labkit.training.interrupt import Interruptible
 from labkit.training.progress import Progress, say
 from labkit.training.rng import preserved_rng, seed_everything
 from labkit.training.state import TrainingState, add_columns
-from labkit.training.step import GuardedStep, Update
+from labkit.training.step import GuardedStep, Update, trained_parameters
 
 SKIPS_BEFORE_STOP = 50
 
@@ -155,7 +155,7 @@ def fit(
         kept=run.kept,
         stopped="early" if run.stopped_early else "finished",
         best_epoch=run.best_epoch,
-        skipped={step.update.name: step.skipped for step in run.steps},
+        skipped={step.update.name: step.books.skipped for step in run.steps},
         seconds=run.seconds,
     )
 
@@ -210,7 +210,7 @@ def _look(
 
 def _stop_if_diverged(run: TrainingState) -> None:
     for step in run.steps:
-        in_a_row = step.in_a_row.item()
+        in_a_row = step.books.in_a_row
         if in_a_row >= SKIPS_BEFORE_STOP:
             raise TrainingDiverged(
                 f"update {step.update.name!r}: the loss or its gradient was not finite in the last {in_a_row} "
@@ -262,7 +262,7 @@ def _check(
 ) -> None:
     ours = {id(parameter) for parameter in model.parameters()}
     for update in updates:
-        trained = [p for group in update.optimizer.param_groups for p in group["params"] if p.requires_grad]
+        trained = trained_parameters(update)
         strangers = sum(id(parameter) not in ours for parameter in trained)
         if strangers or not trained:
             raise LabkitError(

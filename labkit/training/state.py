@@ -55,7 +55,7 @@ class TrainingState:
         means: dict[str, float] = {}
         skipped = 0
         for step in self.steps:
-            row, missed = step.close_books()
+            row, missed = step.books.close()
             add_columns(means, row, f"update {step.update.name!r}")
             skipped += missed
         self.epoch += 1
