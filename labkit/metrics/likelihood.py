@@ -62,25 +62,27 @@ class PCAImageDensity:
     An image x (D pixels) is its mean, plus r orthonormal components times the code z, plus a residual orthogonal
     to them. With the residual taken as an isotropic Gaussian of variance σ² (probabilistic PCA: Tipping and
     Bishop, 1999), log p(x) = log p(z) + log N(residual; 0, σ² I) over its D − r dimensions; the rotation has
-    determinant one. Images are grey levels k/255, so `bits_per_dim` adds uniform noise of one level (uniform
+    determinant one. Pixels are grey levels k/levels, so `bits_per_dim` adds uniform noise of one level (uniform
     dequantisation, Theis et al., arXiv:1511.01844), which bounds the bits of the discrete image from above.
 
     Attributes:
         pca: a fitted scikit-learn PCA, not whitened, of r components on D pixels in [0, 1].
         residual_variance: σ² per residual dimension, measured on training images with their noise.
+        levels: pixels are k/levels for integers k; 255 for 8 bits scaled to [0, 1].
     """
 
     pca: PCA
     residual_variance: float
+    levels: int = 255
 
     @classmethod
-    def fit(cls, pca: PCA, images: np.ndarray, seed: int = 0) -> "PCAImageDensity":
+    def fit(cls, pca: PCA, images: np.ndarray, levels: int = 255, seed: int = 0) -> "PCAImageDensity":
         """Measure σ² on training images (N, D) in [0, 1]."""
         if pca.whiten:
             raise LabkitError("PCAImageDensity: needs a PCA without whitening; fit it with whiten=False.")
-        residual = cls(pca, 1.0).split(dequantise(images, seed))[1]
+        residual = cls(pca, 1.0).split(dequantise(images, levels, seed))[1]
         free = pca.mean_.size - pca.n_components_
-        return cls(pca, float(np.mean(np.sum(residual**2, 1)) / free))
+        return cls(pca, float(np.mean(np.sum(residual**2, 1)) / free), levels)
 
     def split(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Images (N, D) → codes (N, r) and residuals (N, D), float64."""
@@ -95,13 +97,13 @@ class PCAImageDensity:
         return -0.5 * (squared + free * math.log(2 * math.pi * self.residual_variance))
 
     def bits_per_dim(self, model: nn.Module, images: np.ndarray, seed: int = 0) -> np.ndarray:
-        """Bits per pixel of 8-bit images (N, D) in [0, 1] under `model` on the codes, (N,)."""
-        codes, residual = self.split(dequantise(images, seed))
+        """Bits per pixel of images (N, D) of grey levels under `model` on their codes, (N,)."""
+        codes, residual = self.split(dequantise(images, self.levels, seed))
         nats = log_prob(model, codes) + self.residual_log_prob(residual)
-        return bits_per_dim(nats, images.shape[1]) + math.log2(255)
+        return bits_per_dim(nats, images.shape[1]) + math.log2(self.levels)
 
 
-def dequantise(images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Grey levels k/255 (N, D) → float64 (k + u − ½)/255 with u uniform in [0, 1)."""
+def dequantise(images: np.ndarray, levels: int = 255, seed: int = 0) -> np.ndarray:
+    """Grey levels k/levels (N, D) → float64 (k + u − ½)/levels with u uniform in [0, 1)."""
     noise = np.random.default_rng(seed).random(np.shape(images)) - 0.5
-    return np.asarray(images, np.float64) + noise / 255
+    return np.asarray(images, np.float64) + noise / levels
