@@ -21,6 +21,7 @@ from labkit.files import sha256 as file_sha256
 
 BACKOFF_SECONDS = 0.5
 GRACE_SECONDS = 0.5
+SILENCE_SECONDS = 20.0
 
 
 class _RefusedError(Exception):
@@ -34,7 +35,7 @@ class _BrokenOffError(Exception):
 def data_root() -> Path:
     """Folder in which downloaded data are kept.
 
-    `LABKIT_CACHE` if set, else `data/` of the project around the current folder, else the user's cache folder.
+    `LABKIT_CACHE` if set, else `data/` of the project around the current folder, else the user's cache.
     """
     if chosen := os.environ.get("LABKIT_CACHE"):
         return Path(chosen).expanduser()
@@ -57,8 +58,8 @@ def fetch(
     """Download one file from the first address that gives it.
 
     Every address is asked in turn, up to `retries` rounds with growing pauses; one that refuses (403, 404),
-    cannot be reached, sends an HTML page or another file is not asked again. A file already at `target` with the
-    right SHA-256 is kept.
+    cannot be reached, sends an HTML page or another file is not asked again. A file already at `target` with
+    the right SHA-256 is kept.
 
     Args:
         urls: the address, or the official one followed by mirrors.
@@ -111,7 +112,7 @@ class _Transfer:
 
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
         # A third of what is left, so that one silent server leaves time for the others.
-        silence = max(0.1, self.seconds_left / 3)
+        silence = min(SILENCE_SECONDS, max(0.1, self.seconds_left / 3))
         headers = {"Accept-Encoding": "identity", "User-Agent": "labkit"}
         with requests.get(url, stream=True, timeout=silence, headers=headers) as response:
             _check_status(response)
@@ -130,6 +131,8 @@ class _Transfer:
                     stream.write(block)
                     received += len(block)
                     bar.update(len(block))
+        if not received:
+            raise _RefusedError(f"{response.status_code} {response.reason}, but no content")
         if total and received != total:
             raise _BrokenOffError(f"connection cut after {received:,} of {total:,} bytes")
 

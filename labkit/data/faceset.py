@@ -83,19 +83,22 @@ class FaceSet:
             object.__setattr__(self, "identity", np.full(count, -1, np.int64))
         if self.split is None:
             object.__setattr__(self, "split", np.zeros(count, np.int8))
-        shapes = {
-            "identity": (count,),
-            "split": (count,),
-            "attributes": (count, len(self.attribute_names)),
-            "attributes_known": (count,),
-            "factors": (count, len(self.factor_names)),
+        expected = {
+            "identity": ((count,), np.integer),
+            "split": ((count,), np.int8),
+            "attributes": ((count, len(self.attribute_names)), np.bool_),
+            "attributes_known": ((count,), np.bool_),
+            "factors": ((count, len(self.factor_names)), np.floating),
         }
-        for name, shape in shapes.items():
+        for name, (shape, kind) in expected.items():
             value = getattr(self, name)
-            if value is not None and value.shape != shape:
+            if value is not None and (value.shape != shape or not np.issubdtype(value.dtype, kind)):
                 raise LabkitError(
-                    f"{self.provenance.name}: {name} must have shape {shape}, not {value.shape}."
+                    f"{self.provenance.name}: {name} must be {kind.__name__} {shape}, "
+                    f"not {value.dtype} {value.shape}."
                 )
+        if ((self.split < TRAIN) | (self.split > TEST)).any():
+            raise LabkitError(f"{self.provenance.name}: split must be 0, 1 or 2 everywhere.")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -36,9 +36,9 @@ RETRY_AFTER_SECONDS = 3600.0
 def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic_ok: bool = True) -> FaceSet:
     """The Olivetti faces, or a drawn stand-in that says so.
 
-    Sources, in this order: `data` or else `LABKIT_DATA`; the cache (see `data_root`); scikit-learn's own cache;
-    the official file and its mirror (15 s at most; not asked when `LABKIT_OFFLINE` is set, or again within an
-    hour of a failure); `synthetic_olivetti()`.
+    Sources, in this order: `data` or else `LABKIT_DATA`; the cache (see `data_root`); scikit-learn's own
+    cache; the official file and its mirror (15 s at most; not asked when `LABKIT_OFFLINE` is set, or again
+    within an hour of a failure); `synthetic_olivetti()`.
 
     The images are the file's own bytes, 0 to 242: scikit-learn's floats are exactly `images / 242`, those of
     `FaceSet.floats` are `images / 255`.
@@ -52,8 +52,8 @@ def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic
         400 grey images (400, 1, 64, 64), identity 0 to 39, ten shots of each person in a row.
 
     Raises:
-        LabkitError: `data` or `LABKIT_DATA` is not the Olivetti faces, or there is no source and `synthetic_ok`
-            is false.
+        LabkitError: `data` or `LABKIT_DATA` is not the Olivetti faces, or there is no source and
+            `synthetic_ok` is false.
     """
     if given := data or os.environ.get("LABKIT_DATA"):
         return _load(_path_given(Path(given).expanduser()))
@@ -82,7 +82,7 @@ def _from_cache(cache: Path) -> FaceSet:
         aside = path.with_name(path.name + ".damaged")
         with contextlib.suppress(OSError):
             os.replace(path, aside)
-        print(f"{error} It now lies aside as {aside.name}.")
+            print(f"{error} It now lies aside as {aside.name}.")
         raise LabkitError(f"{path} was damaged") from error
 
 
@@ -166,8 +166,8 @@ def _read_mat(path: Path) -> np.ndarray:
 def _read_pkz(path: Path) -> np.ndarray:
     """The pixels in scikit-learn's cache: a zlib stream of a pickle that ends with them and a stop mark.
 
-    A pickle from a stranger can run any program, so it is never unpickled: the pixels are cut out and known by
-    their SHA-256.
+    A pickle from a stranger can run any program, so it is never unpickled: the pixels are cut out and known
+    by their SHA-256.
     """
     count = PEOPLE * SHOTS * SIDE * SIDE
     unpacker = zlib.decompressobj()

@@ -100,6 +100,8 @@ class ResidentBatches:
             raise LabkitError(
                 f"ResidentBatches: {len(labels)} labels for {self.count} items; give one for each."
             )
+        if self.seed < 0:
+            raise LabkitError(f"ResidentBatches: seed {self.seed} is negative; choose 0 or more.")
         if self.batch_size < 1 or (self._drop_last and self.batch_size > self.count):
             raise LabkitError(
                 f"ResidentBatches: batch_size {self.batch_size} leaves no batch of {self.count} items; "

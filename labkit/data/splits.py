@@ -60,7 +60,7 @@ def split_by_person(faces: FaceSet, held_out: int = 8, validation: int = 0, seed
 def _people(faces: FaceSet) -> np.ndarray:
     if (faces.identity < 0).any():
         raise LabkitError(
-            f"{faces.provenance.name}: some faces have no known person, so they cannot be split by person or shot; "
+            f"{faces.provenance.name}: some faces have no known person, so they cannot be split; "
             "drop them with subset(faces.identity >= 0)."
         )
     return np.unique(faces.identity)
@@ -69,6 +69,6 @@ def _people(faces: FaceSet) -> np.ndarray:
 def _check_counts(faces: FaceSet, of: str, things: str, count: int, held_out: int, validation: int) -> None:
     if held_out < 0 or validation < 0 or held_out + validation >= count:
         raise LabkitError(
-            f"{faces.provenance.name}: {of} has {count} {things}, too few to hold out {held_out} and {validation} "
-            "and to train on the rest; hold out fewer."
+            f"{faces.provenance.name}: {of} has {count} {things}, too few to hold out {held_out} "
+            f"and {validation} and to train on the rest; hold out fewer."
         )

@@ -1,0 +1,67 @@
+"""Splits hold out what they say, and nothing leaks."""
+
+import numpy as np
+import pytest
+
+from labkit.data import TEST, TRAIN, VALIDATION, FaceSet, Provenance, split_by_image, split_by_person
+from labkit.errors import LabkitError
+
+PEOPLE, SHOTS = 7, 5
+SHUFFLED = np.random.default_rng(3).permutation(np.repeat(np.arange(PEOPLE), SHOTS))
+
+
+def make(identity=SHUFFLED):
+    images = np.zeros((len(identity), 1, 2, 2), np.uint8)
+    return FaceSet(images, Provenance("toys", real=False, source=""), identity=identity)
+
+
+@pytest.mark.parametrize("held_out, validation", [(1, 0), (2, 1), (0, 0), (3, 1)])
+def test_by_image_holds_out_the_same_number_of_each_person(held_out, validation):
+    faces = split_by_image(make(), held_out, validation, seed=1)
+    for person in range(PEOPLE):
+        parts = np.bincount(faces.split[faces.identity == person], minlength=3)
+        assert parts.tolist() == [SHOTS - held_out - validation, validation, held_out]
+
+
+@pytest.mark.parametrize("held_out, validation", [(1, 0), (2, 3), (0, 0)])
+def test_by_person_keeps_people_apart(held_out, validation):
+    faces = split_by_person(make(), held_out, validation, seed=1)
+    people = [set(faces.identity[faces.split == part]) for part in (TRAIN, VALIDATION, TEST)]
+    assert [len(group) for group in people] == [PEOPLE - held_out - validation, validation, held_out]
+    assert len(set.union(*people)) == PEOPLE
+
+
+@pytest.mark.parametrize("split", [split_by_image, split_by_person])
+def test_the_seed_decides(split):
+    first, again, other = (split(make(), 2, 1, seed=seed).split for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_by_image_does_not_always_hold_out_the_same_place():
+    ordered = make(np.repeat(np.arange(PEOPLE), SHOTS))
+    place = np.flatnonzero(split_by_image(ordered, 1).split == TEST) % SHOTS
+    assert len(set(place)) > 1
+
+
+@pytest.mark.parametrize(
+    "split, options",
+    [
+        (split_by_image, {"held_out": SHOTS}),
+        (split_by_image, {"held_out": 2, "validation": 3}),
+        (split_by_image, {"held_out": -1}),
+        (split_by_person, {"held_out": PEOPLE}),
+        (split_by_person, {"held_out": 3, "validation": 4}),
+    ],
+)
+def test_holding_out_everything_is_refused(split, options):
+    with pytest.raises(LabkitError, match="hold out fewer"):
+        split(make(), **options)
+
+
+@pytest.mark.parametrize("split", [split_by_image, split_by_person])
+def test_unknown_people_are_refused(split):
+    identity = SHUFFLED.copy()
+    identity[4] = -1
+    with pytest.raises(LabkitError, match="no known person"):
+        split(make(identity))
