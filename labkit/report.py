@@ -35,7 +35,7 @@ def start_lab(
         profile: "smoke", "cpu" or "gpu"; None means `LABKIT_PROFILE`, else by device.
         seed: for python, numpy and torch.
         data: where real data lie, handed to the loaders; None means `LABKIT_DATA`, the cache or the download.
-        out: the folder of this record; None means runs/<profile>/<notebook> under the project.
+        out: the folder of this record; None means `default_folder`.
 
     Raises:
         LabkitError: unknown profile, or the folder cannot be written.
@@ -51,11 +51,15 @@ def start_lab(
 
 
 def default_folder(lab: str, profile: str) -> Path:
-    """runs/<profile>/<stem of the lab's notebook> under the project root, or under the working folder."""
+    """<runs>/<profile>/<stem of the lab's notebook>, where <runs> is `LABKIT_OUT` or runs/ of the project.
+
+    Outside a project it is runs/ of the working folder.
+    """
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
     stems = sorted(path.stem for path in (root / "notebooks").glob(f"{lab}_*.ipynb"))
-    return root / "runs" / profile / (stems[0] if stems else f"lab{lab}")
+    runs = Path(os.environ.get("LABKIT_OUT") or root / "runs")
+    return runs / profile / (stems[0] if stems else f"lab{lab}")
 
 
 class Run:

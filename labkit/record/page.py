@@ -15,9 +15,9 @@ WIDE_ASPECT = 1.9
 STATES = {
     "ok": ("✓", "good", "complete"),
     "failed": ("✗", "bad", "failed"),
-    "timed out": ("⧗", "bad", "out of time"),
+    "timed out": ("✗", "bad", "out of time"),
     "killed": ("✗", "bad", "killed"),
-    "interrupted": ("⏸", "bad", "interrupted"),
+    "interrupted": ("■", "bad", "interrupted"),
     "": ("✎", "plain", "run by hand"),
 }
 

@@ -9,8 +9,6 @@ from labkit.files import sha256
 from labkit.record import NOTEBOOK, STATE, read_record, versions
 from labkit.runner.labs import Lab
 
-DATA_VARIABLE = "LABKIT_DATA"
-
 
 def fingerprint(lab: Lab, parameters: dict[str, Any], data_folders: list[Path]) -> dict[str, Any]:
     """All that a lab's results depend on, in parts, so that it can be said which part changed."""
@@ -28,16 +26,17 @@ def data_identity(folders: list[Path]) -> str:
     entries = []
     for folder in folders:
         for path in sorted((*folder.glob("*"), *folder.glob("*/*"))) if folder.is_dir() else [folder]:
-            if path.is_file() and path.name != "README.md":
+            if path.is_file() and not path.name.startswith(".") and path.name != "README.md":
                 about = path.stat()
                 entries.append(f"{path.relative_to(folder)} {about.st_size} {about.st_mtime_ns}")
     return hashlib.sha256("\n".join(entries).encode()).hexdigest()
 
 
 def data_folders(data: Path | None, root: Path) -> list[Path]:
-    """Where the loaders look: the path given, else `LABKIT_DATA`, and the project's data/."""
-    given = data or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
-    return [folder for folder in (given, root / "data") if folder is not None]
+    """Where the loaders look: the path given, else `LABKIT_DATA`; and the cache of downloads."""
+    given = data or os.environ.get("LABKIT_DATA")
+    cache = os.environ.get("LABKIT_CACHE") or root / "data"
+    return [Path(folder).expanduser() for folder in (given, cache) if folder]
 
 
 def is_fresh(folder: Path, now: dict[str, Any]) -> bool:

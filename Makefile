@@ -1,0 +1,41 @@
+PYTHON ?= python3
+PROFILE ?= smoke
+JOBS ?= 1
+WORKERS ?= 2
+ifdef DATA
+export LABKIT_DATA := $(abspath $(DATA))
+endif
+
+# The name of the stamp holds the folder's: an environment that was moved along with the project is made anew.
+READY := .venv/.ready-$(shell pwd | cksum | cut -d' ' -f1)
+KIT := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lab doctor
+
+help: ## what can be typed here
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
+	@echo 'PROFILE=smoke|cpu|gpu  DATA=folder of real data  JOBS=labs at a time  PYTHON=interpreter'
+
+run: $(READY) ## execute every lab and write runs/PROFILE/index.html
+	@$(KIT) -m labkit run --profile $(PROFILE) --jobs $(JOBS)
+
+test: $(READY) ## the tests, each notebook included
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) -m 'not bench'
+
+lab: $(READY) ## open JupyterLab on the notebooks
+	@$(KIT) -m labkit lab
+
+doctor: $(READY) ## what this machine has
+	@$(KIT) -m labkit doctor
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo 'labkit needs Python 3.11 or newer as $(PYTHON): install it, or name another with PYTHON=...' >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo '$(PYTHON) has no venv module: install it (on Debian and Ubuntu the package python3-venv)' >&2; exit 2; }
+	@echo 'Setting up .venv: this takes some minutes and happens once.'
+	@rm -f .venv/.ready-*
+	@$(PYTHON) -m venv .venv
+	@$(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@

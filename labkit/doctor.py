@@ -1,0 +1,113 @@
+"""What this machine has, and what follows from it."""
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import torch
+
+from labkit.data import data_root, olivetti
+from labkit.errors import LabkitError
+
+PACKAGES = ("torch", "torchvision", "normflows", "scikit-learn", "matplotlib", "jupyterlab", "papermill")
+LOW_DISK_BYTES = 2 * 2**30
+LOW_MEMORY_BYTES = 4 * 2**30
+GIB = 2**30
+
+Row = tuple[str, str, str]
+
+
+def examine() -> pd.DataFrame:
+    """A table of what decides how well the labs run here: columns value and advice, a row per item.
+
+    Advice is empty where nothing is to be done.
+    """
+    rows = [*_software(), *_hardware(), *_places(), *_data_sets()]
+    table = pd.DataFrame(rows, columns=["item", "value", "advice"])
+    return table.set_index("item")
+
+
+def _software() -> Iterator[Row]:
+    yield "python", f"{platform.python_version()} in {sys.prefix}", ""
+    yield "system", f"{platform.system()} {platform.machine()}", ""
+    for package in PACKAGES:
+        try:
+            yield package, version(package), ""
+        except PackageNotFoundError:
+            yield package, "absent", "install labkit anew: pip install -c constraints.txt -e ."
+    compiler = next((name for name in ("c++", "g++", "clang++", "cl") if shutil.which(name)), None)
+    advice = "" if compiler else "torch.compile is not used, drawing faces is slower; nothing else changes"
+    yield "C++ compiler", compiler or "none", advice
+
+
+def _hardware() -> Iterator[Row]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield "cores", f"{cores}, torch uses {torch.get_num_threads()}", ""
+    memory = psutil.virtual_memory()
+    low = "close other programs before a long lab" if memory.available < LOW_MEMORY_BYTES else ""
+    yield "memory", f"{memory.available / GIB:.0f} of {memory.total / GIB:.0f} GiB free", low
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        yield (
+            "device",
+            f"cuda: {properties.name}, {properties.total_memory / GIB:.0f} GiB",
+            "use the gpu profile",
+        )
+        yield "bf16", "yes" if torch.cuda.is_bf16_supported() else "no", ""
+        return
+    if torch.backends.mps.is_available():
+        yield "device", "mps (Apple GPU)", "the gpu profile uses it"
+    else:
+        yield "device", "cpu", "use the profiles smoke and cpu"
+    fast = _bf16_speedup()
+    yield "bf16", f"{fast:.1f} times float32", "" if fast > 1 else "stay with float32 on this processor"
+
+
+def _bf16_speedup() -> float:
+    """How many times faster a matrix product is in bfloat16, on the CPU; below 1 it is only emulated."""
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.ones(384, 384, dtype=dtype)
+        a @ a
+        started = time.perf_counter()
+        for _ in range(8):
+            a @ a
+        seconds[dtype] = time.perf_counter() - started
+    return seconds[torch.float32] / seconds[torch.bfloat16]
+
+
+def _places() -> Iterator[Row]:
+    for name, folder in (("data folder", data_root()), ("working folder", Path.cwd())):
+        existing = next(each for each in (folder, *folder.parents) if each.is_dir())
+        free = shutil.disk_usage(existing).free
+        advice = "less than 2 GiB are free" if free < LOW_DISK_BYTES else ""
+        if not _writable(existing):
+            advice = "cannot be written; results and downloads need another folder"
+        yield name, f"{folder}, {free / GIB:.0f} GiB free", advice
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _data_sets() -> Iterator[Row]:
+    """Each real data set: whether it is here, or what takes its place. Nothing is downloaded for this."""
+    try:
+        faces = olivetti(download=False, synthetic_ok=False)
+        yield "Olivetti faces", f"real: {faces.provenance.source}", ""
+    except LabkitError:
+        advice = "lab 01 tries to download them; or set LABKIT_DATA to a folder that has them"
+        yield "Olivetti faces", "not here: synthetic stand-in", advice
+    yield "synthetic faces", "drawn on demand", ""
