@@ -2,12 +2,16 @@
 
 from labkit.data.download import data_root, fetch
 from labkit.data.faceset import TEST, TRAIN, VALIDATION, FaceSet, Provenance
+from labkit.data.factors import FACTORS, sample_factors
 from labkit.data.olivetti import olivetti
 from labkit.data.photo import load_photo
+from labkit.data.render import render
 from labkit.data.resident import ResidentBatches
 from labkit.data.splits import split_by_image, split_by_person
+from labkit.data.synthetic import synthetic_faces, synthetic_olivetti
 
 __all__ = [
+    "FACTORS",
     "TEST",
     "TRAIN",
     "VALIDATION",
@@ -18,6 +22,10 @@ __all__ = [
     "fetch",
     "load_photo",
     "olivetti",
+    "render",
+    "sample_factors",
     "split_by_image",
     "split_by_person",
+    "synthetic_faces",
+    "synthetic_olivetti",
 ]
