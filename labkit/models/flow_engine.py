@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.errors import LabkitError
-from labkit.models.flows import Flow
+from labkit.models.flows import Flow, build_flow
 
 
 class FusedRealNVP(nn.Module):
@@ -70,6 +70,12 @@ class FusedRealNVP(nn.Module):
         if (bound := self.config.scale_bound) is not None:
             minus_log_scale = bound * torch.tanh(minus_log_scale / bound)
         return minus_log_scale, shift
+
+    def to_flow(self) -> Flow:
+        """A visible model with these weights, on their device and in their dtype."""
+        with torch.random.fork_rng(devices=[]):  # the initial weights are drawn and then replaced
+            flow = build_flow(self.config)
+        return self.write_to(flow.to(self.loc))
 
     @torch.no_grad()
     def write_to(self, flow: Flow) -> Flow:

@@ -59,7 +59,7 @@ def test_two_hundred_steps_of_training_agree(bound):
             model.nll(x[(step * 16) % 192 :][:16]).backward()
             optimizer.step()
     torch.testing.assert_close(engine.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-10)
-    written = engine.write_to(build_flow(config).double())
+    written = engine.to_flow()
     torch.testing.assert_close(written.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-10)
 
 
