@@ -31,14 +31,15 @@ PIXELS_SHA256 = "b119468c2f13775df12d3950e7c96644811647a6e10d30617777f245bf9b2f8
 FILE_NAMES = ("olivetti_py3.pkz", "olivettifaces.mat")
 DOWNLOAD_SECONDS = 15.0
 RETRY_AFTER_SECONDS = 3600.0
+CHEAP_SECONDS = 2.0
 
 
 def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic_ok: bool = True) -> FaceSet:
     """The Olivetti faces, or a drawn stand-in that says so.
 
     Sources, in this order: `data` or else `LABKIT_DATA`; the cache (see `data_root`); scikit-learn's own
-    cache; the official file and its mirror (15 s at most; not asked when `LABKIT_OFFLINE` is set, or again
-    within an hour of a failure); `synthetic_olivetti()`.
+    cache; the official file and its mirror (15 s at most; not asked when `LABKIT_OFFLINE` is set, or within
+    an hour of a slow failure); `synthetic_olivetti()`.
 
     The images are the file's own bytes, 0 to 242: scikit-learn's floats are exactly `images / 242`, those of
     `FaceSet.floats` are `images / 255`.
@@ -102,11 +103,14 @@ def _from_network(cache: Path) -> FaceSet:
         if time.time() - marker.stat().st_mtime < RETRY_AFTER_SECONDS:
             earlier = marker.read_text(encoding="utf-8").rstrip(".")
             raise LabkitError(f"{earlier}; another try follows in an hour, or at once if you delete {marker}")
+    start = time.monotonic()
     try:
         path = fetch(ADDRESSES, MAT_SHA256, cache / "olivettifaces.mat", timeout=DOWNLOAD_SECONDS)
     except LabkitError as error:
-        with contextlib.suppress(LabkitError):
-            write_text(marker, str(error))
+        # What failed at once may well be tried by the next notebook too, what took long may not.
+        if time.monotonic() - start > CHEAP_SECONDS:
+            with contextlib.suppress(LabkitError):
+                write_text(marker, str(error))
         raise
     marker.unlink(missing_ok=True)
     return _load(path)

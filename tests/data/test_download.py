@@ -59,7 +59,7 @@ def test_a_damaged_file_is_replaced(server, tmp_path):
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_refusals_are_not_repeated(server, tmp_path, status):
-    url = server.address(server.reply(status=status))
+    url = server.address(server.reply(b"No.", status=status))
     assert_fails(f"{status}", url, tmp_path / "f")
     assert server.times_asked(url) == 1
 

@@ -224,7 +224,10 @@ def test_last_a_stand_in_that_says_so(official, drawn, online, server, monkeypat
     assert ("by hand" in said) == (stand_in in replies)
 
 
-def test_a_failed_download_is_not_repeated_within_the_hour(official, drawn, cache, online, server, capsys):
+def test_a_slow_failure_is_not_repeated_within_the_hour(
+    official, drawn, cache, online, server, capsys, monkeypatch
+):
+    monkeypatch.setattr(MODULE, "CHEAP_SECONDS", 0.0)
     address = online(server.reply(status=403), server.reply(official.mat.read_bytes()))
     assert olivetti() is drawn
     assert olivetti() is drawn
@@ -234,6 +237,12 @@ def test_a_failed_download_is_not_repeated_within_the_hour(official, drawn, cach
     os.utime(marker, (0, 0))
     assert official.is_in(olivetti())
     assert not marker.exists()
+
+
+def test_a_quick_failure_is_tried_again(official, drawn, online, server):
+    online(server.reply(status=403), server.reply(official.mat.read_bytes()))
+    assert olivetti() is drawn
+    assert official.is_in(olivetti())
 
 
 def test_a_damaged_cache_is_put_aside_and_replaced(official, cache, online, server, capsys):
