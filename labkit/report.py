@@ -248,7 +248,8 @@ def _stamp(figure: Figure, stand_ins: list[str]) -> None:
     if stand_ins:
         box = {"boxstyle": "round,pad=0.35", "facecolor": "#fff3d6", "edgecolor": "#b26a00", "linewidth": 0.8}
         note = "data: " + " + ".join(stand_ins)
-        figure.text(0.99, -0.015, note, ha="right", va="top", fontsize=8, color="#5c3700", bbox=box)
+        bottom = figure.get_tightbbox().y0 / figure.get_figheight()
+        figure.text(0.99, bottom - 0.03, note, ha="right", va="top", fontsize=8, color="#5c3700", bbox=box)
 
 
 def _device_name(device: torch.device) -> str:
