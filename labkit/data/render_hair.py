@@ -41,94 +41,96 @@ class Hair:
     Attributes:
         colour: mid colour, three (B, 1, 1).
         mass: coverage of the whole silhouette (B, S, S).
-        tone: brightness with strands and sheen (B, S, S).
+        coat: shaded colour, three (B, S, S).
         dx: distance to the axis of the hair (B, S, S).
     """
 
     colour: Planes
     mass: Tensor
-    tone: Tensor
+    coat: Planes
     dx: Tensor
+
+
+def _long(pose: Pose) -> Tensor:
+    """0 for hair that ends above the jaw, 1 for hair that falls past the cheeks."""
+    return smooth((pose.f["hair_length"] - 0.42) * 4.0)
 
 
 def hair_of(pose: Pose) -> Hair:
     """Silhouette and shading of all the hair: a dome that falls to the hair's length."""
     f, x, y, px = pose.f, pose.x, pose.y, pose.pixel
-    length, volume, curl = f["hair_length"], f["hair_volume"], f["hair_wave"]
+    length, volume, curl, long = f["hair_length"], f["hair_volume"], f["hair_wave"], _long(pose)
     present = ramp(length, 0.02, 0.12)
-    long = smooth((length - 0.42) * 4.0)
-    dome = pose.width * 1.02 + (0.022 + 0.08 * volume + 0.03 * curl) * (0.45 + 0.55 * long) * present
+    dome = pose.width * 1.02 + (0.025 + 0.085 * volume + 0.03 * curl) * (0.45 + 0.55 * long) * present
     crown = (pose.middle - pose.top) + (0.02 + 0.13 * volume + 0.03 * curl) * present
     above = (pose.middle - 0.08 - y).clamp(min=0.0) / (crown - 0.08)
+    a2 = above * above
     down = (y - pose.middle + 0.08).clamp(min=0.0)
-    end = pose.middle + 0.02 + 0.02 * f["masculine"] * 0 + 1.02 * (length - 0.22).clamp(min=0.0)
+    end = pose.middle + 0.02 + 1.02 * (length - 0.22).clamp(min=0.0)
+    near_end = unit((y - end + 0.20) * 5) * unit(down * 3) * (0.20 - 0.10 * long)
     ripple = 0.040 * curl * long * wave(y * 2.3 + 0.15) * ramp(y, -0.2, 0.2)
-    near_end = unit((y - end + 0.20) * 5) * (0.10 + 0.10 * (1 - long))
-    flare = dome * (1 + 0.16 * down * long) - near_end * unit(down * 3) * dome + ripple
+    flare = dome * (1 + 0.16 * down * long - near_end) + ripple
     dx = x - (pose.spine(y) * (1 - 0.6 * unit(down)) - 0.06 * pose.sin)
-    u = dx / flare
-    q = u * u + above * above
-    lock = u * (1 / (1.04 - 0.70 * above.clamp(max=1.0) * above.clamp(max=1.0)))
+    u = dx * (1 / flare)
+    u2 = u * u
+    tips = end + 0.02 * wave(x * 5.5)
+    inside = unit((1 - u2 - a2 * (0.72 + 0.28 * a2)) * (0.20 / px) + 0.5)
+    mass = inside * ((1 - beyond(y, tips, 0.05 + 1.2 * px)) * present)
+
+    lx, _, _ = pose.light
     swing = curl * wave(y * 2.7 + 0.1)
-    strands = wave(lock * 2.3 + 0.30 * swing + 0.25 * y + 0.2) + 0.6 * wave(lock * 5.3 - 0.35 * swing + 0.3 * y)
-    tips = end + 0.02 * wave(x * 5.5) - 0.22 * (1 - long) * ramp(-x * torch.where(pose.sin < 0, 1.0, -1.0), 0, 9)
-    mass = unit((1 - q) * (0.20 / px) + 0.5) * (1 - beyond(y, tips, 0.05 + 1.2 * px))
-    lx, ly, lz = pose.light
-    fine = wave(lock * 10.7 + 0.5 * swing - 0.4 * y)
-    sheen = bump(((above - 0.62) * 2.6 + 0.55 * u * u) ** 2)
-    tone = 0.42 + 0.22 * lx * u + 0.14 * above * above + 0.055 * strands + 0.035 * fine
-    tone = tone + sheen * (0.22 + 0.10 * lx * u + 0.05 * fine) - 0.16 * u * u
-    return Hair(hair_colour(pose), mass * present, unit(tone), dx)
-
-
-def _coat(hair: Hair, gain: float = 1.0) -> Planes:
-    """Colour of hair from its tone: dark hair keeps a visible sheen."""
-    t = hair.tone * (1.55 * gain) + 0.22
-    s = hair.tone * (0.13 * gain)
-    return [c * t + s for c in hair.colour]
+    lock = u * (1 / (1.04 - 0.70 * a2.clamp(max=1.0)))
+    strands = wave(lock * 2.3 + (0.30 * swing + 0.25 * y + 0.2)) * 0.055
+    strands = strands + wave(lock * 6.3 + (0.3 * y - 0.45 * swing)) * 0.045
+    ring = (above - 0.62) * 2.6 + 0.55 * u2
+    tone = (0.42 + 0.14 * a2) + (0.26 * lx - 0.17 * u) * u + strands
+    tone = unit(tone + bump(ring * ring) * (0.22 + strands))
+    colour = hair_colour(pose)
+    return Hair(colour, mass, [tone * (1.55 * c + 0.13) + 0.22 * c for c in colour], dx)
 
 
 def back_hair(canvas: Planes, hair: Hair, pose: Pose) -> None:
     """The hair behind neck and shoulders, darker towards the neck."""
-    inner = bump((hair.dx / (pose.width * 0.95)) ** 2) * smooth((pose.y - 0.05) * 3)
-    paint(canvas, hair.mass, [c * (1 - 0.55 * inner) for c in _coat(hair, 0.8)])
+    inner = bump(((pose.x - 0.4 * pose.spine(pose.y)) / (pose.width * 0.98)) ** 2)
+    shade = 0.90 - (0.52 * smooth((pose.y - 0.05) * 3)) * inner
+    paint(canvas, hair.mass, [c * shade for c in hair.coat])
 
 
-def front_hair(canvas: Planes, hair: Hair, head: Head, pose: Pose) -> None:
-    """The hair before the face: all of the silhouette but the opening that the hairline leaves."""
-    f, y, px = pose.f, pose.y, pose.pixel
+def fringe(hair: Hair, head: Head, pose: Pose) -> Tensor:
+    """Coverage of the hair before the face (B, S, S), after casting its shadow into the head's tone.
+
+    It is the silhouette without the opening that hairline and cheeks leave.
+    """
+    f, y, px, long = pose.f, pose.y, pose.pixel, _long(pose)
     level = pose.face_y(-0.30)
-    across = pose.across(level)
-    a = across * (1 / 0.36)
-    receding, bangs = f["receding"], f["bangs"]
+    a = pose.across(level) * (1 / 0.36)
+    receding = f["receding"]
     temple = bump((a.abs() - 0.62) ** 2 * 5.5)
     rise = 0.02 + 0.20 * receding + 0.11 * receding * temple
     part = 0.045 * a * (1 - a * a * 0.3) * (1 - receding)
     natural = pose.face_y(-0.345) - rise + part + 0.30 * (a * a - 0.45).clamp(min=0.0)
     teeth = 0.020 * wave(a * 2.6 + 0.3) + 0.012 * wave(a * 5.7 + 0.1)
-    fringe = pose.face_y(-0.175) + teeth - 0.02 * a * a
-    drop = unit(bangs * 1.1)
-    hairline = natural + drop * (fringe - natural).clamp(min=0.0) + pose.f["roll"] * (pose.x - pose.spine(level))
-    long = smooth((f["hair_length"] - 0.42) * 4.0)
-    side = torch.where(hair.dx < 0, -1.0, 1.0)
+    cut = pose.face_y(-0.175) + teeth - 0.02 * a * a
+    drop = unit(f["bangs"] * 1.1)
+    hairline = natural + drop * (cut - natural).clamp(min=0.0) + f["roll"] * (pose.x - pose.spine(level))
+
+    side = torch.where(pose.x < pose.spine(level) - 0.06 * pose.sin, -1.0, 1.0)
     t = unit((y + 0.30) * 1.6)
     cheek = pose.width * (0.90 + 0.10 * t * (1 - long) - 0.03 * long * unit(y * 3) - 0.05 * f["hair_volume"] * long)
-    turn = side * pose.sin * 0.20
-    opening_x = unit((cheek + turn + 0.05 * pose.sin * side - hair.dx * side) * (1 / (1.4 * px + 0.012)) + 0.5)
-    opening_y = beyond(y, hairline, 1.3 * px + 0.018)
-    opening = opening_x * opening_y
-    burn = 1 - ramp(y, 0.02, 0.10) * (1 - long)
-    cover = hair.mass * (1 - opening) * (long + (1 - long) * burn)
-    shadow = head.mask * (beyond(y, hairline - 0.02, 0.16) - 1) * -1
-    paint(canvas, shadow * opening_y * (0.35 * ramp(f["hair_length"], 0.02, 0.12)), tinted(hair.colour, (0.6, 0.5, 0.5)))
-    paint(canvas, cover, _coat(hair))
+    k = 1 / (1.4 * px + 0.012)
+    reach = (0.25 * side * pose.sin) * k + 0.5
+    opening = unit((cheek * k + reach) - hair.dx * (side * k)) * beyond(y, hairline, 1.3 * px + 0.018)
+    shadow = 0.32 * ramp(f["hair_length"], 0.02, 0.12)
+    head.tone.sub_((1 - beyond(y, hairline - 0.02, 0.16)) * shadow)
+    ends = long + (1 - long) * (1 - ramp(y, 0.02, 0.10))
+    return hair.mass * (1 - opening) * ends
 
 
 def _whiskers(pose: Pose, y: Tensor, head: Head, rows: slice) -> Tensor:
     """Brightness of beard hair: the skin's tone with a coarse grain (B, R, S)."""
     fan = head.dx[:, rows] * (1 / (1.3 - 0.8 * unit(y)))
-    grain = wave(fan * 15.0 + 0.35 * wave(y * 5.0)) * 0.6 + wave(fan * 7.0 - 0.8 * y + 0.3) * 0.4
-    return 0.35 + 0.45 * unit(head.tone[:, rows]) + 0.11 * grain
+    grain = wave(fan * 11.0 + 0.30 * wave(y * 5.0))
+    return 0.38 + 0.50 * head.tone[:, rows] + 0.09 * grain
 
 
 def beard(canvas: Planes, head: Head, pose: Pose, hair: Planes) -> None:
@@ -151,13 +153,13 @@ def beard(canvas: Planes, head: Head, pose: Pose, hair: Planes) -> None:
     w = pose.width * (1.0 + 0.05 * thick)
     outline = dx * dx * ((1 + (0.55 - 0.4 * f["jaw"]) * low * low) / (w * w)) + low * low * (0.5 + 0.5 * low * low)
     shape = unit((1 - outline) * (0.14 / (px + 0.012)) + 0.5)
-    lip = (across * (1 / 0.150)) ** 2 + 0.0
+    lip = (across * (1 / 0.150)) ** 2
     ly = (y - pose.face_y(0.352) - 0.035 * f["mouth_open"]) * (1 / (0.078 + 0.05 * f["mouth_open"]))
     bare = unit((lip + ly * ly - 1) * 1.6 + 0.15)
     density = ramp(thick, 0.0, 0.5) * 0.55 + ramp(thick, 0.2, 0.6) * 0.40
-    alpha = shape * beyond(y, cheek, soft) * narrow * bare * density
+    alpha = shape * beyond(y, cheek, soft) * (bare * (narrow * density))
     tone = _whiskers(pose, y, head, rows)
-    paint(band, alpha, [c * (0.35 + 1.25 * tone) + 0.05 * tone for c in hair])
+    paint(band, alpha, [(1.25 * c + 0.05) * tone + 0.35 * c for c in hair])
 
 
 def moustache(canvas: Planes, head: Head, pose: Pose, hair: Planes) -> None:
@@ -172,15 +174,15 @@ def moustache(canvas: Planes, head: Head, pose: Pose, hair: Planes) -> None:
     m2 = m * m
     line = pose.line(level) + 0.042 * m2 - 0.03 * f["smile"] * (m2 - 0.4)
     thick = (0.016 + 0.034 * size) * unit(1.02 - m2) * (1 - 0.35 * bump(m2 * 30)) * 1.15
-    stroke = unit((thick - (y - line).abs()) * (1 / (px + 0.016)) + 0.35) * unit((1.0 - m2) * 4)
-    tone = _whiskers(pose, y, head, rows)
-    paint(band, stroke * ramp(size, 0.0, 0.35) * 0.95, [c * (0.35 + 1.25 * tone) + 0.05 * tone for c in hair])
+    stroke = unit((thick - (y - line).abs()) * (1 / (px + 0.016)) + 0.35) * (unit((1.0 - m2) * 4) * (0.95 * ramp(size, 0.0, 0.35)))
+    tone = 0.40 + 0.45 * head.tone[:, rows]
+    paint(band, stroke, [(1.25 * c + 0.05) * tone + 0.35 * c for c in hair])
 
 
 def hat(canvas: Planes, pose: Pose) -> None:
     """A knitted cap with a turned-up brim, in a colour that goes with the clothes."""
     f, px = pose.f, pose.pixel
-    rows = pose.rows(-1.0, 0.1)
+    rows = pose.rows(-1.0, -0.05)
     y, band = pose.y[:, rows], [c[:, rows] for c in canvas]
     lx, _, _ = pose.light
     level = pose.face_y(-0.30)
@@ -189,11 +191,12 @@ def hat(canvas: Planes, pose: Pose) -> None:
     w = pose.width * 1.06 + 0.055 * f["hair_volume"]
     above = (-0.08 - y).clamp(min=0.0) / (0.66 + 0.06 * f["face_height"])
     u = dx / w
-    q = u * u + above * above
-    shape = unit((1 - q) * (0.22 / px) + 0.5) * (1 - beyond(y, brim, 1.4 * px))
+    a2 = above * above
+    u2 = u * u
+    shape = unit((1 - u2 - a2 * (0.72 + 0.28 * a2)) * (0.22 / px) + 0.5) * ((1 - beyond(y, brim, 1.4 * px)) * f["hat"])
     fold = beyond(y, brim - 0.13, 1.4 * px)
     knit = wave(u * 9.0) * (0.05 + 0.05 * fold)
-    tone = 0.80 + 0.30 * lx * u - 0.30 * u * u + 0.12 * fold + knit
-    tone = tone - 0.22 * bump((y - brim + 0.14) ** 2 * (1 / 0.03**2))
+    crease = (y - brim + 0.14) * (1 / 0.03)
+    tone = (0.80 + 0.30 * lx * u) - 0.30 * u2 + 0.12 * fold + knit - 0.22 * bump(crease * crease)
     colour = palette(1 - f["clothes"], CLOTHES)
-    paint(band, shape * f["hat"], [c * tone for c in colour])
+    paint(band, shape, [c * tone for c in colour])

@@ -57,43 +57,48 @@ def body(canvas: Planes, pose: Pose, skin: Skin) -> None:
     """Neck, shoulders and clothes."""
     f = pose.f
     lx, _, _ = pose.light
-    x, y = pose.x, pose.y
+    rows = pose.rows(0.20, 1.0)
+    x, y, band = pose.x, pose.y[:, rows], [c[:, rows] for c in canvas]
     neck = 0.60 * pose.width * (0.86 + 0.30 * f["masculine"] + 0.12 * f["fullness"])
     base = x - 0.6 * pose.spine(y)
     flare = neck + 0.5 * (y - 0.72).clamp(min=0.0)
     inside = beyond(flare, base.abs(), 1.2 * pose.pixel)
     under = smooth((y - pose.chin + 0.12) * 3.2)
     across = base / flare
-    shade = unit((0.62 + 0.42 * lx * across - 0.38 * across * across) * (0.30 + 0.7 * under))
-    paint(canvas, inside * (y > 0.2), mixed(skin.shade, skin.lit, shade))
+    shade = unit((0.62 + (0.42 * lx - 0.38 * across) * across) * (0.30 + 0.7 * under))
+    paint(band, inside, mixed(skin.shade, skin.lit, shade))
 
     ax = (x * x + 0.0004) / torch.sqrt(x * x + 0.0004)
     drop = (
-        (0.74 - 0.05 * f["masculine"]) + 0.30 * (ax - 0.24).clamp(min=0.0) + 0.9 * (ax - 0.82).clamp(min=0.0)
+        (0.70 - 0.05 * f["masculine"]) + 0.30 * (ax - 0.24).clamp(min=0.0) + 0.9 * (ax - 0.82).clamp(min=0.0)
     )
     scoop = 0.84 - 2.6 * x * x
     edge = torch.maximum(drop, scoop)
     cloth = palette(f["clothes"], CLOTHES)
     light = 0.80 + 0.26 * lx * x + 0.16 * (0.9 - y) - 0.10 * bump(((ax - 0.30) * 5) ** 2)
     collar = 1 - 0.28 * bump(((y - edge) * 18) ** 2)
-    paint(canvas, beyond(y, edge, 1.2 * pose.pixel), [c * light * collar for c in cloth])
+    light = light * collar
+    paint(band, beyond(y, edge, 1.2 * pose.pixel), [c * light for c in cloth])
 
 
 def ears(canvas: Planes, pose: Pose, skin: Skin) -> None:
     """Both ears behind the head: the yaw hides the far one and brings the near one out."""
     height = pose.face_y(0.05) - 0.4 * pose.nod
+    rows = pose.rows(-0.24, 0.40)
+    y, band = pose.y[:, rows], [c[:, rows] for c in canvas]
     offset = pose.x - pose.spine(height)
+    line = pose.line(height)
     side = torch.where(offset < 0, -1.0, 1.0)
     out = pose.width * (1.0 + 0.02 * pose.cos) - side * 0.14 * pose.sin
     ex = (offset * side - out) * (1 / 0.062)
-    ey = (pose.y - pose.line(height)) * (1 / 0.115)
+    ey = (y - line) * (1 / 0.115)
     q = ex * ex + ey * ey
     shade = 0.42 + 0.3 * pose.light[0] * side - 0.30 * bump(q * 2.6)
-    paint(canvas, unit((1 - q) * (0.035 / pose.pixel) + 0.5), mixed(skin.shade, skin.lit, unit(shade)))
+    paint(band, unit((1 - q) * (0.035 / pose.pixel) + 0.5), mixed(skin.shade, skin.lit, unit(shade)))
     if_worn = pose.f["earrings"] * unit(1.2 - 1.6 * side * pose.sin)
-    dx, dy = (ex + 0.1) * 0.062, (pose.y - pose.line(height)) - 0.135
+    dx, dy = (ex + 0.1) * 0.062, (y - line) - 0.135
     ring = unit((0.030 - torch.sqrt(dx * dx + dy * dy)) * (1 / pose.pixel) + 0.5)
-    paint(canvas, ring * if_worn, (0.93, 0.78, 0.36))
+    paint(band, ring * if_worn, (0.93, 0.78, 0.36))
 
 
 @dataclass
@@ -122,8 +127,9 @@ def head_of(pose: Pose) -> Head:
     pointed = 0.78 - 0.62 * f["jaw"] - 0.30 * f["fullness"]
     widen = (1 + pointed * b2 * (0.35 + 0.65 * b2)) / (w * w)
     square = 0.35 + 0.35 * f["jaw"]
-    lift = above * above + b2 * ((1 - square) + square * b2)
-    dx = pose.x - (pose.spine(y) + 0.11 * pose.sin * b2)
+    a2 = above * above
+    lift = a2 * (0.68 + 0.32 * a2) + b2 * ((1 - square) + square * b2)
+    dx = pose.x - (pose.spine(y) + 0.17 * pose.sin * b2)
     q = dx * dx * widen + lift
     mask = unit((1 - q) * (0.21 / pose.pixel) + 0.5)
     depth = torch.sqrt((1.02 - q).clamp(min=0.0))
@@ -159,6 +165,9 @@ def relief(head: Head, pose: Pose) -> None:
     crease = bump((chin_x * (1 / 0.13)) ** 2) * bump(((y - pose.face_y(0.432)) * (1 / 0.045)) ** 2)
     ball = bump((chin_x * (1 / 0.14)) ** 2) * bump(((y - pose.face_y(0.50)) * (1 / 0.07)) ** 2)
     head.tone.add_(0.10 * ball - 0.20 * crease)
+    sheen_x = (pose.x - pose.spine(pose.top) - 0.19 * lx) * (1 / 0.24)
+    sheen_y = (y - pose.face_y(-0.27) - 0.10 * ly) * (1 / 0.17)
+    head.tone.add_(bump(sheen_x * sheen_x) * (bump(sheen_y * sheen_y) * (0.10 + 0.22 * f["skin_tone"])))
 
 
 def wrinkles(head: Head, pose: Pose) -> None:
@@ -183,18 +192,15 @@ def wrinkles(head: Head, pose: Pose) -> None:
 
 
 def flesh(canvas: Planes, head: Head, pose: Pose, skin: Skin) -> None:
-    """Colour the modelled head: skin from shadow to light, red cheeks, a sheen towards the light."""
-    f, y = pose.f, pose.y
-    lx, ly, _ = pose.light
-    tone = unit(head.tone)
+    """Colour the modelled head: skin from shadow to light, then red cheeks."""
+    f = pose.f
+    tone = head.tone.clamp(-0.1, 1.15)
+    for plane, dark, light in zip(canvas, skin.shade, skin.lit):
+        plane.add_(head.mask * ((dark + tone * (light - dark)) - plane))
+    rows = pose.rows(-0.08, 0.38)
+    y, band = pose.y[:, rows], [c[:, rows] for c in canvas]
     cheek_x = (pose.across(pose.face_y(0.14)).abs() - 0.23) * (1 / 0.15)
     cheek_y = (y - pose.face_y(0.15)) * (1 / 0.14)
-    blush = bump(cheek_x * cheek_x) * (
-        bump(cheek_y * cheek_y) * (0.06 + 0.34 * f["rosy"] + 0.10 * f["makeup"])
-    )
-    sheen_x = (pose.x - pose.spine(y) - 0.19 * lx) * (1 / 0.20)
-    sheen_y = (y - pose.face_y(-0.27) - 0.10 * ly) * (1 / 0.17)
-    sheen = bump(sheen_x * sheen_x + sheen_y * sheen_y) * (0.05 + 0.06 * f["skin_tone"])
-    for plane, dark, light, red in zip(canvas, skin.shade, skin.lit, (0.05, 0.62, 0.55)):
-        colour = (dark + tone * (light - dark)) * (1 - red * blush) + sheen
-        plane.add_(head.mask * (colour - plane))
+    red = 0.05 + 0.34 * f["rosy"] + 0.10 * f["makeup"]
+    blush = bump(cheek_x * cheek_x) * (bump(cheek_y * cheek_y) * red)
+    paint(band, blush * head.mask[:, rows], tinted(skin.lit, (0.97, 0.40, 0.42)))
