@@ -1,0 +1,23 @@
+"""Every figure of the labs, drawn and nothing else: what is drawn was computed before.
+
+Each function returns a matplotlib `Figure` that pyplot never sees, so that nothing is left open; `Run.figure` stamps
+stand-in data on it, saves it and shows it. Titles say what was found, so the caller writes them from its numbers.
+"""
+
+from labkit.plots.bar_charts import bars, cumulative
+from labkit.plots.images import image_grid, image_rows, neighbours, signed_maps
+from labkit.plots.latent import density, paths
+from labkit.plots.line_charts import curves, panels
+
+__all__ = [
+    "bars",
+    "cumulative",
+    "curves",
+    "density",
+    "image_grid",
+    "image_rows",
+    "neighbours",
+    "panels",
+    "paths",
+    "signed_maps",
+]
