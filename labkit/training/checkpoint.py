@@ -86,7 +86,11 @@ class Checkpoints:
     def _read(self) -> dict[str, Any]:
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-            whole = content["format"] == FORMAT and {"config", "hash", "state"} <= content.keys()
+            whole = (
+                isinstance(content, dict)
+                and content["format"] == FORMAT
+                and {"config", "hash", "state"} <= content.keys()
+            )
         except Exception as error:
             raise self._foreign() from error
         if not whole:

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
-import torch
 from torch import nn
 
 from labkit.errors import LabkitError
-from labkit.training.callbacks import Callback
-from labkit.training.checkpoint import Checkpoints, plain
+from labkit.training.callbacks import Callback, Looks
+from labkit.training.checkpoint import Checkpoints
 from labkit.training.identity import describe_run
 from labkit.training.interrupt import Interruptible
 from labkit.training.progress import Progress, say
 from labkit.training.rng import preserved_rng, seed_everything
-from labkit.training.state import TrainingState, add_columns
+from labkit.training.state import TrainingState
 from labkit.training.step import GuardedStep, Update, trained_parameters
 
 SKIPS_BEFORE_STOP = 50
@@ -118,7 +117,8 @@ def fit(
             that cannot be written.
     """
     updates = [updates] if isinstance(updates, Update) else list(updates)
-    _check(model, updates, batches, validate, watch, patience, callbacks, precision)
+    _check(model, updates, batches, epochs, precision)
+    looks = Looks(validate, validate_every, watch, patience, callbacks)
     run = TrainingState(model, [GuardedStep(update, model, clip, precision) for update in updates])
     settings = {"clip": clip, "precision": precision, "seed": seed, "watch": watch, "patience": patience}
     settings |= {"validate_every": validate_every, "config": config or {}}
@@ -137,12 +137,7 @@ def fit(
                         row = run.finish_epoch(batches.count)
                         bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
                         _stop_if_diverged(run)
-                        _look(
-                            run, row, validate if run.epoch % validate_every == 0 else None, watch, callbacks
-                        )
-                        run.stopped_early = (
-                            patience is not None and run.epoch - (run.best_epoch or 0) >= patience
-                        )
+                        looks(run, row)
             checkpoints.save(run.state_dict())
         if interrupt.requested:
             interrupt.stop(_farewell(run, epochs, checkpoints.path))
@@ -180,32 +175,6 @@ def _train_epoch(
             run.run_clock()
     run.pause_clock()
     return True
-
-
-def _look(
-    run: TrainingState,
-    row: dict[str, float],
-    validate: Callable[[nn.Module], Mapping[str, float]] | None,
-    watch: str | None,
-    callbacks: Sequence[Callback],
-) -> None:
-    """Validate, remember the best weights, and call the callbacks that are due."""
-    run.model.eval()
-    with torch.no_grad(), preserved_rng():
-        if validate is not None:
-            found = {name: float(value) for name, value in validate(run.model).items()}
-            add_columns(row, found, "validate")
-            if watch is not None:
-                if watch not in found:
-                    raise LabkitError(
-                        f"watch={watch!r}: validate returns {', '.join(found)}; watch one of these."
-                    )
-                run.keep_if_best(found[watch])
-        for callback in callbacks:
-            if callback.is_due(run.epoch):
-                result = plain(callback.function(run.model, run.epoch), f"callback {callback.name!r}")
-                if result is not None:
-                    run.kept.setdefault(callback.name, {})[run.epoch] = result
 
 
 def _stop_if_diverged(run: TrainingState) -> None:
@@ -254,10 +223,7 @@ def _check(
     model: nn.Module,
     updates: list[Update],
     batches: Batches,
-    validate: Callable | None,
-    watch: str | None,
-    patience: int | None,
-    callbacks: Sequence[Callback],
+    epochs: int,
     precision: str,
 ) -> None:
     ours = {id(parameter) for parameter in model.parameters()}
@@ -269,12 +235,10 @@ def _check(
                 f"update {update.name!r}: its optimizer trains {len(trained)} tensors, {strangers} of which are "
                 "not in the model; make it from the parameters of the model that fit is given."
             )
-    for kind, names in (("update", [u.name for u in updates]), ("callback", [c.name for c in callbacks])):
-        if len(set(names)) < len(names):
-            raise LabkitError(f"fit: two {kind}s share a name in {names}; give each its own.")
-    if not updates or not len(batches):
-        raise LabkitError("fit: there is no update or no batch; give at least one of each.")
-    if (watch is not None and validate is None) or (patience is not None and watch is None):
-        raise LabkitError("fit: patience needs watch, and watch needs validate; give all that are needed.")
+    names = [update.name for update in updates]
+    if len(set(names)) < len(names):
+        raise LabkitError(f"fit: two updates share a name in {names}; give each its own.")
+    if not updates or not len(batches) or epochs < 1:
+        raise LabkitError("fit: there is no update, no batch or no epoch; give at least one of each.")
     if precision not in ("float32", "bf16"):
         raise LabkitError(f'fit: precision={precision!r} is not known; it is "float32" or "bf16".')

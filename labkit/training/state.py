@@ -52,24 +52,19 @@ class TrainingState:
 
     def finish_epoch(self, items: int) -> dict[str, float]:
         """Close the books, append a row to the history and step the schedules. Waits for the device."""
-        means: dict[str, float] = {}
-        skipped = 0
-        for step in self.steps:
-            row, missed = step.books.close()
-            add_columns(means, row, f"update {step.update.name!r}")
-            skipped += missed
+        books = {step.update.name: step.books.close() for step in self.steps}
         self.epoch += 1
         self.step = 0
         seconds, self._epoch_seconds = self._epoch_seconds, 0.0
         self.seconds += seconds
-        rates = {
-            "lr" if len(self.steps) == 1 else f"lr_{step.update.name}": step.update.optimizer.param_groups[0][
-                "lr"
-            ]
-            for step in self.steps
-        }
-        row = {"epoch": self.epoch, **means, **{name: float(rate) for name, rate in rates.items()}}
-        row |= {"skipped": skipped, "seconds": seconds, "items_per_second": items / max(seconds, 1e-9)}
+        rates = {step.update.name: float(step.update.optimizer.param_groups[0]["lr"]) for step in self.steps}
+        own = {"lr" if len(rates) == 1 else f"lr_{name}": rate for name, rate in rates.items()}
+        own["skipped"] = sum(skipped for _, skipped in books.values())
+        own |= {"seconds": seconds, "items_per_second": items / max(seconds, 1e-9)}
+        row = {"epoch": self.epoch}
+        for name, (means, _) in books.items():
+            add_columns(row, means, f"update {name!r}")
+        add_columns(row, own, "fit")
         self.rows.append(row)
         for step in self.steps:
             if step.update.schedule is not None:
@@ -114,6 +109,6 @@ def add_columns(row: dict[str, float], columns: dict[str, float], of: str) -> No
     twice = sorted(row.keys() & columns.keys())
     if twice:
         raise LabkitError(
-            f"{of}: logs {twice[0]!r}, a column that the history has already; give it another name."
+            f"{of}: wants a column {twice[0]!r} that the history has already; rename what a loss or validate logs."
         )
     row |= columns

@@ -46,7 +46,7 @@ class GuardedStep:
         self.device = self.parameters[0].device
         self.books = Books()
         self._buffers = list(model.buffers())
-        self._skips_on_device = getattr(update.optimizer, "_step_supports_amp_scaling", False)
+        self._skips_on_device = can_skip_on_device(update.optimizer, self.device)
 
     def __call__(self, batch: Any, items: int) -> None:
         """Update on one batch of `items` items."""
@@ -109,11 +109,16 @@ class GuardedStep:
             del optimizer.found_inf
             for buffer, old in zip(self._buffers, before):
                 buffer.copy_(torch.where(bad, old, buffer))
-        elif check.isfinite():  # a synchronisation: free on the CPU; on a GPU, fused=True avoids it
+        elif check.isfinite():  # waits for the device: free on the CPU; on a GPU, fused=True avoids it
             optimizer.step()
         else:
             for buffer, old in zip(self._buffers, before):
                 buffer.copy_(old)
+
+
+def can_skip_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
+    """Whether `optimizer` obeys a flag on the device, so that nobody has to wait for it; of no use on the CPU."""
+    return device.type != "cpu" and getattr(optimizer, "_step_supports_amp_scaling", False)
 
 
 def trained_parameters(update: Update) -> list[nn.Parameter]:

@@ -1,0 +1,344 @@
+"""`fit` against the plain loop that it replaces, and the promises beyond it."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from labkit.data.resident import ResidentBatches
+from labkit.errors import LabkitError
+from labkit.training import TrainingDiverged, Update, at, every, fit
+
+
+class ListBatches:
+    """The same list of batches in every epoch."""
+
+    def __init__(self, batches):
+        self.batches = batches
+        self.count = sum(len(batch) for batch in batches)
+
+    def __len__(self):
+        return len(self.batches)
+
+    def epoch(self, number):
+        return iter(self.batches)
+
+
+def net(seed=1):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Dropout(0.1), nn.Linear(7, 5))
+
+
+def rows(n=37, seed=2):
+    return torch.randn(n, 5, generator=torch.Generator().manual_seed(seed))
+
+
+def noisy_loss(model, batch):
+    return (model(batch + 0.1 * torch.randn_like(batch)) - batch).square().mean()
+
+
+def exact_loss(model, batch):
+    return (model(batch) - batch).square().mean()
+
+
+def quick(model, batches, loss=noisy_loss, epochs=3, **options):
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    return fit(model, Update("mse", loss, optimizer), batches, epochs=epochs, progress=False, **options)
+
+
+def test_without_anything_special_it_is_the_plain_loop(same):
+    batches = ResidentBatches(rows(), batch_size=8, seed=4)
+    trained = {}
+    for fused in (False, True):
+        plain, ours = net(), net()
+        adam = torch.optim.Adam(plain.parameters(), 1e-2, fused=fused)
+        schedule = torch.optim.lr_scheduler.StepLR(adam, 2, 0.5)
+        torch.manual_seed(6)
+        plain.train()
+        for epoch in range(5):
+            for batch in batches.epoch(epoch):
+                adam.zero_grad()
+                noisy_loss(plain, batch).backward()
+                nn.utils.clip_grad_norm_(plain.parameters(), 0.3)
+                adam.step()
+            schedule.step()
+        optimizer = torch.optim.Adam(ours.parameters(), 1e-2, fused=fused)
+        update = Update("mse", noisy_loss, optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5))
+        result = fit(ours, update, batches, epochs=5, clip=0.3, seed=6, progress=False)
+        assert same(plain.state_dict(), ours.state_dict())
+        assert same(adam.state_dict(), optimizer.state_dict())
+        assert result.history["lr"].tolist() == [1e-2, 1e-2, 5e-3, 5e-3, 2.5e-3]
+        trained[fused] = ours
+    assert not same(net().state_dict(), trained[True].state_dict())
+
+
+def test_a_gan_is_the_textbook_loop_and_each_update_leaves_the_other_net_alone(same, job):
+    batches = ResidentBatches(torch.randn(44, 16), batch_size=8)
+    softplus = nn.functional.softplus
+
+    def d_loss(model, batch):
+        # Not detached: fit itself must keep these gradients from the generator.
+        return (
+            softplus(-model.discriminator(batch)).mean()
+            + softplus(model.discriminator(model(len(batch)))).mean()
+        )
+
+    def g_loss(model, batch):
+        return softplus(-model.discriminator(model(len(batch)))).mean()
+
+    def pair():
+        torch.manual_seed(0)
+        model = job.Pair()
+        return (
+            model,
+            torch.optim.Adam(model.discriminator.parameters(), 1e-3),
+            torch.optim.Adam(model.generator.parameters(), 1e-3),
+        )
+
+    plain, d_adam, g_adam = pair()
+    torch.manual_seed(0)
+    for epoch in range(3):
+        for batch in batches.epoch(epoch):
+            for loss, adam in ((d_loss, d_adam), (g_loss, g_adam)):
+                plain.zero_grad()
+                loss(plain, batch).backward()
+                adam.step()
+    ours, d_adam, g_adam = pair()
+    fit(ours, [Update("d", d_loss, d_adam), Update("g", g_loss, g_adam)], batches, epochs=3, progress=False)
+    assert same(plain.state_dict(), ours.state_dict())
+
+
+@pytest.mark.parametrize("trained", ["discriminator", "generator"])
+def test_an_update_gives_no_gradient_to_what_it_does_not_train(same, job, trained):
+    model = job.Pair()
+    other = model.generator if trained == "discriminator" else model.discriminator
+    before = {name: value.clone() for name, value in other.named_parameters()}
+    loss = Update(
+        "x",
+        lambda model, batch: model.discriminator(model(len(batch))).mean(),
+        torch.optim.SGD(getattr(model, trained).parameters(), 0.1),
+    )
+    fit(model, loss, ListBatches([torch.zeros(4, 16)] * 3), epochs=1, progress=False)
+    assert same(dict(other.named_parameters()), before)
+    assert all(parameter.grad is None for parameter in other.parameters())
+
+
+def test_epoch_means_weigh_items_not_batches():
+    data = rows(37)
+    model = nn.Linear(5, 5)
+
+    def loss(model, batch):
+        value = exact_loss(model, batch)
+        return value, {"largest": batch.abs().mean() + 0 * value}
+
+    update = Update("mse", loss, torch.optim.SGD(model.parameters(), 0.0))
+    history = fit(model, update, ResidentBatches(data, batch_size=8), epochs=2, progress=False).history
+    slow = [(model(x) - x).square().mean().item() for x in data]
+    assert history["mse"].tolist() == pytest.approx([np.mean(slow)] * 2, rel=1e-5)
+    assert history["largest"].tolist() == pytest.approx([float(data.abs().mean())] * 2, rel=1e-5)
+    assert history["epoch"].tolist() == [1, 2]
+
+
+BAD = {
+    "loss is NaN": lambda model, batch: exact_loss(model, batch) * (math.nan if batch[0, 0] > 50 else 1.0),
+    "loss is infinite": lambda model, batch: (
+        exact_loss(model, batch) + (math.inf if batch[0, 0] > 50 else 0.0)
+    ),
+    "only the gradient is NaN": lambda model, batch: (
+        exact_loss(model, batch) + ((model(batch).sum() * 0).sqrt() if batch[0, 0] > 50 else 0.0)
+    ),
+    "input overflows": lambda model, batch: exact_loss(model, batch * 1e30 if batch[0, 0] > 50 else batch),
+}
+OPTIMIZERS = {
+    "adam": lambda p: torch.optim.Adam(p, 1e-2),
+    "fused adam": lambda p: torch.optim.Adam(p, 1e-2, fused=True),
+    "adamw": lambda p: torch.optim.AdamW(p, 1e-2, amsgrad=True),
+    "sgd": lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9, nesterov=True),
+    "fused sgd": lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9, fused=True),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("loss", BAD.values(), ids=BAD)
+def test_a_bad_batch_leaves_everything_as_if_it_had_not_been_seen(same, loss, name, monkeypatch):
+    a, b, bad = rows(8, 1), rows(8, 2), rows(8, 3) + 100.0
+    if "fused" in name:  # as on a GPU, where nobody looks at the flag
+        monkeypatch.setattr("labkit.training.step.can_skip_on_device", lambda optimizer, device: True)
+
+    def run(batches):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Linear(7, 5))
+        optimizer = OPTIMIZERS[name](model.parameters())
+        result = fit(
+            model, Update("mse", loss, optimizer), ListBatches(batches), epochs=1, clip=1.0, progress=False
+        )
+        return model.state_dict(), optimizer.state_dict(), result
+
+    *seen, result = run([a, bad, b])
+    *unseen, reference = run([a, b])
+    assert same(seen, unseen)
+    assert result.skipped == {"mse": 1} and result.history["skipped"].tolist() == [1]
+    assert result.history["mse"].tolist() == reference.history["mse"].tolist()
+
+
+def test_many_bad_steps_in_a_row_stop_the_run_with_the_last_finite_weights(same):
+    model = net()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(TrainingDiverged, match=r"'mse'.*52 steps, up to epoch 13.*learning rate"):
+        quick(model, ListBatches([rows(8)] * 4), lambda m, b: exact_loss(m, b) * math.nan, epochs=99)
+    assert same(before, model.state_dict())
+
+
+def test_bad_steps_that_end_in_a_good_one_do_not_stop_the_run():
+    batches = [rows(8) + 100.0] * 49 + [rows(8)]
+    result = quick(net(), ListBatches(batches), BAD["loss is NaN"], epochs=4)
+    assert result.skipped == {"mse": 4 * 49}
+    assert result.history["mse"].notna().all()
+
+
+def test_an_epoch_without_a_good_step_has_no_mean():
+    result = quick(net(), ListBatches([rows(8) + 100.0] * 3), BAD["loss is NaN"], epochs=2)
+    assert result.history["mse"].isna().all() and result.history["skipped"].tolist() == [3, 3]
+
+
+def scripted(values):
+    """validate() that returns these values in turn, and the weights that it saw."""
+    seen = []
+
+    def validate(model):
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return {"held_out": values[len(seen) - 1]}
+
+    return validate, seen
+
+
+def test_early_stopping_puts_the_best_weights_back(same):
+    validate, seen = scripted([5.0, 4.0, math.nan, 4.5, 3.0, -math.inf, 3.0, 3.5, 9.0, 9.0])
+    model = net()
+    result = quick(
+        model, ListBatches([rows(8)] * 2), epochs=10, validate=validate, watch="held_out", patience=4
+    )
+    assert (result.stopped, result.best_epoch, len(result.history)) == ("early", 5, 9)
+    assert same(model.state_dict(), seen[4]) and not same(model.state_dict(), seen[-1])
+
+
+def test_watching_without_patience_trains_to_the_end(same):
+    validate, seen = scripted([5.0, 4.0, 6.0])
+    model = net()
+    result = quick(
+        model, ListBatches([rows(8)]), epochs=6, validate=validate, validate_every=2, watch="held_out"
+    )
+    assert (result.stopped, result.best_epoch, len(result.history)) == ("finished", 4, 6)
+    assert same(model.state_dict(), seen[1])
+    assert result.history["held_out"].tolist()[1::2] == [5.0, 4.0, 6.0]
+    assert result.history["held_out"].isna().tolist() == [True, False] * 3
+
+
+def test_callbacks_come_at_their_epochs_and_their_results_are_kept():
+    calls = []
+
+    def samples(model, epoch):
+        assert not model.training and not torch.is_grad_enabled()
+        calls.append(epoch)
+        return model(torch.zeros(1, 5))
+
+    callbacks = [at([1, 4, 99], samples), every(3, lambda model, epoch: {"e": np.float32(epoch)}, "thirds")]
+    result = quick(net(), ListBatches([rows(8)]), epochs=7, callbacks=callbacks)
+    assert calls == [1, 4] == list(result.kept["samples"])
+    assert result.kept["thirds"] == {3: {"e": 3.0}, 6: {"e": 6.0}}
+    assert not result.model.training
+
+
+def test_looking_does_not_change_training(same):
+    def draw(model, *_):
+        return {"noise": float(torch.randn(3).sum() + np.random.rand())}
+
+    silent, watched = net(), net()
+    batches = ResidentBatches(rows(), batch_size=8)
+    quick(silent, batches)
+    quick(watched, batches, validate=draw, callbacks=[every(1, draw)])
+    assert same(silent.state_dict(), watched.state_dict())
+
+
+def test_what_follows_does_not_depend_on_training(tmp_path):
+    def after(**options):
+        model = net()
+        torch.manual_seed(9)
+        quick(model, ListBatches([rows(8)]), **options)
+        return torch.randn(3).tolist()
+
+    trained = after(run_dir=tmp_path)
+    assert trained == after(run_dir=tmp_path) == after(epochs=1)
+
+
+def test_bf16_computes_in_bf16_and_keeps_float32_weights():
+    seen = []
+
+    def loss(model, batch):
+        out = model(batch)
+        seen.append(out.dtype)
+        return (out.float() - batch).square().mean()
+
+    model = net()
+    result = quick(model, ListBatches([rows(8)] * 4), loss, epochs=5, precision="bf16")
+    assert set(seen) == {torch.bfloat16}
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert result.history["mse"].iloc[-1] < result.history["mse"].iloc[0]
+
+
+def test_frozen_parameters_stay():
+    model = net()
+    model[0].requires_grad_(False)
+    before = model[0].weight.clone()
+    quick(model, ListBatches([rows(8)] * 2))
+    assert torch.equal(model[0].weight, before)
+
+
+def test_it_says_what_it_is_about_to_do_and_nothing_when_told_so(capsys):
+    model = net()
+    update = Update("mse", exact_loss, torch.optim.Adam(model.parameters()))
+    fit(model, update, ListBatches([rows(8)] * 2), epochs=3)
+    said = capsys.readouterr()
+    assert "cpu, float32" in said.err and "3 epochs of 16 items" in said.err and not said.out
+    fit(model, update, ListBatches([rows(8)] * 2), epochs=3, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_history_is_a_frame_of_numbers():
+    result = quick(net(), ListBatches([rows(8)]), epochs=2)
+    assert isinstance(result.history, pd.DataFrame)
+    assert (result.history[["seconds", "items_per_second"]] > 0).all(axis=None)
+    assert result.seconds == pytest.approx(result.history["seconds"].sum())
+
+
+def test_what_does_not_fit_together_is_refused_in_one_sentence():
+    model, data = net(), ListBatches([rows(8)])
+    adam = torch.optim.Adam(model.parameters())
+    good = Update("mse", exact_loss, adam)
+
+    def refused(match, updates=good, batches=data, **options):
+        with pytest.raises(LabkitError, match=match) as error:
+            fit(model, updates, batches, **{"epochs": 1, "progress": False, **options})
+        assert "\n" not in str(error.value)
+
+    refused("not in the model", Update("mse", exact_loss, torch.optim.Adam(net().parameters())))
+    refused("share a name", [good, good])
+    refused("share a name", callbacks=[every(1, exact_loss), every(2, exact_loss)])
+    refused("no update, no batch or no epoch", [])
+    refused("no update, no batch or no epoch", batches=ListBatches([]))
+    refused("no update, no batch or no epoch", epochs=0)
+    refused("validate_every", validate_every=0)
+    refused("patience needs watch", patience=3)
+    refused("watch needs validate", watch="x")
+    refused("precision='fp8'", precision="fp8")
+    refused(r"shape \(8,\)", Update("mse", lambda m, b: m(b).sum(1), adam))
+    refused("not float", Update("mse", lambda m, b: exact_loss(m, b).item(), adam))
+    refused("gradient", Update("mse", lambda m, b: exact_loss(m, b).detach(), adam))
+    refused("depends on none", Update("mse", lambda m, b: b.clone().requires_grad_().sum(), adam))
+    refused("has already", Update("mse", lambda m, b: (exact_loss(m, b), {"lr": b.mean()}), adam))
+    refused("has already", validate=lambda model: {"mse": 1.0})
+    refused("returns held_out", validate=lambda model: {"held_out": 1.0}, watch="nll")
+    refused("returned Linear", callbacks=[every(1, lambda model, epoch: model[0], "net")])
