@@ -133,8 +133,6 @@ class _Transfer:
                     bar.update(len(block))
         if not received:
             raise _RefusedError(f"{response.status_code} {response.reason}, but no content")
-        if total and received != total:
-            raise _BrokenOffError(f"connection cut after {received:,} of {total:,} bytes")
 
 
 def _first_success(
@@ -200,7 +198,7 @@ def _within(seconds: float, action: Callable[[], None]) -> None:
         except BaseException as error:
             outcome.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, daemon=True, name="labkit-fetch").start()
     outcome.result(timeout=seconds)
 
 

@@ -107,6 +107,10 @@ def test_a_trickle_ends_at_the_time_limit(server, tmp_path):
     url = server.address(server.reply(DATA, pause=0.02))
     assert_fails("time limit", url, tmp_path / "f", timeout=1.0)
     assert server.times_asked(url) == 1
+    for thread in threading.enumerate():
+        if thread.name == "labkit-fetch":
+            thread.join(5)
+            assert not thread.is_alive(), "the download goes on in the background"
 
 
 def test_a_server_that_never_answers(tmp_path):
