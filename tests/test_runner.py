@@ -280,12 +280,29 @@ def test_a_full_disk_is_refused_before_anything_runs(session, monkeypatch, tmp_p
         validate(RunConfig("smoke", tmp_path), [])
 
 
-@pytest.mark.parametrize("name", ["00", "0", "lab00", "00_good", "notebooks/00_good.ipynb"])
-def test_a_lab_goes_by_several_names(session, name):
-    labs = list_labs(session[0] / "notebooks")
-    assert [lab.stem for lab in choose_labs([name], labs)] == ["00_good"]
-    with pytest.raises(LabkitError, match="did you mean 00_good"):
-        choose_labs(["00_goood"], labs)
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (["01"], "ab"),
+        (["1"], "ab"),
+        (["lab01"], "ab"),
+        (["01b"], "b"),
+        (["1b"], "b"),
+        (["lab01b", "lab01a"], "ab"),
+        (["01a_part"], "a"),
+        (["notebooks/01a_part.ipynb"], "a"),
+        ([], "ab-"),
+    ],
+)
+def test_a_lab_goes_by_several_names(tmp_path, make_lab, names, parts):
+    for stem in ("01a_part", "01b_part", "10_other"):
+        path = make_lab(tmp_path, stem, [])
+        path.write_text(path.read_text().replace(f'"lab": "{stem[:2]}"', f'"lab": "{stem.split("_")[0]}"'))
+    labs = list_labs(tmp_path)
+    assert "".join(lab.part or "-" for lab in choose_labs(names, labs)) == parts
+    for wrong in ("01c", "2", "01a_prat"):
+        with pytest.raises(LabkitError, match="there is no lab"):
+            choose_labs([wrong], labs)
 
 
 def test_jobs_share_the_cores(monkeypatch):

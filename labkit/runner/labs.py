@@ -5,6 +5,7 @@ Read as plain JSON: the notebook libraries take seconds to import, and listing t
 
 import ast
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ class Lab:
 
     Attributes:
         path: the notebook.
-        number: "00", "01", …
+        number: "00", "01a", "01b", …: a lab in several notebooks has a letter for each.
         minutes: profile → minutes on the machine the profile is meant for.
         budget_seconds: profile → seconds after which the runner stops it.
         points: what its exercises are worth together.
@@ -45,6 +46,11 @@ class Lab:
     def stem(self) -> str:
         """File name without ending; also the name of its folder under runs/<profile>/."""
         return self.path.stem
+
+    @property
+    def part(self) -> str:
+        """The letter of its number, empty where the lab is one notebook."""
+        return self.number[2:]
 
 
 def project_root() -> Path:
@@ -117,14 +123,16 @@ def list_labs(folder: Path | None = None) -> list[Lab]:
         LabkitError: a notebook's metadata are incomplete, or there is none.
     """
     folder = folder or project_root() / "notebooks"
-    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    paths = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d\d[a-z]?_", path.name))
     if not paths:
-        raise LabkitError(f"{folder}: holds no lab (NN_name.ipynb); give the folder of the notebooks.")
+        raise LabkitError(f"{folder}: holds no lab (00_name.ipynb); run this in the project's folder.")
     return [read_lab(path) for path in paths]
 
 
 def choose_labs(names: Iterable[str], labs: list[Lab]) -> list[Lab]:
-    """The labs called "01", "lab01", "1" or by file name, in the order of the course; all for no name.
+    """The labs called "01" (all its notebooks), "01a", "lab01", "1" or by file name, in the course's order.
+
+    Without a name it is every lab.
 
     Raises:
         LabkitError: a name fits no lab.
@@ -132,11 +140,13 @@ def choose_labs(names: Iterable[str], labs: list[Lab]) -> list[Lab]:
     wanted = set()
     for name in names:
         key = Path(name).stem.lower()
-        number = key.removeprefix("lab").zfill(2)
-        found = next((lab for lab in labs if key == lab.stem.lower() or number == lab.number), None)
-        if found is None:
+        number = re.sub(r"^(\d)(?!\d)", r"0\1", key.removeprefix("lab"))
+        found = [
+            lab.path for lab in labs if key == lab.stem.lower() or lab.number in (number, number + lab.part)
+        ]
+        if not found:
             raise LabkitError(f"there is no lab {name!r}{nearest(key, [lab.stem for lab in labs])}")
-        wanted.add(found.path)
+        wanted.update(found)
     return [lab for lab in labs if not wanted or lab.path in wanted]
 
 

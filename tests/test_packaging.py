@@ -1,0 +1,91 @@
+import re
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from labkit.runner.labs import labs_markdown, list_labs, project_root
+
+ROOT = project_root()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+TESTED_EXTRA = "test"
+
+
+def pins():
+    return {canonicalize_name(Requirement(line).name): Requirement(line).specifier for line in CONSTRAINTS}
+
+
+def declared():
+    """What pyproject.toml asks for, the tested extra included."""
+    extra = PROJECT["optional-dependencies"][TESTED_EXTRA]
+    return [Requirement(line) for line in (*PROJECT["dependencies"], *extra)]
+
+
+def needed():
+    """Names of every package that an installation with the tested extra brings here, however far down."""
+    waiting, seen = declared(), set()
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        key = (name, frozenset(requirement.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            below = distribution(name).requires or []
+        except PackageNotFoundError:
+            pytest.fail(
+                f"{name} is not installed; run `make test`, which installs what pyproject.toml asks for"
+            )
+        extras = requirement.extras or {""}
+        for line in map(Requirement, below):
+            if line.marker is None or any(line.marker.evaluate({"extra": extra}) for extra in extras | {""}):
+                waiting.append(line)
+    return {name for name, _ in seen}
+
+
+def test_constraints_pin_everything_that_gets_installed():
+    assert not needed() - set(pins())
+
+
+def test_constraints_are_exact_versions_and_name_no_host():
+    assert len(CONSTRAINTS) == len(pins())
+    for line in CONSTRAINTS:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==\d[\w.]*", line), line
+
+
+def test_constraints_lie_within_what_pyproject_allows():
+    exact = pins()
+    for requirement in declared():
+        (pin,) = exact[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(pin.version), requirement
+
+
+@pytest.mark.parametrize(
+    "name", ["pyproject.toml", "constraints.txt", "environment.yml", "Makefile", ".ci/run"]
+)
+def test_no_package_source_is_named(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert not re.findall(r"https?://|git\+|--(?:extra-)?index-url|--find-links|--trusted-host", text)
+
+
+def test_the_conda_environment_is_in_step_with_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *conda, last = environment["dependencies"]
+    assert f"python{PROJECT['requires-python']}" in conda
+    assert "pip" in conda
+    constraint, project = last["pip"]
+    assert constraint == "-c constraints.txt"
+    extras = re.fullmatch(r"-e \.\[(.+)\]", project).group(1).split(",")
+    assert TESTED_EXTRA in extras
+    assert set(extras) <= set(PROJECT["optional-dependencies"])
+
+
+def test_the_table_of_labs_in_the_readme_is_that_of_the_notebooks():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = re.search(r"<!-- labs -->\n(.*?)\n<!-- end of labs -->", readme, re.DOTALL).group(1)
+    assert table.strip() == labs_markdown(list_labs(ROOT / "notebooks")), "run: labkit labs --markdown"
