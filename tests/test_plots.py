@@ -45,7 +45,11 @@ FIGURES = {
     "curves": lambda: plots.curves(**CURVES),
     "panels": lambda: plots.panels([CURVES | {"title": "left"}, CURVES | {"title": LONG}], title="Both"),
     "cumulative": lambda: plots.cumulative(
-        np.full(20, 0.05), title="Sum", marks={"half": 10, "more": 12}, xlabel="components", ylabel="share"
+        np.linspace(0.05, 1, 20),
+        title="Sum",
+        marks={"half": 10, "more": 12},
+        xlabel="components",
+        ylabel="share",
     ),
     "bars": lambda: plots.bars(
         [3.0, -1.0, np.nan],
@@ -204,9 +208,9 @@ def test_lines_differ_without_colour_and_look_the_same_in_every_panel():
 
 
 def test_cumulative_states_the_share_at_each_mark():
-    shares = np.array([0.5, 0.25, 0.125, 0.125])
+    shares = np.array([0.5, 0.75, 0.875, 1.0])
     figure = plots.cumulative(shares, title="t", marks={"three": 3}, xlabel="x", ylabel="y")
-    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.5, 0.75, 0.875, 1.0])
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), shares)
     assert any("3 components hold 87.50 %" in text for text in texts(figure))
 
 
@@ -252,11 +256,11 @@ def test_labels_are_spread_in_order_and_inside():
         (lambda: plots.bars([1.0], labels=[], title="t", xlabel="x", ylabel="y"), "labels"),
         (lambda: plots.bars([], labels=[], title="t", xlabel="x", ylabel="y"), "no value"),
         (
-            lambda: plots.cumulative(np.cumsum([0.5, 0.5]), title="t", marks={}, xlabel="x", ylabel="y"),
-            "sum to",
+            lambda: plots.cumulative([0.6, 0.4], title="t", marks={}, xlabel="x", ylabel="y"),
+            "running sum",
         ),
         (
-            lambda: plots.cumulative([0.5, 0.5], title="t", marks={"m": 3}, xlabel="x", ylabel="y"),
+            lambda: plots.cumulative([0.5, 1.0], title="t", marks={"m": 3}, xlabel="x", ylabel="y"),
             "1 to 2",
         ),
         (

@@ -1,4 +1,4 @@
-"""Figures of one number per name, and of shares that add up."""
+"""Figures of one number per name, and of how shares add up."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -79,21 +79,21 @@ def bars(
 
 
 def cumulative(shares: Any, *, title: str, marks: dict[str, int], xlabel: str, ylabel: str) -> Figure:
-    """The running sum of shares, with marked counts: how many components hold how much of the variance.
+    """How much of the variance the first 1, 2, …, n components hold, with marked counts.
 
     Args:
-        shares: (n,) share of each component, as `explained_variance_ratio_`; not yet summed.
+        shares: (n,) running sum of the components' shares, rising to at most one.
         title: the finding.
         marks: label → number of components.
         xlabel, ylabel: with units.
 
     Raises:
-        LabkitError: the shares sum to more than one, or a mark lies outside 1…n.
+        LabkitError: the shares fall or pass one, or a mark lies outside 1…n.
     """
-    total = np.cumsum(np.asarray(shares, float))
-    if total[-1] > 1 + 1e-6:
+    total = np.asarray(shares, float)
+    if np.any(np.diff(total) < 0) or total[-1] > 1 + 1e-6:
         raise LabkitError(
-            f"cumulative: the shares sum to {total[-1]:.4g}, more than 1; pass the share of each component."
+            "cumulative: shares must rise to at most 1; pass the running sum of the components' shares."
         )
     if outside := [count for count in marks.values() if not 1 <= count <= len(total)]:
         raise LabkitError(f"cumulative: marks must lie in 1 to {len(total)}, not {outside[0]}.")
