@@ -17,6 +17,7 @@ import numpy as np
 
 from labkit.data.download import data_root, fetch
 from labkit.data.faceset import FaceSet, Provenance
+from labkit.data.olivetti_labels import ATTRIBUTES, olivetti_attributes
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_text
 
@@ -153,7 +154,13 @@ def _load(path: Path) -> FaceSet:
         checksum=hashlib.sha256(images).hexdigest(),
         licence="research; credit AT&T Laboratories Cambridge",
     )
-    return FaceSet(images, provenance, identity=np.repeat(np.arange(PEOPLE), SHOTS))
+    return FaceSet(
+        images,
+        provenance,
+        identity=np.repeat(np.arange(PEOPLE), SHOTS),
+        attributes=olivetti_attributes(),
+        attribute_names=ATTRIBUTES,
+    )
 
 
 def _read_mat(path: Path) -> np.ndarray:

@@ -19,7 +19,6 @@ from labkit.data.render_shapes import (
     plain,
     ramp,
     smooth,
-    tinted,
     unit,
     wave,
 )

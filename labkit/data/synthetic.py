@@ -6,6 +6,7 @@ from torch import Tensor
 
 from labkit.data.faceset import FaceSet, Provenance
 from labkit.data.factors import FACTOR_NAMES, sample_factors
+from labkit.data.olivetti_labels import ATTRIBUTES
 from labkit.data.render import render
 from labkit.errors import LabkitError
 
@@ -68,7 +69,9 @@ def _olivetti_factors(seed: int) -> Tensor:
     for name, scale in (("yaw", 0.85), ("pitch", 0.9), ("roll", 0.8), ("light_azimuth", 0.6)):
         column[name].mul_(scale)
     column["background_light"].copy_(torch.where(people % 3 == 0, 0.62, 0.12) + 0.1 * column["clothes"])
-    column["masculine"].copy_(torch.where(people % 10 == 9, column["masculine"], 0.3 + 0.7 * column["masculine"]))
+    column["masculine"].copy_(
+        torch.where(people % 10 == 9, column["masculine"], 0.3 + 0.7 * column["masculine"])
+    )
     sometimes = (people % 4 == 0) & (shots % 3 == 1)
     column["glasses"].copy_(torch.where(sometimes, 1 - column["glasses"], column["glasses"]))
     return factors
@@ -84,7 +87,8 @@ def synthetic_olivetti(seed: int = 0) -> FaceSet:
         seed: names the population.
 
     Returns:
-        FaceSet with uint8 images (400, 1, 64, 64), identity 0 to 39 and factors.
+        FaceSet with uint8 images (400, 1, 64, 64), identity 0 to 39, factors, and the attributes that the real
+        set has here, by thresholds on factors: glasses > 0.5, beard > 0.4, moustache > 0.3.
     """
     factors = _olivetti_factors(seed)
     drawn = render(factors, CROP_SCALE).float()
@@ -93,6 +97,8 @@ def synthetic_olivetti(seed: int = 0) -> FaceSet:
     crop = drawn[:, :, top : top + OLIVETTI_SIZE, left : left + OLIVETTI_SIZE]
     luma = 0.299 * crop[:, 0] + 0.587 * crop[:, 1] + 0.114 * crop[:, 2]
     images = (luma + 0.5).to(torch.uint8)[:, None].numpy()
+    column = {name: factors[:, k] for k, name in enumerate(FACTOR_NAMES)}
+    attributes = torch.stack([column["glasses"] > 0.5, column["beard"] > 0.4, column["moustache"] > 0.3], 1)
     provenance = Provenance(
         name="synthetic Olivetti",
         real=False,
@@ -104,6 +110,8 @@ def synthetic_olivetti(seed: int = 0) -> FaceSet:
         np.ascontiguousarray(images),
         provenance,
         identity=np.repeat(np.arange(OLIVETTI_PEOPLE), OLIVETTI_SHOTS),
+        attributes=attributes.numpy(),
+        attribute_names=ATTRIBUTES,
         factors=factors.numpy(),
         factor_names=FACTOR_NAMES,
     )
