@@ -59,21 +59,31 @@ def synthetic_faces(
     )
 
 
+def _olivetti_people(seed: int) -> Tensor:
+    """Indices (40,) of 34 men and 6 women of the population, about the shares in the Cambridge laboratory."""
+    masculine = sample_factors(seed, torch.arange(400))[:, FACTOR_NAMES.index("masculine")]
+    men, women = torch.nonzero(masculine > 0.5)[:34, 0], torch.nonzero(masculine <= 0.5)[:6, 0]
+    return torch.cat((men, women)).sort().values
+
+
 def _olivetti_factors(seed: int) -> Tensor:
-    """Factors (400, F): modest changes between the shots of a person, as in the Cambridge laboratory."""
-    index = torch.arange(OLIVETTI_PEOPLE * OLIVETTI_SHOTS)
-    people, shots = index // OLIVETTI_SHOTS, index % OLIVETTI_SHOTS
-    factors = sample_factors(seed, people, shots)
+    """Factors (400, F): modest changes between the shots of a person, plain walls, and no caps.
+
+    Most people are light-skinned, as in the original; every eighth keeps the tone of the population.
+    """
+    person = torch.arange(OLIVETTI_PEOPLE).repeat_interleave(OLIVETTI_SHOTS)
+    shot = torch.arange(OLIVETTI_SHOTS).repeat(OLIVETTI_PEOPLE)
+    factors = sample_factors(seed, _olivetti_people(seed)[person], shot)
     column = {name: factors[:, k] for k, name in enumerate(FACTOR_NAMES)}
     column["hat"].zero_()
-    for name, scale in (("yaw", 0.85), ("pitch", 0.9), ("roll", 0.8), ("light_azimuth", 0.6)):
+    for name, scale in (("yaw", 0.8), ("light_azimuth", 0.8)):
         column[name].mul_(scale)
-    column["background_light"].copy_(torch.where(people % 3 == 0, 0.62, 0.12) + 0.1 * column["clothes"])
-    column["masculine"].copy_(
-        torch.where(people % 10 == 9, column["masculine"], 0.3 + 0.7 * column["masculine"])
-    )
-    sometimes = (people % 4 == 0) & (shots % 3 == 1)
-    column["glasses"].copy_(torch.where(sometimes, 1 - column["glasses"], column["glasses"]))
+    column["skin_tone"].mul_(torch.where(person % 8 == 5, 1.0, 0.45))
+    wall = column["background_light"].reshape(OLIVETTI_PEOPLE, OLIVETTI_SHOTS)[:, :1]
+    column["background_light"].copy_((0.7 * wall * wall).expand(-1, OLIVETTI_SHOTS).reshape(-1))
+    column["background_hue"].zero_()
+    changes = (person % 4 == 1) & (shot % 3 == 1)
+    column["glasses"].copy_(torch.where(changes, 1 - column["glasses"], column["glasses"]))
     return factors
 
 
