@@ -1,5 +1,6 @@
 """Fitting a flow by maximum likelihood."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,12 @@ def fit_flow(
 
     Args:
         codes: training data; they also set the flow's initial scales.
-        noise: standard deviation of the Gaussian noise added to each batch, in standard deviations of each
-            feature: the flow is fitted to a kernel density of the data instead of to its points.
+        noise: s blurs each batch, x' = μ + (x − μ + s σ ε)/√(1 + s²) with ε standard normal and μ, σ the mean
+            and standard deviation of each feature. Mean and variance stay; the flow is fitted to a kernel
+            density of the data instead of to its points.
         weight_decay: decoupled, as in AdamW.
-        watch: name → codes (M, d) whose mean NLL in nats is put into the history every five epochs.
+        watch: name → codes (M, d) whose NLL in nats is put into the history every five epochs: the mean as
+            `name`, the median, which one hopeless row cannot spoil, as `name_median`.
         stop_on: the watched name whose best epoch's weights are kept.
         callbacks: (engine or flow, epoch), see `labkit.training.fit`.
         run_dir: checkpoint folder, None for none.
@@ -57,14 +60,21 @@ def fit_flow(
     flow = build_flow(config).initialise(torch.as_tensor(codes))
     model: nn.Module = FusedRealNVP(flow) if config.family == "realnvp" else flow
     model.to(device)
-    spread = noise * torch.as_tensor(codes.std(0), device=device)
+    mean, spread = (torch.as_tensor(value, device=device) for value in (codes.mean(0), codes.std(0)))
     watch = dict(watch or {})
 
     def nll(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
-        return model.nll(batch + spread * torch.randn_like(batch) if noise else batch)
+        if noise:
+            blurred = batch - mean + noise * spread * torch.randn_like(batch)
+            batch = mean + blurred / math.sqrt(1 + noise**2)
+        return model.nll(batch)
 
     def watched(model: nn.Module) -> dict[str, float]:
-        return {name: -float(model.log_prob(_like(rows, spread)).mean()) for name, rows in watch.items()}
+        found = {}
+        for name, rows in watch.items():
+            values = -model.log_prob(torch.as_tensor(rows).to(spread))
+            found[name], found[f"{name}_median"] = values.mean().item(), values.nanmedian().item()
+        return found
 
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=weight_decay, fused=True)
     settings: dict[str, Any] = {"flow": vars(config), "noise": noise}
@@ -84,6 +94,3 @@ def fit_flow(
     )
     return (model.to_flow() if isinstance(model, FusedRealNVP) else model), result
 
-
-def _like(rows: np.ndarray, reference: torch.Tensor) -> torch.Tensor:
-    return torch.as_tensor(rows).to(reference)
