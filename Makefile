@@ -1,6 +1,7 @@
 PYTHON ?= python3
 PROFILE ?= smoke
 JOBS ?= 1
+ARGS ?=
 WORKERS ?= 2
 ifdef DATA
 export LABKIT_DATA := $(abspath $(DATA))
@@ -15,10 +16,10 @@ KIT := .venv/bin/python
 
 help: ## what can be typed here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
-	@echo 'PROFILE=smoke|cpu|gpu  DATA=folder of real data  JOBS=labs at a time  PYTHON=interpreter'
+	@echo 'PROFILE=smoke|cpu|gpu  DATA=folder of real data  JOBS=labs at a time  PYTHON=interpreter  ARGS="further options of labkit run"'
 
 run: $(READY) ## execute every lab and write runs/PROFILE/index.html
-	@$(KIT) -m labkit run --profile $(PROFILE) --jobs $(JOBS)
+	@$(KIT) -m labkit run --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
 test: $(READY) ## the tests, each notebook included
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) -m 'not bench'

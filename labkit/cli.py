@@ -4,6 +4,7 @@ Each command imports what it needs when it is called, so that help and refusals 
 """
 
 import ast
+import os
 import signal
 import subprocess
 import sys
@@ -85,9 +86,16 @@ def lab() -> None:
     """Open JupyterLab on the notebooks."""
     from labkit.runner.labs import project_root
 
-    notebooks = project_root() / "notebooks"
-    command = [sys.executable, "-m", "jupyterlab", str(notebooks)]
-    raise typer.Exit(subprocess.call(command))
+    # Without this a kernel called python3 of another environment would be taken before this one's.
+    environment = dict(os.environ, JUPYTER_PREFER_ENV_PATH="1")
+    command = [sys.executable, "-m", "jupyterlab", str(project_root() / "notebooks")]
+    server = subprocess.Popen(command, env=environment)
+    while True:
+        try:
+            raise typer.Exit(server.wait())
+        except KeyboardInterrupt:
+            # Ctrl-C reaches the server as well, which asks whether it is meant.
+            continue
 
 
 @app.command()

@@ -39,15 +39,17 @@ def write_index(folder: Path) -> Path:
 def _read(folder: Path) -> dict[str, Any]:
     """All that the page says of one lab."""
     state = read_record(folder, STATE, {})
+    config = read_record(folder, "config.json", {})
+    number = f"Lab {config['lab']} · " if "lab" in config else ""
     checks = read_record(folder, "checks.json", {})
     return {
         "folder": folder,
         "id": folder.name,
-        "title": state.get("title") or folder.name,
+        "title": number + (state.get("title") or folder.name),
         "state": state.get("state", ""),
         "message": state.get("message", ""),
         "seconds": state.get("seconds") or read_record(folder, "timings.json", {}).get("total", 0.0),
-        "config": read_record(folder, "config.json", {}),
+        "config": config,
         "figures": read_record(folder, "figures.json", []),
         "claims": read_record(folder, "claims.json", []),
         "properties": [each["passed"] for check in checks.values() for each in check],
@@ -88,7 +90,7 @@ def _facts(records: list[dict[str, Any]]) -> str:
     minutes = sum(record["seconds"] for record in records) / 60
     verdicts = Counter(claim["verdict"] for record in records for claim in record["claims"])
     facts = [f"device {escape(', '.join(devices))}"] if devices else []
-    facts += [f"{len(records)} labs", f"{minutes:.1f} min"]
+    facts += [f"{len(records)} notebook{'s' * (len(records) != 1)}", f"{minutes:.1f} min"]
     badges = " ".join(badge(verdict, f"{verdicts[verdict]} ") for verdict in BADGES if verdicts[verdict])
     return f'<p class="chips">{"".join(chips)}</p><p class="facts">{" · ".join(facts)}</p><p>{badges}</p>'
 
@@ -137,14 +139,17 @@ def _lab(record: dict[str, Any]) -> str:
     trouble = ""
     if record["message"]:
         trouble = f'<p class="trouble"><b>{escape(record["state"])}.</b> {escape(record["message"])}</p>'
-    claims = f"<h3>Claims put to the test</h3>{_scrolled(record)}" if record["claims"] else ""
+    claims = ""
+    if record["claims"]:
+        links.append(f'<a href="#{name}-claims">claims put to the test</a>')
+        claims = f'<h3 id="{name}-claims">Claims put to the test</h3>{_scrolled(record)}'
     figures = "".join(_figure(record["folder"], each) for each in record["figures"])
     return f"""<section id="{name}">
 <h2>{escape(record["title"])}</h2>
 <p class="line">{_state(record)} <span class="quiet">{_numbers(record)}</span> {" · ".join(links)}</p>
 {trouble}
-{claims}
 <div class="figures">{figures}</div>
+{claims}
 </section>
 """
 

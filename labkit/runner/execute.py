@@ -155,7 +155,8 @@ def _papermill(task: Task, watch: Watch) -> None:
 
 
 def _timed_out(watch: Watch) -> Outcome:
-    message = f"stopped in {watch.where} when its {watch.budget_seconds:.0f} s were spent"
+    spent = f"stopped in {watch.where} when its {watch.budget_seconds:.0f} s were spent"
+    message = f"{spent}; a slow machine may need --budget-factor 3"
     return Outcome("timed out", message, watch.elapsed)
 
 
