@@ -50,7 +50,11 @@ LABS = {
 }
 BUDGETS = {"03_slow": 4, "04_stubborn": 2}
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the planted accidents are POSIX signals")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="the planted accidents are POSIX signals"),
+    # All tests look at one run of the planted labs: two workers would each make it.
+    pytest.mark.xdist_group("runner"),
+]
 
 
 class Recorder(Console):
