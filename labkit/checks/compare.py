@@ -1,0 +1,80 @@
+"""What the checks of all labs compare with."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from labkit.checks import Missed
+
+TOLERANCE = 1e-5
+
+# What a common mistake would have given, and what to say of it.
+Mistake = tuple[Callable[[], Any], str]
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    """Standard normal numbers in float64, the same at every call."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def as_tensor(value: Any, what: str) -> Tensor:
+    """`value` as a float64 tensor that keeps its graph.
+
+    Raises:
+        Missed: it is None or cannot be one.
+    """
+    if value is None:
+        raise Missed(f"{what} is None: does your function end with a return?")
+    try:
+        return torch.as_tensor(value).double()
+    except (TypeError, ValueError, RuntimeError):
+        raise Missed(f"{what} is a {type(value).__name__}; return a tensor.") from None
+
+
+def close(got: Tensor, expected: Any, tolerance: float = TOLERANCE) -> bool:
+    """Whether two tensors have one shape and, to `tolerance` relative and absolute, one content.
+
+    NaN is close to nothing.
+    """
+    expected = torch.as_tensor(expected).double()
+    return got.shape == expected.shape and torch.allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+def explain(got: Tensor, expected: Any, mistakes: Sequence[Mistake], otherwise: str) -> str | None:
+    """None if `got` is as expected, else the hint of the first mistake that gives the same."""
+    if close(got, expected):
+        return None
+    for wrong, hint in mistakes:
+        if close(got, wrong()):
+            return hint
+    if not bool(got.isfinite().all()):
+        return f"{int((~got.isfinite()).sum())} of {got.numel()} values are not finite. {otherwise}"
+    return otherwise
+
+
+def row_values(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """One number per row of `rows` (N, d), (N,), even of a function that adds up what it should not.
+
+    So a wrong shape costs the property of shapes alone: such a function is asked for one row at a time.
+    """
+    got = function(rows)
+    if got.shape == (len(rows),):
+        return got
+    return torch.stack([function(row[None]).sum() for row in rows])
+
+
+def one_per_row(got: Tensor, rows: int, features: int, what: str) -> str | None:
+    """None if `got` has shape (rows,), else what was done to it instead."""
+    if got.shape == (rows,):
+        return None
+    known = {
+        (): f"{what} is one number for the whole batch: sum over the features only, .sum(1).",
+        (rows, features): f"{what} has a number for each feature: sum over the features, .sum(1).",
+        (
+            features,
+        ): f"{what} has a number for each column: features are dimension 1, so .sum(1), not .sum(0).",
+        (rows, 1): f"{what} is a column (N, 1): leave out keepdim.",
+    }
+    return known.get(tuple(got.shape), f"{what} should have shape ({rows},), not {tuple(got.shape)}.")
