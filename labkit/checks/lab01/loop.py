@@ -65,12 +65,16 @@ class _Trained:
     weights: Tensor
     batches: _Batches
 
+    @property
+    def values(self) -> list[float]:
+        return [float(torch.as_tensor(loss).detach()) for loss in self.losses]
+
     def numbers(self, needed: int) -> Tensor:
         if len(self.losses) != needed:
             raise Missed(
                 f"there are {len(self.losses)} losses for {needed} epochs, so they cannot be compared."
             )
-        return torch.tensor([float(loss) for loss in self.losses], dtype=torch.float64)
+        return torch.tensor(self.values, dtype=torch.float64)
 
 
 def training_loop(train: Callable[..., Any]) -> list[Property]:
@@ -177,7 +181,7 @@ def _losses(batches: list[Tensor]) -> Tensor:
 def _falls(done: _Trained) -> str | None:
     if not done.losses:
         return "there is no loss to look at."
-    first, last = float(done.losses[0]), float(done.losses[-1])
+    first, last = done.values[0], done.values[-1]
     if last < first - 0.1:
         return None
     if not done.weights.any():
@@ -256,12 +260,9 @@ def _no_trace(run: Callable[..., _Trained]) -> str | None:
             return "the epoch ends at the bad batch: skip that one alone, with continue."
         if not close(dirty.weights, clean.weights):
             return "the bad batch changes where the weights end: no backward and no step for it."
-        if not all(math.isfinite(float(loss)) for loss in dirty.losses):
+        if not all(map(math.isfinite, dirty.values)):
             return f"the bad batch's {bad} is in the epoch's loss: add the loss after the test."
-        if (
-            len(dirty.losses) == EPOCHS
-            and _mean(run(rate=0.0)) is None
-            and not close(dirty.numbers(EPOCHS), clean.numbers(EPOCHS))
-        ):
+        comparable = len(dirty.losses) == EPOCHS and _mean(run(rate=0.0)) is None
+        if comparable and not close(dirty.numbers(EPOCHS), clean.numbers(EPOCHS)):
             return "the bad batch's items are counted in the divisor: count the items of the batches used."
     return None
