@@ -135,6 +135,16 @@ def test_an_unreachable_address_leaves_the_others_their_turn(server, tmp_path):
     assert [server.times_asked(url) for url in mirrors[1:]] == [1, 1]
 
 
+def test_an_unreachable_address_is_not_waited_for(tmp_path, monkeypatch):
+    def pause(seconds):
+        raise AssertionError("waits to ask again")
+
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        gone = f"http://127.0.0.1:{closed.getsockname()[1]}/f"
+    monkeypatch.setattr("labkit.data.download.time.sleep", pause)
+    assert_fails("cannot be reached", gone, tmp_path / "f")
+
+
 def test_the_sentence_names_every_address_and_the_size(server, tmp_path):
     urls = [server.address(server.reply(status=404)), server.address(server.reply(status=403))]
     assert_fails(
