@@ -1,7 +1,8 @@
 """Draw synthetic portraits from named factors, at any size and on any device."""
 
 import functools
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -17,6 +18,7 @@ from labkit.errors import LabkitError
 
 SMALLEST = 8
 CHUNK_PIXELS = 262144  # pixels of a chunk: few enough for the cache, many enough to outweigh the call of an operation
+COMPILED_PIXELS = 65536
 
 
 def portraits(factors: Tensor, size: int) -> Tensor:
@@ -49,8 +51,53 @@ def portraits(factors: Tensor, size: int) -> Tensor:
 
 
 @functools.cache
-def _compiled() -> Callable[[Tensor, int], Tensor]:
-    return torch.compile(portraits, dynamic=False, fullgraph=True)
+def _compiled(chunk: int, size: int, device: torch.device) -> Callable[[Tensor, int], Tensor]:
+    """`portraits` compiled for one shape; the plain one, with a warning, where that fails."""
+    draw = torch.compile(portraits, dynamic=False, fullgraph=True)
+    try:
+        draw(torch.zeros(chunk, len(FACTORS), device=device), size)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        warnings.warn(f"render: cannot compile here ({reason}); drawing with the plain version.", stacklevel=3)
+        return portraits
+    return draw
+
+
+def _draw_compiled(images: Tensor, factors: Tensor) -> None:
+    """Fill `images` in chunks of one shape: the last is padded, since a new shape would be compiled anew."""
+    size = images.shape[-1]
+    chunk = max(1, COMPILED_PIXELS // (size * size))
+    draw = _compiled(chunk, size, factors.device)
+    for start in range(0, len(factors), chunk):
+        part = factors[start : start + chunk]
+        padded = torch.cat((part, part[-1:].expand(chunk - len(part), -1)))
+        images[start : start + chunk] = draw(padded, size)[: len(part)]
+
+
+def _draw_plain(images: Tensor, factors: Tensor) -> None:
+    """Fill `images` in chunks, on a CPU in as many threads as torch has.
+
+    Sharing out chunks and not operations needs no barrier per operation, which is what stalls on a busy machine.
+    """
+    size = images.shape[-1]
+    threads = torch.get_num_threads() if factors.device.type == "cpu" else 1
+    chunk = max(1, min(CHUNK_PIXELS // (size * size), -(-len(factors) // threads)))
+
+    @torch.no_grad()
+    def fill(start: int) -> None:
+        images[start : start + chunk] = portraits(factors[start : start + chunk], size)
+
+    starts = range(0, len(factors), chunk)
+    if threads == 1:
+        for start in starts:
+            fill(start)
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(fill, starts))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _checked(factors: Tensor, size: int) -> Tensor:
@@ -66,20 +113,6 @@ def _checked(factors: Tensor, size: int) -> Tensor:
     low = torch.tensor([factor.low for factor in FACTORS], device=factors.device)
     high = torch.tensor([factor.high for factor in FACTORS], device=factors.device)
     return torch.minimum(torch.maximum(factors, low), high)
-
-
-def _in_threads(work: Callable[[int], None], items: Sequence[int]) -> None:
-    """Call `work` on every item, each in one thread, as many at a time as torch has threads.
-
-    Splitting chunks and not operations needs no barrier per operation, which is what stalls on a busy machine.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(torch.no_grad()(work), items))
-    finally:
-        torch.set_num_threads(threads)
 
 
 @torch.no_grad()
@@ -103,17 +136,5 @@ def render(
     """
     factors = _checked(torch.as_tensor(factors).to(device=device, dtype=torch.float32), size)
     images = torch.empty(len(factors), 3, size, size, dtype=torch.uint8, device=factors.device)
-    draw = _compiled() if compiled else portraits
-    threads = torch.get_num_threads() if factors.device.type == "cpu" else 1
-    chunk = max(1, min(CHUNK_PIXELS // (size * size), -(-len(factors) // threads)))
-
-    def fill(start: int) -> None:
-        images[start : start + chunk] = draw(factors[start : start + chunk], size)
-
-    starts = range(0, len(factors), chunk)
-    if factors.device.type == "cpu":
-        _in_threads(fill, starts)
-    else:
-        for start in starts:
-            fill(start)
+    (_draw_compiled if compiled else _draw_plain)(images, factors)
     return images

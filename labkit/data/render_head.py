@@ -97,7 +97,7 @@ def ears(canvas: Planes, pose: Pose, skin: Skin) -> None:
     paint(band, unit((1 - q) * (0.035 / pose.pixel) + 0.5), mixed(skin.shade, skin.lit, unit(shade)))
     if_worn = pose.f["earrings"] * unit(1.2 - 1.6 * side * pose.sin)
     dx, dy = (ex + 0.1) * 0.062, (y - line) - 0.135
-    ring = unit((0.030 - torch.sqrt(dx * dx + dy * dy)) * (1 / pose.pixel) + 0.5)
+    ring = unit((0.036 - torch.sqrt(dx * dx + dy * dy)) * (1 / pose.pixel) + 0.5)
     paint(band, ring * if_worn, (0.93, 0.78, 0.36))
 
 

@@ -12,6 +12,14 @@ from labkit.errors import LabkitError
 
 LICENCE = "MIT, as the kit"
 OLIVETTI_PEOPLE, OLIVETTI_SHOTS, OLIVETTI_SIZE = 40, 10, 64
+# Share of a person's own habit, and of the change from shot to shot, in the pose and the light.
+SITTING = {
+    "yaw": (0.3, 0.35),
+    "pitch": (0.5, 0.45),
+    "roll": (0.5, 0.4),
+    "light_azimuth": (0.6, 0.3),
+    "light_elevation": (0.5, 0.5),
+}
 CROP_SCALE = 120  # height of the drawing, in pixels, that the 64-pixel Olivetti crop is cut from
 
 
@@ -76,11 +84,11 @@ def _olivetti_factors(seed: int) -> Tensor:
     factors = sample_factors(seed, _olivetti_people(seed)[person], shot)
     column = {name: factors[:, k] for k, name in enumerate(FACTOR_NAMES)}
     column["hat"].zero_()
-    for name, scale in (("yaw", 0.8), ("light_azimuth", 0.8)):
-        column[name].mul_(scale)
+    first = torch.arange(0, len(factors), OLIVETTI_SHOTS).repeat_interleave(OLIVETTI_SHOTS)
+    for name, (habit, change) in SITTING.items():
+        column[name].copy_(habit * column[name][first] + change * column[name])
     column["skin_tone"].mul_(torch.where(person % 8 == 5, 1.0, 0.45))
-    wall = column["background_light"].reshape(OLIVETTI_PEOPLE, OLIVETTI_SHOTS)[:, :1]
-    column["background_light"].copy_((0.7 * wall * wall).expand(-1, OLIVETTI_SHOTS).reshape(-1))
+    column["background_light"].copy_(0.7 * column["background_light"][first] ** 2)
     column["background_hue"].zero_()
     changes = (person % 4 == 1) & (shot % 3 == 1)
     column["glasses"].copy_(torch.where(changes, 1 - column["glasses"], column["glasses"]))
