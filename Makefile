@@ -12,7 +12,7 @@ READY := .venv/.ready-$(shell pwd | cksum | cut -d' ' -f1)
 KIT := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab doctor
+.PHONY: help run test lab doctor bench
 
 help: ## what can be typed here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -23,6 +23,9 @@ run: $(READY) ## execute every lab and write runs/PROFILE/index.html
 
 test: $(READY) ## the tests, each notebook included
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadgroup -m 'not bench'
+
+bench: $(READY) ## timings, into tests/benchmarks/results/
+	@$(KIT) -m pytest tests/benchmarks -m bench -s -q
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(KIT) -m labkit lab
