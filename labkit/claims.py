@@ -63,14 +63,17 @@ class Claim:
         """The verdict on this claim.
 
         Raises:
-            LabkitError: the measurement lacks a key.
+            LabkitError: the measurement lacks a key, or a value is no number (for some rules, no dict of numbers).
         """
         missing = [key for key in self.keys if not isinstance(measured, dict) or key not in measured]
         if missing:
             raise LabkitError(
                 f"claim {self.id}: the measurement lacks {missing[0]!r}; its rule reads {', '.join(self.keys)}."
             )
-        return self.decide(measured)
+        try:
+            return self.decide(measured)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise LabkitError(f"claim {self.id}: a measured value is of the wrong kind ({error}).") from error
 
 
 def holds(true: bool) -> str:

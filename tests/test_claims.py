@@ -193,6 +193,16 @@ def test_rule_is_written_out_with_the_keys_that_it_reads(claim):
         assert "epochs" in claim.rule
 
 
+def test_value_of_the_wrong_kind_is_refused_in_one_sentence():
+    for claim, change in (
+        ("A8", {"strong_not_finite": 0.3}),
+        ("A7", {"r2_linear": "0.9"}),
+        ("A2", {"share_at_64": None}),
+    ):
+        with pytest.raises(LabkitError, match=f"claim {claim}.*wrong kind"):
+            CLAIMS[claim].judge(CASES[claim][0] | change)
+
+
 def test_numpy_numbers_are_judged_alike():
     assert CLAIMS["A1"].judge({"components_for_90": np.int64(66)}) == REPRODUCED
     assert CLAIMS["A7"].judge(
