@@ -22,7 +22,7 @@ run: $(READY) ## execute every lab and write runs/PROFILE/index.html
 	@$(KIT) -m labkit run --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
 test: $(READY) ## the tests, each notebook included
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadgroup -m 'not bench'
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadfile -m 'not bench'
 
 bench: $(READY) ## timings, into tests/benchmarks/results/
 	@$(KIT) -m pytest tests/benchmarks -m bench -s -q

@@ -28,10 +28,11 @@ def run(
     labs: Annotated[
         list[str] | None, typer.Argument(help="01, lab01 or a notebook's name; none means all")
     ] = None,
-    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu")] = "smoke",
+    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu", envvar="LABKIT_PROFILE")] = "smoke",
     data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="where results go; runs/ of the project if not given")
+        Path | None,
+        typer.Option(help="where results go; runs/ of the project if not given", envvar="LABKIT_OUT"),
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="labs at a time")] = 1,
     seed: Annotated[int, typer.Option(help="for every random generator")] = 0,

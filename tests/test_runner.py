@@ -2,6 +2,7 @@ import html.parser
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,11 +51,7 @@ LABS = {
 }
 BUDGETS = {"03_slow": 4, "04_stubborn": 2}
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="the planted accidents are POSIX signals"),
-    # All tests look at one run of the planted labs: two workers would each make it.
-    pytest.mark.xdist_group("runner"),
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the planted accidents are POSIX signals")
 
 
 class Recorder(Console):
@@ -156,8 +153,15 @@ def test_the_partial_notebook_is_kept(session, stem, text):
 
 
 def test_nothing_is_left_running(session):
-    survivors = [p.cmdline() for p in psutil.Process().children(recursive=True)]
-    assert not [c for c in survivors if "ipykernel_launcher" in c or "labkit.runner.execute" in c]
+    def survivors():
+        every = (p.info for p in psutil.process_iter(["cwd"]))
+        return [info for info in every if (info["cwd"] or "").startswith(str(session[0] / "notebooks"))]
+
+    # A kernel whose runner was killed notices within seconds that it is an orphan.
+    until = time.monotonic() + 30
+    while survivors() and time.monotonic() < until:
+        time.sleep(0.5)
+    assert not survivors()
 
 
 def test_the_table_has_a_row_for_every_lab(session):
@@ -284,33 +288,8 @@ def test_a_full_disk_is_refused_before_anything_runs(session, monkeypatch, tmp_p
         validate(RunConfig("smoke", tmp_path), [])
 
 
-@pytest.mark.parametrize(
-    ("names", "parts"),
-    [
-        (["01"], "ab"),
-        (["1"], "ab"),
-        (["lab01"], "ab"),
-        (["01b"], "b"),
-        (["1b"], "b"),
-        (["lab01b", "lab01a"], "ab"),
-        (["01a_part"], "a"),
-        (["notebooks/01a_part.ipynb"], "a"),
-        ([], "ab-"),
-    ],
-)
-def test_a_lab_goes_by_several_names(tmp_path, make_lab, names, parts):
-    for stem in ("01a_part", "01b_part", "10_other"):
-        path = make_lab(tmp_path, stem, [])
-        path.write_text(path.read_text().replace(f'"lab": "{stem[:2]}"', f'"lab": "{stem.split("_")[0]}"'))
-    labs = list_labs(tmp_path)
-    assert "".join(lab.part or "-" for lab in choose_labs(names, labs)) == parts
-    for wrong in ("01c", "2", "01a_prat"):
-        with pytest.raises(LabkitError, match="there is no lab"):
-            choose_labs([wrong], labs)
-
-
 def test_jobs_share_the_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    assert [run._share_of_cores(jobs) for jobs in (1, 2, 3, 16)] == [8, 4, 2, 1]
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    assert run._share_of_cores(1) == os.cpu_count()
+    assert [run._share_of_cores(jobs) for jobs in (1, 2, 3, 16)] == [None, 4, 2, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "8,2")
+    assert run._share_of_cores(2) == max(1, os.cpu_count() // 2)

@@ -106,13 +106,13 @@ def read_notebook(path: Path) -> dict[str, Any]:
     """
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        cells = notebook["cells"]
+        for cell in notebook["cells"]:
+            cell["source"] = "".join(cell["source"])
+            cell.setdefault("metadata", {})
     except OSError as error:
         raise LabkitError(f"{path}: cannot be read ({error.strerror}); check its name and rights.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise LabkitError(f"{path}: is no notebook; restore it from the repository.") from error
-    for cell in cells:
-        cell["source"] = "".join(cell["source"])
     return notebook
 
 
@@ -174,9 +174,12 @@ def _parameters(path: Path, notebook: dict[str, Any]) -> tuple[str, ...]:
         raise LabkitError(
             f"{path}: its parameters cell is not Python (line {error.lineno}); mend it."
         ) from error
-    targets = [t for s in statements if isinstance(s, ast.Assign) for t in s.targets]
-    targets += [s.target for s in statements if isinstance(s, ast.AnnAssign)]
-    names = tuple(target.id for target in targets if isinstance(target, ast.Name))
+    names = tuple(
+        target.id
+        for statement in statements
+        for target in getattr(statement, "targets", [getattr(statement, "target", None)])
+        if isinstance(target, ast.Name)
+    )
     if missing := [name for name in COMMON_PARAMETERS if name not in names]:
         raise LabkitError(f"{path}: its parameters cell lacks {', '.join(missing)}; add it, set to None.")
     return names

@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 
 
-def start(arguments: Sequence[str], *, log: Path, threads: int) -> subprocess.Popen:
+def start(arguments: Sequence[str], *, log: Path, threads: int | None) -> subprocess.Popen:
     """Start `python ARGUMENTS`; standard output is a pipe of text lines, standard error goes to `log`.
 
     It gets a session of its own, so that Ctrl-C in the terminal reaches only the parent, which then decides.
     """
     environment = dict(os.environ, PYTHONIOENCODING="utf-8", PYTHONUNBUFFERED="1")
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        environment[name] = str(threads)
+    if threads is not None:
+        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     with open(log, "w", encoding="utf-8") as errors:
         return subprocess.Popen(
             [sys.executable, *arguments],

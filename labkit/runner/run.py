@@ -240,6 +240,7 @@ class _Runner:
         write_json(job.folder / STATE, state)
         result = Result.of(job.folder, outcome.state, outcome.message, outcome.seconds)
         self.results[job.lab.stem] = result
+        write_index(self.config.out / self.config.profile)
         if result.fine:
             self.console.say(f"✓ {result.lab}: done in {result.seconds:.0f} s")
         else:
@@ -268,9 +269,15 @@ def _check_room(folder: Path) -> None:
         )
 
 
-def _share_of_cores(jobs: int) -> int:
-    """Threads for each of `jobs` processes; `OMP_NUM_THREADS` is taken as all there are."""
-    cores = int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count() or 1
+def _share_of_cores(jobs: int) -> int | None:
+    """Threads for each of `jobs` processes; None, which is torch's own choice, for a single one.
+
+    `OMP_NUM_THREADS` is taken as all there are.
+    """
+    if jobs == 1:
+        return None
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    cores = int(given) if given.isdigit() else os.cpu_count() or 1
     return max(1, cores // jobs)
 
 
