@@ -14,6 +14,7 @@ import torch
 from IPython.display import Image, display
 from matplotlib.figure import Figure
 
+from labkit.claims import CLAIMS, NEEDS_FULL_DATA
 from labkit.data.faceset import FaceSet
 from labkit.errors import CheckFailed, LabkitError
 from labkit.files import atomic_path, write_json
@@ -201,15 +202,14 @@ class Run:
             protocol: how it was measured, in a sentence: split, count, reduction.
 
         Raises:
-            LabkitError: no such claim.
+            LabkitError: no such claim, or the measurement lacks what its rule reads.
         """
-        from labkit.claims import CLAIMS
-
         if claim_id not in CLAIMS:
             raise LabkitError(f"claim {claim_id!r}: there is none of that name{nearest(claim_id, CLAIMS)}")
         claim = CLAIMS[claim_id]
         real = not self.stand_ins and any(source["real"] for source in self._sources.values())
-        verdict = claim.judge(measured) if real or not claim.needs_real else "needs full data"
+        judged = claim.judge(measured)
+        verdict = judged if real or not claim.needs_real else NEEDS_FULL_DATA
         self._claims[claim_id] = {
             "id": claim_id,
             "text": claim.text,
