@@ -148,9 +148,31 @@ def test_grid_shows_each_image_in_reading_order_without_overlap():
     assert all(left[1] < right[0] for left, right in pairwise(places[:4]))
 
 
-def test_colour_keeps_its_channels_and_values_are_clipped():
-    ((array, _),) = pictures(plots.image_grid(COLOUR[:1] / 100.0, columns=1, title="t"))
-    np.testing.assert_allclose(array, np.clip(np.moveaxis(COLOUR[0] / 100.0, 0, -1), 0, 1))
+def test_colour_keeps_its_channels():
+    ((array, _),) = pictures(plots.image_grid(COLOUR[:1], columns=1, title="t"))
+    np.testing.assert_allclose(array, np.moveaxis(COLOUR[0], 0, -1) / 255, atol=1e-6)
+
+
+def test_values_outside_0_to_1_are_clipped():
+    image = np.array([[[-1.0, 0.5], [0.0, 7.0]]])
+    ((array, _),) = pictures(plots.image_grid(image, columns=1, title="t"))
+    np.testing.assert_array_equal(array, [[0, 0.5], [0, 1]])
+
+
+def test_images_stand_upright():
+    """Seen in the drawn pixels: black above white, and dark at the left of bright."""
+    upright = np.array([[[0.0, 0.0], [1.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])
+    figure = drawn(plots.image_grid(upright, columns=2, title="t"))
+    pixels = np.asarray(figure.canvas.buffer_rgba())[
+        ::-1, :, 0
+    ]  # row 0 is the lowest, as in display coordinates
+    corners = []
+    for image in figure.axes[0].images:
+        x0, x1, y0, y1 = image.get_extent()
+        (left, low), (right, high) = np.sort(figure.axes[0].transData.transform([(x0, y0), (x1, y1)]), axis=0)
+        for x, y in ((0.25, 0.75), (0.75, 0.75), (0.25, 0.25), (0.75, 0.25)):
+            corners.append(int(pixels[int(low + y * (high - low)), int(left + x * (right - left))]))
+    assert np.round(np.array(corners) / 255).tolist() == [0, 0, 1, 1, 0, 1, 0, 1]
 
 
 def test_image_that_is_not_finite_is_marked_instead_of_drawn():
