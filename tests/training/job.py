@@ -71,25 +71,58 @@ def run_job(run_dir: Path | None, seconds_a_step: float = 0.0, epochs: int = EPO
 
 
 def kill_and_resume(run_dir: Path, kills: int, seed: int) -> None:
-    """Fork runs and kill each at a random moment, until `kills` were killed and the last one ended by itself."""
+    """Fork runs and kill each at a random moment, until `kills` were killed and the last one ended by itself.
+
+    Prints for each kill how many batches its last checkpoint had seen.
+    """
     checkpoint.WRITING_SHARE = 0.5  # more writing, so that more kills meet it
-    delays = random.Random(seed)
-    killed = finished = 0
-    while killed < kills or not finished:
+    moments = random.Random(seed)
+    finished, places = 0, []
+    ended = False
+    while len(places) < kills or not ended:
+        folder = run_dir / f"round-{finished}"
         child = os.fork()
         if not child:
             torch.set_num_threads(1)
-            run_job(run_dir / f"round-{finished}", seconds_a_step=0.003)
+            run_job(folder, seconds_a_step=0.003)
             os._exit(0)
-        if killed < kills:
-            time.sleep(delays.uniform(0.02, 0.4))
-            os.kill(child, signal.SIGKILL)
+        if len(places) < kills:
+            _wait_for_writes(folder / checkpoint.NAME, moments.randint(0, 6), child)
+            time.sleep(moments.uniform(0.0, 0.03))
+            os.kill(child, signal.SIGKILL)  # of no effect on a child that has ended
         _, status = os.waitpid(child, 0)
-        killed += os.WIFSIGNALED(status)
-        finished += os.WIFEXITED(status)
-        if os.WIFEXITED(status) and status:
+        ended = not os.WIFSIGNALED(status)
+        if not ended:
+            places.append(_batches_seen(folder / checkpoint.NAME))
+        elif status:
             raise SystemExit("a resumed run failed")
-    print(killed, finished)
+        finished += ended
+    print(*places)
+
+
+def _wait_for_writes(file: Path, writes: int, child: int) -> None:
+    """Return when `file` was replaced so many times, or `child` has ended (and is left to be waited for)."""
+    last = _version(file)
+    while writes and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(0.001)
+        now = _version(file)
+        writes -= now != last
+        last = now
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _batches_seen(file: Path) -> int:
+    if not file.exists():
+        return 0
+    state = torch.load(file, weights_only=True)["state"]
+    return 12 * state["epoch"] + state["step"]
 
 
 if __name__ == "__main__":

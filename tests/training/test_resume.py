@@ -38,8 +38,8 @@ def test_killed_at_random_moments_it_ends_bit_identical(reference, same, tmp_pat
         [sys.executable, JOB, "kill", str(tmp_path), str(KILLS), seed], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    killed, finished = map(int, done.stdout.split())
-    assert killed == KILLS and finished >= 1
+    places = [int(word) for word in done.stdout.split()]
+    assert len(places) == KILLS and len(set(places)) > KILLS / 2, places
     for round_dir in tmp_path.iterdir():
         assert same(content(round_dir), content(reference[0])), f"seed {seed}"
         assert [file.name for file in round_dir.iterdir()] == ["checkpoint.pt"]
