@@ -101,18 +101,19 @@ def cumulative(shares: Any, *, title: str, marks: dict[str, int], xlabel: str, y
     axes.plot(np.arange(1, len(total) + 1), total, color=BLUE, linewidth=1.8)
     axes.set(xlim=(0, len(total) * 1.02), ylim=(0, 1.02))
     label_axes(axes, xlabel, ylabel)
-    heights = np.linspace(0.62, 0.62 - 0.13 * (len(marks) - 1), len(marks))
+    heights = np.linspace(0.45, 0.45 - 0.11 * (len(marks) - 1), len(marks))
     # The rightmost mark is named highest, so that no leader crosses another.
     ordered = sorted(marks.items(), key=lambda mark: -mark[1])
     for i, ((label, count), height) in enumerate(zip(ordered, heights, strict=True)):
         share, colour = total[count - 1], COLOURS[(i + 1) % len(COLOURS)]
+        foot = (0, 0.5) if count < 0.4 * len(total) else (0.5, 1)
         axes.vlines(count, 0, share, color=colour, linestyle=DASHES[(i + 1) % len(DASHES)], linewidth=1)
         axes.plot([count], [share], MARKERS[i % len(MARKERS)], color=colour, markersize=6)
         axes.annotate(
             wrap(f"{label}: {count} components hold {100 * share:.2f} %", 50), (count, share),
             xytext=(0.4, height), textcoords="axes fraction", va="center", fontsize=FONT, color=INK,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.9, "relpos": (0, 0.5)},
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.9, "relpos": foot},
         )  # fmt: skip
     return figure
 

@@ -105,13 +105,11 @@ def _lines(
     axes: Axes, series: Series, looks: dict[str, Any], log_x: bool, log_y: bool
 ) -> dict[str, list[str]]:
     """Draw the series; returns label → what was left out."""
-    if log_x:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(LogFormatter())
-    if log_y:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(LogFormatter())
-        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
+    axes.set(xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
+    for axis, logarithmic in ((axes.xaxis, log_x), (axes.yaxis, log_y)):
+        if logarithmic:
+            axis.set_major_formatter(LogFormatter())
+            axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
     notes: dict[str, list[str]] = {}
     for i, (label, (x, y, *spread)) in enumerate(series.items()):
         x, y = np.asarray(x, float), np.asarray(y, float)
