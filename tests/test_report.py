@@ -261,4 +261,5 @@ def test_the_table_of_claims_shows_every_verdict_in_words_and_escapes(run):
         assert f"{verdict}</span>" in html
         assert verdict in text
     assert "a &lt; b" in html and "a < b" not in html
-    assert measured_text(rows[0]["measured"]) == "x 0.1235, n 12,345"
+    assert measured_text(rows[0]["measured"]) == "x = 0.1235, n = 12,345"
+    assert measured_text({"q": {"beard": -0.5}, "ok": True}) == "q (beard = −0.5), ok = yes"

@@ -42,15 +42,20 @@ def claims_text(claims: list[dict[str, Any]]) -> str:
 def measured_text(measured: Any) -> str:
     """A measurement in one line: numbers to four digits, the entries of a dict by name."""
     if isinstance(measured, dict):
-        return ", ".join(f"{name} {measured_text(value)}" for name, value in measured.items())
+        return ", ".join(
+            f"{name} ({measured_text(value)})"
+            if isinstance(value, dict)
+            else f"{name} = {measured_text(value)}"
+            for name, value in measured.items()
+        )
     if isinstance(measured, list):
         return "[" + ", ".join(measured_text(value) for value in measured) + "]"
     if isinstance(measured, float):
-        return f"{measured:,.4g}"
+        return f"{measured:,.4g}".replace("-", "−")
     if isinstance(measured, bool):
         return "yes" if measured else "no"
     if isinstance(measured, int):
-        return f"{measured:,}"
+        return f"{measured:,}".replace("-", "−")
     return str(measured)
 
 
