@@ -53,12 +53,7 @@ def bars(
     Raises:
         LabkitError: no value, or labels or errors that do not match the values.
     """
-    values = np.asarray(values, float)
-    if not values.size:
-        raise LabkitError("bars: there is no value to draw; pass at least one.")
-    same_length("bars", "labels", len(labels), len(values))
-    halves = np.zeros(len(values)) if errors is None else np.asarray(errors, float)
-    same_length("bars", "errors", len(halves), len(values))
+    values, halves = _checked(values, labels, errors)
     marked = {int(i) % len(values) for i in highlight}
     figure, (axes,) = chart(_width(labels), 4.0, title)
     finite = np.isfinite(values)
@@ -116,6 +111,16 @@ def cumulative(shares: Any, *, title: str, marks: dict[str, int], xlabel: str, y
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.9, "relpos": foot},
         )  # fmt: skip
     return figure
+
+
+def _checked(values: Any, labels: Sequence[str], errors: Any) -> tuple[np.ndarray, np.ndarray]:
+    values = np.asarray(values, float)
+    if not values.size:
+        raise LabkitError("bars: there is no value to draw; pass at least one.")
+    halves = np.zeros(len(values)) if errors is None else np.asarray(errors, float)
+    same_length("bars", "labels", len(labels), len(values))
+    same_length("bars", "errors", len(halves), len(values))
+    return values, halves
 
 
 def _width(labels: Sequence[str]) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from labkit.errors import LabkitError
 from labkit.plots.canvas import MARGIN, Canvas, as_images, lines, same_length, side_for
@@ -41,13 +42,8 @@ def paths(rows: dict[str, tuple[Any, Any]], *, title: str, value_label: str) -> 
     limits = _shared_limits(curves.values())
     for row, (label, images) in enumerate(pictures.items()):
         y, left = row * step, MARGIN + label_width
-        canvas.text(
-            MARGIN,
-            y + side * aspect / 2,
-            lines(label, label_width - 0.7)[0],
-            va="center",
-            fontsize=SMALL + 0.5,
-        )
+        middle = y + side * aspect / 2
+        canvas.text(MARGIN, middle, lines(label, label_width - 0.7)[0], va="center", fontsize=SMALL + 0.5)
         for place, image in enumerate(images):
             canvas.image(image, left + place * (side + gap), y, side)
         axes = canvas.chart(left, y + side * aspect + 0.06, len(images) * (side + gap) - gap, curve)
@@ -96,12 +92,16 @@ def density(
     )
     axes.scatter(*points.T, s=7, color="white", edgecolor="black", linewidth=0.4)
     axes.set(xlim=extent[:2], ylim=extent[2:])
+    _colour_bar(figure, axes, drawn)
+    label_axes(axes, xlabel, ylabel)
+    return figure
+
+
+def _colour_bar(figure: Figure, axes: Axes, drawn: AxesImage) -> None:
     bar = figure.colorbar(drawn, ax=axes, shrink=0.85, pad=0.02, extend="min")
     bar.set_label("log-density (nats)", fontsize=FONT)
     bar.ax.tick_params(labelsize=SMALL)
     bar.outline.set_visible(False)
-    label_axes(axes, xlabel, ylabel)
-    return figure
 
 
 def _array(values: Any) -> np.ndarray:

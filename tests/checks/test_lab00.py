@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from labkit.checks import AGAIN, STUB, Missed, Property, evaluate
+from labkit.checks import Missed, Property, evaluate
 from labkit.checks.lab00 import first_check
 
 SHAPE, FALLS, ORIGIN, FAR = (
@@ -19,10 +19,6 @@ LOG_2PI = math.log(2 * math.pi)
 
 def constant(x):
     return x.shape[1] / 2 * LOG_2PI
-
-
-def stub(x):
-    raise NotImplementedError
 
 
 RIGHT = {
@@ -59,29 +55,19 @@ WRONG = {
 }
 
 
-def hints_of(properties):
-    """Missed property → hint; names are unique and hints stand exactly where a property is missed."""
-    assert len({each.name for each in properties}) == len(properties)
-    assert all(bool(each.hint) != each.passed for each in properties)
-    return {each.name: each.hint for each in properties if not each.passed}
-
-
 @pytest.mark.parametrize("name", RIGHT)
-def test_right_solution_has_every_property(name):
-    assert hints_of(first_check(RIGHT[name])) == {}
+def test_right_solution_has_every_property(prove, name):
+    prove.right(first_check, (RIGHT[name],))
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_solution_misses_its_property_and_gets_its_hint(name):
+def test_wrong_solution_misses_its_property_and_gets_its_hint(prove, name):
     solution, expected = WRONG[name]
-    hints = hints_of(first_check(solution))
-    assert hints.keys() == expected.keys()
-    assert all(snippet in hints[missed] for missed, snippet in expected.items())
+    prove.wrong(first_check, (solution,), expected)
 
 
-def test_stub_says_so_once():
-    hints = list(hints_of(first_check(stub)).values())
-    assert hints == [STUB, AGAIN, AGAIN, AGAIN]
+def test_stub_says_so_once(prove):
+    prove.stub(first_check, arguments=1)
 
 
 def test_evaluate_turns_whatever_happens_into_properties():
@@ -111,10 +97,10 @@ def test_what_ends_the_session_is_not_swallowed():
         first_check(interrupt)
 
 
-def test_student_cannot_spoil_the_inputs_of_the_next_property():
+def test_student_cannot_spoil_the_inputs_of_the_next_property(prove):
     def overwrites(x):
         value = RIGHT["by hand"](x)
         x.zero_()
         return value
 
-    assert hints_of(first_check(overwrites)) == {}
+    prove.right(first_check, (overwrites,))
