@@ -19,7 +19,7 @@ class Interrupted(KeyboardInterrupt):
 class Interruptible:
     """A block in which the first signal only sets `requested`; a second one stops at once.
 
-    Outside the main thread, where Python delivers no signals, it does nothing.
+    Outside the main thread, where Python delivers no signals, it does nothing; an ignored signal stays so.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,10 @@ class Interruptible:
 
     def __enter__(self) -> "Interruptible":
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+            for number in SIGNALS:
+                # A shell ignores Ctrl-C for the jobs that it runs in the background.
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:

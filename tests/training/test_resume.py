@@ -23,6 +23,14 @@ def content(run_dir):
     return torch.load(run_dir / "checkpoint.pt", weights_only=True)
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Also where the tests run in the background of a shell, which makes Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def reference(one_thread, job, tmp_path_factory):
     """The folder and the result of a run that nothing disturbed."""
@@ -138,7 +146,8 @@ def test_early_stopping_remembers_over_a_resume(same, tmp_path):
     assert (straight.stopped, straight.best_epoch, len(straight.history)) == ("early", 2, 5)
     assert (resumed.stopped, resumed.best_epoch, len(resumed.history)) == ("early", 2, 5)
     assert same(straight.model.state_dict(), resumed.model.state_dict())
-    assert tiny(tmp_path, epochs=9, **options())[0].stopped == "early"
+    again, calls = tiny(tmp_path, epochs=9, **options())
+    assert again.stopped == "early" and not calls
 
 
 def test_callbacks_of_finished_epochs_are_not_repeated(tmp_path):
@@ -172,6 +181,12 @@ def test_handlers_are_put_back(tmp_path):
     with pytest.raises(Interrupted):
         tiny(tmp_path / "b", **stopped_by(signal.SIGINT))
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    result, _ = tiny(tmp_path, **stopped_by(signal.SIGINT))
+    assert result.stopped == "finished" and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def test_a_second_interrupt_stops_at_once(tmp_path):
