@@ -42,7 +42,11 @@ LABS = {
         "print('after')",
     ],
     "02_killed": ["print('before')", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"],
-    "03_slow": ["# Patience", "print('before')", "import time; time.sleep(300)"],
+    "03_slow": [
+        "# Patience",
+        "print('before')",
+        "import time\ntry:\n    time.sleep(300)\nexcept KeyboardInterrupt:\n    raise RuntimeError('I stop')",
+    ],
     "04_stubborn": [
         "import time\nwhile True:\n    try:\n        time.sleep(1)\n    except KeyboardInterrupt:\n        pass"
     ],

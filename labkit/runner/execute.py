@@ -92,9 +92,10 @@ def execute(task: Task) -> Outcome:
     try:
         _papermill(task, watch)
     except PapermillExecutionError as error:
-        if error.ename == "KeyboardInterrupt" and watch.elapsed >= task.budget_seconds:
+        # What a cell makes of the interrupt at the end of the budget is its own affair.
+        if watch.elapsed >= task.budget_seconds:
             return _timed_out(watch)
-        if error.ename == "KeyboardInterrupt":
+        if error.ename in ("KeyboardInterrupt", "Interrupted"):
             return Outcome("interrupted", f"interrupted in {watch.where}", watch.elapsed)
         first = (error.evalue.strip() or "no message").splitlines()[0]
         return Outcome("failed", f"{watch.where}: {error.ename}: {first}", watch.elapsed)
