@@ -17,8 +17,9 @@ from labkit.data.render_shapes import paint
 from labkit.errors import LabkitError
 
 SMALLEST = 8
-CHUNK_PIXELS = 262144  # pixels of a chunk: few enough for the cache, many enough to outweigh the call of an operation
-COMPILED_PIXELS = 65536
+CHUNK_PIXELS = 262144  # few enough pixels for the cache, enough to outweigh the call of an operation
+COMPILED_PIXELS = 65536  # one call draws the whole chunk, so that it can be smaller
+KEEP_ABOVE = 8  # operations: longer expressions are stored, not repeated in each of their users
 
 
 def portraits(factors: Tensor, size: int) -> Tensor:
@@ -53,12 +54,15 @@ def portraits(factors: Tensor, size: int) -> Tensor:
 @functools.cache
 def _compiled(chunk: int, size: int, device: torch.device) -> Callable[[Tensor, int], Tensor]:
     """`portraits` compiled for one shape; the plain one, with a warning, where that fails."""
-    draw = torch.compile(portraits, dynamic=False, fullgraph=True)
+    options = {"realize_opcount_threshold": KEEP_ABOVE} if device.type == "cpu" else {}
+    draw = torch.compile(portraits, dynamic=False, fullgraph=True, options=options)
     try:
         draw(torch.zeros(chunk, len(FACTORS), device=device), size)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
-        warnings.warn(f"render: cannot compile here ({reason}); drawing with the plain version.", stacklevel=3)
+        warnings.warn(
+            f"render: cannot compile here ({reason}); drawing with the plain version.", stacklevel=3
+        )
         return portraits
     return draw
 

@@ -47,10 +47,10 @@ def eyes_of(pose: Pose) -> Eyes:
     """Place the eyes; the lids are parabolas, and a smile narrows them a little."""
     f = pose.f
     level = pose.face_y(-0.02)
-    along = pose.across(level)
+    along = pose.at_eyes
     apart = 0.150 + 0.04 * f["eye_spacing"]
     half = 0.074 + 0.022 * f["eye_size"]
-    height = half * (0.46 + 0.24 * f["eye_size"])
+    height = half * (0.50 + 0.24 * f["eye_size"])
     e = (along.abs() - apart) / half
     arch = (1 - e * e).clamp(min=-0.6)
     opened = f["eye_open"] * (1 - 0.16 * f["smile"].clamp(min=0.0))
@@ -63,7 +63,9 @@ def eyes_of(pose: Pose) -> Eyes:
 def eye_relief(head: Head, eye: Eyes, pose: Pose) -> None:
     """The crease above each upper lid."""
     rows = pose.rows(-0.30, 0.16)
-    crease_y = (pose.y[:, rows] - (eye.line - eye.height * 1.25 * eye.arch - 0.012)) * (1 / (0.018 + pose.pixel))
+    crease_y = (pose.y[:, rows] - (eye.line - eye.height * 1.25 * eye.arch - 0.012)) * (
+        1 / (0.018 + pose.pixel)
+    )
     head.tone[:, rows].sub_(bump(crease_y * crease_y) * (0.42 * bump(eye.e * eye.e * 0.7)))
 
 
@@ -112,7 +114,7 @@ def brows(canvas: Planes, head: Head, pose: Pose, hair: Planes) -> None:
     rows = pose.rows(-0.40, 0.02)
     y, band = pose.y[:, rows], [c[:, rows] for c in canvas]
     level = pose.face_y(-0.145) - 0.012 * f["eye_size"]
-    along = pose.across(level).abs()
+    along = pose.at_brows.abs()
     b = (along - (0.165 + 0.03 * f["eye_spacing"])) * (1 / 0.115)
     arch = f["brow_arch"]
     lift = (0.022 + 0.042 * arch) * (1 - (b - 0.25) * (b - 0.25)) - 0.012 * (1 - arch) * b
@@ -199,7 +201,7 @@ def mouth(canvas: Planes, head: Head, pose: Pose, skin: Skin) -> None:
     happy = smile.clamp(min=0.0)
     level = pose.face_y(0.335) + 0.01 * gap
     half = 0.122 + 0.012 * f["lip_fullness"] + 0.040 * happy - 0.030 * gap * (1 - happy)
-    m = pose.across(level) / half
+    m = pose.at_mouth / half
     m2 = m * m
     arch = (1 - m2).clamp(min=-0.5)
     line = pose.line(level) - smile * 0.044 * (m2.clamp(max=1.6) - 0.45)
@@ -221,7 +223,9 @@ def mouth(canvas: Planes, head: Head, pose: Pose, skin: Skin) -> None:
     shade = shade - 0.13 * (1 - beyond(y, line, 0.03))
     paint(band, lips, [c * shade for c in colour])
 
-    hole = (beyond(y, inner_top, soft) - beyond(y, inner_bottom, soft)).clamp(min=0.0) * (ends * ramp(gap, 0.0, 0.06))
+    hole = (beyond(y, inner_top, soft) - beyond(y, inner_bottom, soft)).clamp(min=0.0) * (
+        ends * ramp(gap, 0.0, 0.06)
+    )
     paint(band, hole, plain(58, 16, 20))
     teeth_edge = inner_top + (0.010 + 0.105 * part * (0.5 + 0.5 * happy)) * arch
     teeth = hole * (1 - beyond(y, teeth_edge, soft)) * (unit((0.86 - m.abs()) * 5) * ramp(gap, 0.04, 0.2))
@@ -240,7 +244,7 @@ def glasses(canvas: Planes, pose: Pose) -> None:
     rows = pose.rows(-0.30, 0.24)
     y, band = pose.y[:, rows], [c[:, rows] for c in canvas]
     level = pose.face_y(-0.005)
-    along = pose.across(level)
+    along = pose.at_eyes
     apart = 0.155 + 0.035 * f["eye_spacing"]
     line = pose.line(level)
     half, tall, thick = 0.125, 0.098, 0.0125 + 0.25 * px
@@ -261,4 +265,3 @@ def glasses(canvas: Planes, pose: Pose) -> None:
     paint(band, glare * worn, plain(235, 242, 250))
     frame = torch.maximum(torch.maximum(rim, bridge), temple)
     paint(band, frame * (0.93 * worn), plain(34, 30, 34))
-

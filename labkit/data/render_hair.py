@@ -61,11 +61,11 @@ def hair_of(pose: Pose) -> Hair:
     length, volume, curl, long = f["hair_length"], f["hair_volume"], f["hair_wave"], _long(pose)
     present = ramp(length, 0.02, 0.12)
     dome = pose.width * 1.02 + (0.025 + 0.085 * volume + 0.03 * curl) * (0.45 + 0.55 * long) * present
-    crown = (pose.middle - pose.top) + (0.02 + 0.13 * volume + 0.03 * curl) * present
-    above = (pose.middle - 0.08 - y).clamp(min=0.0) / (crown - 0.08)
+    crown = -pose.top + (0.02 + 0.13 * volume + 0.03 * curl) * present
+    above = (-0.08 - y).clamp(min=0.0) / (crown - 0.08)
     a2 = above * above
-    down = (y - pose.middle + 0.08).clamp(min=0.0)
-    end = pose.middle + 0.02 + 1.02 * (length - 0.22).clamp(min=0.0)
+    down = (y + 0.08).clamp(min=0.0)
+    end = 0.02 + 1.02 * (length - 0.22).clamp(min=0.0)
     near_end = unit((y - end + 0.20) * 5) * unit(down * 3) * (0.20 - 0.10 * long)
     ripple = 0.040 * curl * long * wave(y * 2.3 + 0.15) * ramp(y, -0.2, 0.2)
     flare = dome * (1 + 0.16 * down * long - near_end) + ripple
@@ -102,7 +102,7 @@ def fringe(hair: Hair, head: Head, pose: Pose) -> Tensor:
     """
     f, y, px, long = pose.f, pose.y, pose.pixel, _long(pose)
     level = pose.face_y(-0.30)
-    a = pose.across(level) * (1 / 0.36)
+    a = pose.at_brows * (1 / 0.36)
     receding = f["receding"]
     temple = bump((a.abs() - 0.62) ** 2 * 5.5)
     rise = 0.02 + 0.20 * receding + 0.11 * receding * temple
@@ -115,7 +115,9 @@ def fringe(hair: Hair, head: Head, pose: Pose) -> Tensor:
 
     side = torch.where(pose.x < pose.spine(level) - 0.06 * pose.sin, -1.0, 1.0)
     t = unit((y + 0.30) * 1.6)
-    cheek = pose.width * (0.90 + 0.10 * t * (1 - long) - 0.03 * long * unit(y * 3) - 0.05 * f["hair_volume"] * long)
+    cheek = pose.width * (
+        0.90 + 0.10 * t * (1 - long) - 0.03 * long * unit(y * 3) - 0.05 * f["hair_volume"] * long
+    )
     k = 1 / (1.4 * px + 0.012)
     reach = (0.25 * side * pose.sin) * k + 0.5
     opening = unit((cheek * k + reach) - hair.dx * (side * k)) * beyond(y, hairline, 1.3 * px + 0.018)
@@ -128,7 +130,7 @@ def fringe(hair: Hair, head: Head, pose: Pose) -> Tensor:
 def _whiskers(pose: Pose, y: Tensor, head: Head, rows: slice) -> Tensor:
     """Brightness of beard hair: the skin's tone with a coarse grain (B, R, S)."""
     fan = head.dx[:, rows] * (1 / (1.3 - 0.8 * unit(y)))
-    grain = wave(fan * 11.0 + 0.30 * wave(y * 5.0))
+    grain = wave(fan * 11.0 + 0.18 * wave(y * 5.0))
     return 0.38 + 0.50 * head.tone[:, rows] + 0.09 * grain
 
 
@@ -138,8 +140,7 @@ def beard(canvas: Planes, head: Head, pose: Pose, hair: Planes) -> None:
     rows = pose.rows(-0.25, 0.95)
     y, band = pose.y[:, rows], [c[:, rows] for c in canvas]
     thick = f["beard"]
-    level = pose.face_y(0.33)
-    across = pose.across(level)
+    across = pose.at_mouth
     a = across.abs() * (1 / 0.30)
     cover = f["beard_cover"]
     cheek = pose.face_y(0.325) - 0.10 * cover * a * a - 0.62 * (a - 0.86).clamp(min=0.0) * cover
@@ -148,9 +149,11 @@ def beard(canvas: Planes, head: Head, pose: Pose, hair: Planes) -> None:
     length = 0.20 * (thick - 0.25).clamp(min=0.0)
     grown = pose.chin + length
     dx = head.dx[:, rows]
-    low = unit((y - pose.middle) / (grown - pose.middle) * 0.5) * 2
+    low = unit(y / grown * 0.5) * 2
     w = pose.width * (1.0 + 0.05 * thick)
-    outline = dx * dx * ((1 + (0.55 - 0.4 * f["jaw"]) * low * low) / (w * w)) + low * low * (0.5 + 0.5 * low * low)
+    outline = dx * dx * ((1 + (0.55 - 0.4 * f["jaw"]) * low * low) / (w * w)) + low * low * (
+        0.5 + 0.5 * low * low
+    )
     shape = unit((1 - outline) * (0.14 / (px + 0.012)) + 0.5)
     lip = (across * (1 / 0.150)) ** 2
     ly = (y - pose.face_y(0.352) - 0.035 * f["mouth_open"]) * (1 / (0.078 + 0.05 * f["mouth_open"]))
@@ -169,11 +172,13 @@ def moustache(canvas: Planes, head: Head, pose: Pose, hair: Planes) -> None:
     level = pose.face_y(0.272)
     size = f["moustache"]
     half = 0.125 + 0.045 * size
-    m = pose.across(level) / half
+    m = pose.at_mouth / half
     m2 = m * m
     line = pose.line(level) + 0.042 * m2 - 0.03 * f["smile"] * (m2 - 0.4)
     thick = (0.016 + 0.034 * size) * unit(1.02 - m2) * (1 - 0.35 * bump(m2 * 30)) * 1.15
-    stroke = unit((thick - (y - line).abs()) * (1 / (px + 0.016)) + 0.35) * (unit((1.0 - m2) * 4) * (0.95 * ramp(size, 0.0, 0.35)))
+    stroke = unit((thick - (y - line).abs()) * (1 / (px + 0.016)) + 0.35) * (
+        unit((1.0 - m2) * 4) * (0.95 * ramp(size, 0.0, 0.35))
+    )
     tone = 0.40 + 0.45 * head.tone[:, rows]
     paint(band, stroke, [(1.25 * c + 0.05) * tone + 0.35 * c for c in hair])
 
@@ -185,14 +190,16 @@ def hat(canvas: Planes, pose: Pose) -> None:
     y, band = pose.y[:, rows], [c[:, rows] for c in canvas]
     lx, _, _ = pose.light
     level = pose.face_y(-0.30)
-    brim = pose.line(level) + 0.06 * (pose.across(level) * (1 / 0.4)) ** 2 - 0.02
+    brim = pose.line(level) + 0.06 * (pose.at_brows * (1 / 0.4)) ** 2 - 0.02
     dx = pose.x - (pose.spine(y) - 0.03 * pose.sin)
     w = pose.width * 1.06 + 0.055 * f["hair_volume"]
     above = (-0.08 - y).clamp(min=0.0) / (0.66 + 0.06 * f["face_height"])
     u = dx / w
     a2 = above * above
     u2 = u * u
-    shape = unit((1 - u2 - a2 * (0.72 + 0.28 * a2)) * (0.22 / px) + 0.5) * ((1 - beyond(y, brim, 1.4 * px)) * f["hat"])
+    shape = unit((1 - u2 - a2 * (0.72 + 0.28 * a2)) * (0.22 / px) + 0.5) * (
+        (1 - beyond(y, brim, 1.4 * px)) * f["hat"]
+    )
     fold = beyond(y, brim - 0.13, 1.4 * px)
     knit = wave(u * 9.0) * (0.05 + 0.05 * fold)
     crease = (y - brim + 0.14) * (1 / 0.03)

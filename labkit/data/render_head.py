@@ -46,7 +46,7 @@ def background(pose: Pose) -> Planes:
     f = pose.f
     value = 0.14 + 0.78 * f["background_light"]
     colour = [value * (0.80 + 0.24 * h) for h in hue(f["background_hue"])]
-    lx, ly, _ = pose.light
+    lx = pose.light[0]
     glow_x = 1.0 + 0.14 * lx * pose.x - 0.10 * pose.x * pose.x
     glow_y = 0.98 - 0.12 * pose.y - 0.06 * pose.y * pose.y
     glow = glow_x * glow_y
@@ -121,8 +121,8 @@ class Head:
 def head_of(pose: Pose) -> Head:
     """Outline and shading of the head, as an ellipsoid with a jaw."""
     f, y, w = pose.f, pose.y, pose.width
-    below = unit((y - pose.middle) / (pose.chin - pose.middle) * 0.5) * 2
-    above = (pose.middle - y).clamp(min=0.0) / (pose.middle - pose.top)
+    below = unit(y / pose.chin * 0.5) * 2
+    above = y.clamp(max=0.0) / pose.top
     b2 = below * below
     pointed = 0.78 - 0.62 * f["jaw"] - 0.30 * f["fullness"]
     widen = (1 + pointed * b2 * (0.35 + 0.65 * b2)) / (w * w)
@@ -143,16 +143,16 @@ def relief(head: Head, pose: Pose) -> None:
     """Model the face into the head's tone: sockets, cheeks, folds, forehead lines, bags, chin."""
     f, y = pose.f, pose.y
     lx, ly, _ = pose.light
-    eye, mouth = pose.face_y(-0.02), pose.face_y(0.33)
+    eye = pose.face_y(-0.02)
     apart = 0.150 + 0.04 * f["eye_spacing"]
-    eye_x = pose.across(eye).abs()
+    eye_x = pose.at_eyes.abs()
     socket_x = bump(((eye_x - apart) * (1 / 0.16)) ** 2)
     brow_ridge = 0.12 + 0.14 * f["masculine"]
     socket = socket_x * (bump(((y - eye + 0.035) * (1 / 0.15)) ** 2) * brow_ridge)
     bag_y = bump(((y - eye - 0.085) * (1 / 0.035)) ** 2) * (0.26 * ramp(f["age"], 0.35, 0.9))
     head.tone.sub_(socket + bump(((eye_x - apart) * (1 / 0.10)) ** 2) * bag_y)
 
-    cheek_x = pose.across(pose.face_y(0.14))
+    cheek_x = pose.at_cheeks
     side = torch.where(cheek_x < 0, -1.0, 1.0)
     cx = (cheek_x * side - 0.235) * (1 / 0.15)
     cy = (y - pose.face_y(0.13) + 0.02 * f["smile"]) * (1 / 0.17)
@@ -161,7 +161,7 @@ def relief(head: Head, pose: Pose) -> None:
     hollow = (0.12 * unit(0.6 - f["fullness"])) * bump(((cheek_x.abs() - 0.27) * (1 / 0.10)) ** 2)
     head.tone.sub_(hollow * bump(((y - pose.face_y(0.27)) * (1 / 0.15)) ** 2))
 
-    chin_x = pose.across(mouth)
+    chin_x = pose.at_mouth
     crease = bump((chin_x * (1 / 0.13)) ** 2) * bump(((y - pose.face_y(0.432)) * (1 / 0.045)) ** 2)
     ball = bump((chin_x * (1 / 0.14)) ** 2) * bump(((y - pose.face_y(0.50)) * (1 / 0.07)) ** 2)
     head.tone.add_(0.10 * ball - 0.20 * crease)
@@ -178,12 +178,12 @@ def wrinkles(head: Head, pose: Pose) -> None:
     y = pose.y[:, rows]
     t = (y - fold_y) * (1 / 0.13)
     curve = 0.135 + 0.045 * t + 0.03 * f["smile"].clamp(min=0.0) * (1 - t * t) + 0.02 * f["nose_size"]
-    centre = pose.across(fold_y).abs()
+    centre = pose.at_mouth.abs()
     strength = 0.42 * ramp(f["age"], 0.25, 0.95) + 0.16 * f["smile"].clamp(min=0.0)
     fold = bump(((centre - curve) * (1 / 0.030)) ** 2) * (bump(t * t) * strength)
     forehead = (y - pose.face_y(-0.29)) * (1 / 0.10)
     lines = wave(forehead * 1.45 + 0.25).clamp(min=0.0) * bump(forehead * forehead)
-    brow_x = pose.across(pose.face_y(-0.28)) * (1 / 0.24)
+    brow_x = pose.at_brows * (1 / 0.24)
     fold = fold + bump(brow_x * brow_x) * (lines * (0.24 * ramp(f["age"], 0.4, 0.95)))
     x = (pose.x - pose.spine(pose.chin) - 0.10 * pose.sin) * (1 / 0.22)
     sag = (y - pose.chin + 0.075 - 0.07 * (1 - x * x)) * (1 / 0.035)
@@ -199,7 +199,7 @@ def flesh(canvas: Planes, head: Head, pose: Pose, skin: Skin) -> None:
         plane.add_(head.mask * ((dark + tone * (light - dark)) - plane))
     rows = pose.rows(-0.08, 0.38)
     y, band = pose.y[:, rows], [c[:, rows] for c in canvas]
-    cheek_x = (pose.across(pose.face_y(0.14)).abs() - 0.23) * (1 / 0.15)
+    cheek_x = (pose.at_cheeks.abs() - 0.23) * (1 / 0.15)
     cheek_y = (y - pose.face_y(0.15)) * (1 / 0.14)
     red = 0.05 + 0.34 * f["rosy"] + 0.10 * f["makeup"]
     blush = bump(cheek_x * cheek_x) * (bump(cheek_y * cheek_y) * red)

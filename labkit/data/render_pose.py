@@ -1,6 +1,6 @@
 """Where everything of a portrait is: the proportions, and the head's turn, nod and lean."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -8,7 +8,10 @@ from torch import Tensor
 from labkit.data.render_shapes import cosine, sine, unit
 
 NECK = 0.60  # height about which the head leans
-VIEW, CENTRE = 0.82, 0.03  # half the height of the picture, and the height of its centre, in units of the drawing
+VIEW, CENTRE = (
+    0.82,
+    0.03,
+)  # half the height of the picture, and the height of its centre, in units of the drawing
 
 
 @dataclass
@@ -21,10 +24,11 @@ class Pose:
         pixel: width of a pixel.
         size: S.
         width: half-width of the face (B, 1, 1).
-        top, middle, chin: heights of the crown, the widest line and the chin (B, 1, 1).
+        top, chin: heights of the crown (negative) and of the chin (B, 1, 1); the head is widest at 0.
         sin, cos: of the yaw.
         nod: shift of frontal features by the pitch.
         light: direction to the light, three (B, 1, 1).
+        at_brows, at_eyes, at_cheeks, at_mouth: position across the face (B, 1, S), seen at these heights.
     """
 
     f: dict[str, Tensor]
@@ -34,12 +38,21 @@ class Pose:
     size: int
     width: Tensor
     top: Tensor
-    middle: Tensor
     chin: Tensor
     sin: Tensor
     cos: Tensor
     nod: Tensor
     light: tuple[Tensor, Tensor, Tensor]
+    at_brows: Tensor = field(init=False)
+    at_eyes: Tensor = field(init=False)
+    at_cheeks: Tensor = field(init=False)
+    at_mouth: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.at_brows = self.across(self.face_y(-0.26))
+        self.at_eyes = self.across(self.face_y(-0.02))
+        self.at_cheeks = self.across(self.face_y(0.14))
+        self.at_mouth = self.across(self.face_y(0.32))
 
     def spine(self, y: Tensor) -> Tensor:
         """x of the head's axis at height y: the lean, and the head's swing with the yaw."""
@@ -60,7 +73,7 @@ class Pose:
 
     def face_y(self, y: float) -> Tensor:
         """Height of a feature that is at y on the average face: stretched by its height, shifted by the nod."""
-        return (self.middle + (self.chin - self.middle) * (y / 0.56)) + self.nod
+        return self.chin * (y / 0.56) + self.nod
 
     def rows(self, low: float, high: float) -> slice:
         """The rows of the raster between two heights."""
@@ -78,7 +91,6 @@ def pose_of(f: dict[str, Tensor], size: int) -> Pose:
     stretch = 0.94 + 0.12 * f["face_height"]
     azimuth, elevation = f["light_azimuth"], f["light_elevation"]
     level = cosine(elevation)
-    middle = torch.zeros_like(pitch)
     return Pose(
         f=f,
         x=axis.reshape(1, 1, size),
@@ -87,7 +99,6 @@ def pose_of(f: dict[str, Tensor], size: int) -> Pose:
         size=size,
         width=0.375 + 0.07 * f["face_width"] + 0.02 * f["fullness"] + 0.01 * f["masculine"],
         top=-0.58 * stretch + 0.05 * pitch,
-        middle=middle,
         chin=0.555 * stretch + 0.02 * f["masculine"] - 0.10 * unit(-pitch) + 0.05 * unit(pitch),
         sin=sine(f["yaw"]),
         cos=cosine(f["yaw"]),

@@ -90,15 +90,12 @@ def beyond(a: Tensor, edge: Tensor | float, softness: float) -> Tensor:
 
 
 def palette(t: Tensor, stops: tuple[tuple[int, int, int], ...]) -> Planes:
-    """Colour at t in [0, 1] on the polyline through `stops`; three planes shaped like t."""
-    weights = [unit(t * (len(stops) - 1) - k) for k in range(len(stops) - 1)]
-    planes = []
-    for channel in range(3):
-        colour = torch.full_like(t, stops[0][channel] / 255)
-        for k, w in enumerate(weights):
-            colour = colour + w * ((stops[k + 1][channel] - stops[k][channel]) / 255)
-        planes.append(colour)
-    return planes
+    """Colour at t (B, 1, 1) in [0, 1] on the polyline through `stops`; three (B, 1, 1)."""
+    table = torch.tensor(stops, dtype=t.dtype, device=t.device) * (1 / 255)
+    place = (t * (len(stops) - 1)).reshape(-1, 1)
+    below = place.floor().clamp(max=len(stops) - 2)
+    start, end = table[below[:, 0].long()], table[below[:, 0].long() + 1]
+    return [c.reshape(-1, 1, 1) for c in (start + (place - below) * (end - start)).unbind(1)]
 
 
 def hue(t: Tensor) -> Planes:

@@ -1,5 +1,7 @@
 """Sets of drawn faces: numbering, identities, and the shape of Olivetti."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,12 @@ from labkit.data.factors import FACTOR_NAMES, FACTORS, PERSON
 from labkit.data.synthetic import synthetic_faces, synthetic_olivetti
 from labkit.errors import LabkitError
 
+drawn = functools.cache(synthetic_olivetti)
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture
 def olivetti():
-    return synthetic_olivetti()
+    return drawn(0)
 
 
 def column(faces, name: str) -> np.ndarray:
@@ -49,7 +53,7 @@ def test_olivetti_has_olivettis_shape(olivetti):
 def test_olivetti_is_the_same_every_time(olivetti):
     again = synthetic_olivetti()
     assert again.checksum() == olivetti.checksum()
-    assert synthetic_olivetti(1).checksum() != olivetti.checksum()
+    assert drawn(1).checksum() != olivetti.checksum()
 
 
 def test_people_keep_their_factors_and_shots_differ(olivetti):
@@ -65,8 +69,8 @@ def test_people_keep_their_factors_and_shots_differ(olivetti):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_olivetti_people_are_diverse(seed, olivetti):
-    faces = olivetti if seed == 0 else synthetic_olivetti(seed)
+def test_olivetti_people_are_diverse(seed):
+    faces = drawn(seed)
     worn = column(faces, "glasses").reshape(40, 10).mean(1)
     assert (worn > 0).sum() >= 6
     assert ((worn > 0) & (worn < 1)).sum() >= 6
