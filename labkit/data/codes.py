@@ -51,8 +51,10 @@ class PCACodes:
         return self.codes[self.split == TEST]
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Codes (n, r) → images (n, H, W), float64, not clipped."""
-        return self.pca.inverse_transform(np.asarray(codes, np.float64)).reshape(-1, *self.size)
+        """Codes (n, r) → images (n, H, W), float64, not clipped; a code that is not finite gives such an image."""
+        with np.errstate(invalid="ignore"):
+            images = np.asarray(codes, np.float64) @ self.pca.components_ + self.pca.mean_
+        return images.reshape(-1, *self.size)
 
 
 def pca_codes(faces: FaceSet, components: int) -> PCACodes:

@@ -93,4 +93,3 @@ def fit_flow(
         progress=progress,
     )
     return (model.to_flow() if isinstance(model, FusedRealNVP) else model), result
-

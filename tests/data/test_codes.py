@@ -43,6 +43,14 @@ def test_all_components_decode_to_the_images():
     np.testing.assert_allclose(codes.decode(codes.known), faces.images[known, 0] / 200, atol=1e-5)
 
 
+def test_a_code_that_is_not_finite_spoils_its_own_image_only():
+    codes = pca_codes(some_faces(), 3)
+    rows = np.array([[1.0, 2.0, 3.0], [np.inf, 0.0, 0.0], [np.nan, 0.0, 0.0]])
+    images = codes.decode(rows)
+    np.testing.assert_allclose(images[0].ravel(), codes.pca.inverse_transform(rows[:1])[0])
+    assert not np.isfinite(images[1:]).any()
+
+
 def test_equals_scikit_learn_on_unit_pixels():
     faces = some_faces()
     pixels = unit_pixels(faces)
