@@ -297,3 +297,19 @@ def test_jobs_share_the_cores(monkeypatch):
     assert [run._share_of_cores(jobs) for jobs in (1, 2, 3, 16)] == [None, 4, 2, 1]
     monkeypatch.setenv("OMP_NUM_THREADS", "8,2")
     assert run._share_of_cores(2) == max(1, os.cpu_count() // 2)
+
+
+def test_checkpoints_outlive_a_kill_but_not_a_change(tmp_path):
+    weights = tmp_path / "checkpoints" / "K14" / "checkpoint.pt"
+
+    def survives(now, force=False):
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        weights.touch()
+        freshness.drop_stale_checkpoints(tmp_path, now, force)
+        return weights.exists()
+
+    assert not survives({"labkit": "a"}), "nobody knows what made these"
+    assert survives({"labkit": "a"})
+    assert not survives({"labkit": "b"})
+    assert not survives({"labkit": "b"}, force=True)
+    assert survives({"labkit": "b"})

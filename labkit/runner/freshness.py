@@ -2,12 +2,16 @@
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
-from labkit.files import sha256
+from labkit.files import sha256, write_json
 from labkit.record import NOTEBOOK, STATE, read_record, versions
 from labkit.runner.labs import Lab
+
+CHECKPOINTS = "checkpoints"
+MADE_OF = "made_of.json"
 
 
 def fingerprint(lab: Lab, parameters: dict[str, Any], data_folders: list[Path]) -> dict[str, Any]:
@@ -43,6 +47,17 @@ def is_fresh(folder: Path, now: dict[str, Any]) -> bool:
     """True if the record in `folder` is of a run that ended well and that nothing has changed since."""
     state = read_record(folder, STATE, {})
     return state.get("state") == "ok" and state.get("fingerprint") == now and (folder / NOTEBOOK).is_file()
+
+
+def drop_stale_checkpoints(folder: Path, now: dict[str, Any], force: bool) -> None:
+    """Remove a lab's checkpoints unless all that decides a result is what it was when they were begun.
+
+    What a training left that was killed is worth going on from; what other code left is not the same training.
+    """
+    checkpoints = folder / CHECKPOINTS
+    if force or read_record(checkpoints, MADE_OF, None) != now:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        write_json(checkpoints / MADE_OF, now)
 
 
 def _package_hash() -> str:

@@ -18,7 +18,13 @@ from labkit.record.page import write_index
 from labkit.runner import processes
 from labkit.runner.console import Console
 from labkit.runner.execute import Outcome, Task
-from labkit.runner.freshness import data_folders, data_identity, fingerprint, is_fresh
+from labkit.runner.freshness import (
+    data_folders,
+    data_identity,
+    drop_stale_checkpoints,
+    fingerprint,
+    is_fresh,
+)
 from labkit.runner.labs import COMMON_PARAMETERS, Lab, project_root
 from labkit.runner.results import Result
 
@@ -226,6 +232,7 @@ class _Runner:
             self.console.say(f"✓ {lab.stem}: done before and unchanged")
             return
         clear_record(folder)
+        drop_stale_checkpoints(folder, made_of, config.force)
         for name in (NOTEBOOK, PAGE):
             (folder / name).unlink(missing_ok=True)
         task = Task(str(lab.path.absolute()), str(folder), parameters, config.budget(lab))
