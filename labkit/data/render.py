@@ -2,8 +2,9 @@
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from labkit.errors import LabkitError
 SMALLEST = 8
 CHUNK_PIXELS = 262144  # few enough pixels for the cache, enough to outweigh the call of an operation
 COMPILED_PIXELS = 65536  # one call draws the whole chunk, so that it can be smaller
-KEEP_ABOVE = 8  # operations: longer expressions are stored, not repeated in each of their users
+KEEP_ABOVE = 12  # operations: longer expressions are stored, not repeated in each of their users
 
 
 def portraits(factors: Tensor, size: int) -> Tensor:
@@ -67,24 +68,34 @@ def _compiled(chunk: int, size: int, device: torch.device) -> Callable[[Tensor, 
     return draw
 
 
+@contextmanager
+def _serial_operations() -> Iterator[None]:
+    """Each operation in one thread: sharing one out needs a barrier at its end, which stalls on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _draw_compiled(images: Tensor, factors: Tensor) -> None:
     """Fill `images` in chunks of one shape: the last is padded, since a new shape would be compiled anew."""
     size = images.shape[-1]
     chunk = max(1, COMPILED_PIXELS // (size * size))
-    draw = _compiled(chunk, size, factors.device)
-    for start in range(0, len(factors), chunk):
-        part = factors[start : start + chunk]
-        padded = torch.cat((part, part[-1:].expand(chunk - len(part), -1)))
-        images[start : start + chunk] = draw(padded, size)[: len(part)]
+    with _serial_operations():
+        draw = _compiled(chunk, size, factors.device)
+        for start in range(0, len(factors), chunk):
+            part = factors[start : start + chunk]
+            if len(part) < chunk:
+                part = torch.cat((part, part[-1:].expand(chunk - len(part), -1)))
+            images[start : start + chunk] = draw(part, size)[: len(images) - start]
 
 
 def _draw_plain(images: Tensor, factors: Tensor) -> None:
-    """Fill `images` in chunks, on a CPU in as many threads as torch has.
-
-    Sharing out chunks and not operations needs no barrier per operation, which is what stalls on a busy machine.
-    """
-    size = images.shape[-1]
-    threads = torch.get_num_threads() if factors.device.type == "cpu" else 1
+    """Fill `images` in chunks, on a CPU in as many threads as torch has."""
+    size, on_cpu = images.shape[-1], factors.device.type == "cpu"
+    threads = torch.get_num_threads() if on_cpu else 1
     chunk = max(1, min(CHUNK_PIXELS // (size * size), -(-len(factors) // threads)))
 
     @torch.no_grad()
@@ -92,16 +103,12 @@ def _draw_plain(images: Tensor, factors: Tensor) -> None:
         images[start : start + chunk] = portraits(factors[start : start + chunk], size)
 
     starts = range(0, len(factors), chunk)
-    if threads == 1:
+    if on_cpu:
+        with _serial_operations(), ThreadPoolExecutor(threads) as pool:
+            list(pool.map(fill, starts))
+    else:
         for start in starts:
             fill(start)
-        return
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(fill, starts))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _checked(factors: Tensor, size: int) -> Tensor:
@@ -129,8 +136,8 @@ def render(
         factors: float (N, F), columns in the order of `FACTORS`; values beyond a factor's range are clamped to it.
         size: height and width in pixels, 8 or more.
         device: where to draw; None means where the factors are.
-        compiled: draw with torch.compile: several times faster after a first call of some 30 s, and equal to
-            the plain version to within one grey level.
+        compiled: draw with torch.compile: several times faster after a first call of about a minute (10 s where
+            torch's cache of compiled code is warm), and equal to the plain version to within one grey level.
 
     Returns:
         uint8 (N, 3, size, size), on `device`.
