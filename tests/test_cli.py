@@ -9,6 +9,7 @@ import pytest
 
 from labkit import cli
 from labkit.errors import LabkitError
+from labkit.runner import processes
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +59,16 @@ def test_bad_input_is_one_sentence_and_status_2(project, arguments, words):
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_there_is_and_leaves_nothing_running(project, sign):
     out = project / f"out-{sign.name}"
-    command = [sys.executable, "-m", "labkit", "run", "01", "00", "--out", str(out)]
+    command = [sys.executable, "-m", "labkit", "run", "01", "00", "--profile", "smoke", "--out", str(out)]
     process = subprocess.Popen(
         command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     partial = out / "smoke" / "01_long" / "notebook.ipynb"
     until = time.monotonic() + 120
     while not (partial.exists() and "before\\n" in partial.read_text()):
-        assert time.monotonic() < until and process.poll() is None, process.communicate()
+        if time.monotonic() > until or process.poll() is not None:
+            processes.kill_tree(process)
+            pytest.fail(f"it never came to the cell to interrupt: {process.communicate()}")
         time.sleep(0.2)
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 2
