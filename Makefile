@@ -1,6 +1,6 @@
 PYTHON ?= python3
-PROFILE ?= smoke
-JOBS ?= 1
+PROFILE ?= cpu
+JOBS ?= 2
 ARGS ?=
 WORKERS ?= 2
 ifdef DATA

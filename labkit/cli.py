@@ -28,7 +28,7 @@ def run(
     labs: Annotated[
         list[str] | None, typer.Argument(help="01, lab01 or a notebook's name; none means all")
     ] = None,
-    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu", envvar="LABKIT_PROFILE")] = "smoke",
+    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu", envvar="LABKIT_PROFILE")] = "cpu",
     data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
     out: Annotated[
         Path | None,
