@@ -88,12 +88,10 @@ def test_sampling_is_seeded_and_temperature_shrinks_it():
     assert draw[2].std(0).sum() < 0.5 * draw[0].std(0).sum()
 
 
-def test_initialised_flow_is_the_gaussian_of_the_data(flow):
-    if flow.config.family != "realnvp":
-        pytest.skip("splines and mixes do not start as the identity")
-    fresh = build_flow(flow.config).double()
+@pytest.mark.parametrize("bound", [None, 1.5])
+def test_an_untrained_realnvp_is_the_gaussian_of_the_data(bound):
     x = some_codes(500)
-    fresh.initialise(x)
+    fresh = build_flow(FlowConfig(6, 4, scale_bound=bound)).double().initialise(x)
     gaussian = torch.distributions.Normal(x.mean(0), x.std(0))
     torch.testing.assert_close(fresh.log_prob(x), gaussian.log_prob(x).sum(1), rtol=0, atol=1e-4)
 
