@@ -244,12 +244,16 @@ class Run:
 
 
 def _stamp(figure: Figure, stand_ins: list[str]) -> None:
-    """Say below the axes that the data are a stand-in: outside the axes it can neither hide nor be hidden."""
+    """Say above all that is drawn that the data are a stand-in: there it can neither hide nor be hidden.
+
+    Below it could: a figure's legend is bound to the lower edge, which `bbox_inches="tight"` moves.
+    """
     if stand_ins:
         box = {"boxstyle": "round,pad=0.35", "facecolor": "#fff3d6", "edgecolor": "#b26a00", "linewidth": 0.8}
         note = "data: " + " + ".join(stand_ins)
-        bottom = figure.get_tightbbox().y0 / figure.get_figheight()
-        figure.text(0.99, bottom - 0.03, note, ha="right", va="top", fontsize=8, color="#5c3700", bbox=box)
+        figure.draw_without_rendering()  # layouts find their places only now
+        top = (figure.get_tightbbox().y1 + 0.12) / figure.get_figheight()
+        figure.text(0.99, top, note, ha="right", va="bottom", fontsize=8, color="#5c3700", bbox=box)
 
 
 def _device_name(device: torch.device) -> str:

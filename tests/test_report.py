@@ -102,15 +102,22 @@ def test_sizes_are_those_of_the_profile_and_the_same_in_each(run):
 
 def test_a_figure_of_a_stand_in_says_so_and_hides_nothing(run):
     run.use(faces(STAND_IN))
-    figure, axes = plt.subplots(figsize=(3, 1))
-    axes.set_xlabel("epoch\nof the second kind")
-    run.figure("plot", figure, alt="an empty plot")
+    figure, axes = plt.subplots(figsize=(4, 2), layout="constrained")
+    axes.set_title("a title that takes all of the width of it")
+    axes.plot([1, 2], label="a line with a name as wide as the figure")
+    figure.legend(loc="outside lower left")
+    run.figure("plot", figure, alt="a line")
     (mark,) = figure.texts
     assert "synthetic stand-in for Olivetti faces" in mark.get_text()
-    assert mark.get_window_extent().y1 < axes.get_tightbbox().y0
+    assert mark.get_window_extent().y0 > axes.get_tightbbox().y1
     mark.remove()
-    figure.savefig(run.folder / "bare.png", dpi=report.FIGURE_DPI, bbox_inches="tight")
-    assert imread(run.folder / "figures" / "plot.png").shape[0] > imread(run.folder / "bare.png").shape[0]
+    figure.savefig(run.folder / "bare.png", dpi=report.FIGURE_DPI, bbox_inches="tight", facecolor="white")
+    marked, bare = imread(run.folder / "figures" / "plot.png"), imread(run.folder / "bare.png")
+    assert marked.shape[0] > bare.shape[0]
+    below = bare.shape[0] // 3  # where axis and legend are
+    width = min(marked.shape[1], bare.shape[1])
+    difference = abs(marked[-below:, :width] - bare[-below:, :width]).mean(axis=(0, 1))
+    assert (difference < 0.02).all(), difference
 
 
 def test_a_figure_of_real_faces_is_not_marked(run):
