@@ -17,7 +17,7 @@ from labkit.runner.labs import read_lab
 MAX_LINES = 25
 CELLS = range(30, 51)
 CHECKED = "check-output"
-MACHINE_PATH = re.compile(r"(/home/|/Users/|/root/|/tmp/|/work/|/mnt/|[A-Z]:\\\\)\w")
+MACHINE_PATH = re.compile(r"(/(home|Users|root|tmp|work|mnt)/|[A-Z]:\\\\)\w")
 MARKDOWN_IMAGE = re.compile(r"!\[(.*?)\]\(")
 HTML_IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
