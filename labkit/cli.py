@@ -110,6 +110,82 @@ def doctor() -> None:
         print(f"{name:<{width}}  {row['value']}" + (f"  ({row['advice']})" if row["advice"] else ""))
 
 
+data_app = typer.Typer(help="Data sets: prepare, list, check.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("celeba")
+def data_celeba(
+    source: Annotated[
+        Path | None, typer.Option("--from", help="a folder or zip of CelebA, as published or from Kaggle")
+    ] = None,
+    download: Annotated[
+        str | None, typer.Option(help="gdrive or kaggle: get it from there first, 1.4 GB")
+    ] = None,
+    size: Annotated[str, typer.Option(help="64, 64x48 (height x width), 128 or 218x178")] = "64",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="throw away what was prepared, and begin anew")
+    ] = False,
+) -> None:
+    """Prepare CelebA once: one memory-mapped array per size and one table of labels, into data/celeba."""
+    from labkit.data.celeba_command import prepare_celeba
+
+    print(prepare_celeba(source, download, size, replace))
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """Show each data set: real or stand-in, how many images, checksum, where."""
+    from labkit.data.inventory import inventory
+
+    for entry in inventory():
+        print(
+            f"{entry.name:<24}{entry.kind}"
+            + ("" if entry.images else f", faces are drawn instead; {entry.advice}")
+        )
+        if entry.images:
+            print(f"{'':<24}{entry.images:,} images, SHA-256 {entry.checksum[:16]}…, {entry.where}")
+
+
+@data_app.command("verify")
+def data_verify() -> None:
+    """Read every data file again and compare it with the checksum taken when it was made."""
+    from labkit.data.inventory import verify
+
+    problems = 0
+    for file, problem in verify():
+        problems += bool(problem)
+        print(f"{'✗' if problem else '✓'} {file}" + (f": {problem}" if problem else ""))
+    raise typer.Exit(1 if problems else 0)
+
+
+oracle_app = typer.Typer(help="The network that reads factors off faces.", no_args_is_help=True)
+app.add_typer(oracle_app, name="oracle")
+
+
+@oracle_app.command("train")
+def oracle_train(
+    out: Annotated[Path | None, typer.Option(help="the weights' file; the kit's own if not given")] = None,
+    seed: Annotated[int, typer.Option(help="of the faces and the weights")] = 0,
+) -> None:
+    """Train the oracle on drawn faces (about ten minutes on one core) and print what it can read."""
+    from labkit.metrics.oracle import WEIGHTS, load_oracle, oracle_table, table_text
+    from labkit.training.oracle import save_oracle, train_oracle
+
+    trained = train_oracle(seed=seed, progress=True)
+    save_oracle(trained.net, out or WEIGHTS)
+    print(table_text(oracle_table(load_oracle(path=out))))
+    print(f"\nwritten to {out or WEIGHTS} after {trained.seconds / 60:.1f} minutes")
+
+
+@oracle_app.command("table")
+def oracle_show() -> None:
+    """Print what the oracle can read, measured on freshly drawn faces."""
+    from labkit.metrics.oracle import load_oracle, oracle_table, table_text
+
+    print(table_text(oracle_table(load_oracle())))
+
+
 def main() -> None:
     """Entry point: a LabkitError is one sentence on standard error and status 2."""
     for stream in (sys.stdout, sys.stderr):

@@ -14,8 +14,8 @@ import pandas as pd
 import psutil
 import torch
 
-from labkit.data import data_root, olivetti
-from labkit.errors import LabkitError
+from labkit.data import data_root
+from labkit.data.inventory import inventory
 
 PACKAGES = ("torch", "torchvision", "normflows", "scikit-learn", "matplotlib", "jupyterlab", "papermill")
 LOW_DISK_BYTES = 2 * 2**30
@@ -103,11 +103,10 @@ def _writable(folder: Path) -> bool:
 
 
 def _data_sets() -> Iterator[Row]:
-    """Each real data set: whether it is here, or what takes its place. Nothing is downloaded for this."""
-    try:
-        faces = olivetti(download=False, synthetic_ok=False)
-        yield "Olivetti faces", f"real: {faces.provenance.source}", ""
-    except LabkitError:
-        advice = "lab 01 tries to download them; or set LABKIT_DATA to a folder that has them"
-        yield "Olivetti faces", "not here: synthetic stand-in", advice
+    """Each data set: whether it is here, or what takes its place. Nothing is downloaded or drawn for this."""
+    for entry in inventory():
+        if entry.images:
+            yield entry.name, f"{entry.kind}: {entry.images:,} images, {entry.where}", ""
+        else:
+            yield entry.name, "not here: synthetic stand-in", entry.advice
     yield "synthetic faces", "drawn on demand", ""

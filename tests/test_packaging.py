@@ -12,7 +12,7 @@ from labkit.runner.labs import labs_markdown, list_labs, project_root
 ROOT = project_root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-TESTED_EXTRA = "test"
+INSTALLED_EXTRAS = ("test", "celeba", "sweep")  # by the Makefile and environment.yml
 
 
 def pins():
@@ -20,13 +20,13 @@ def pins():
 
 
 def declared():
-    """What pyproject.toml asks for, the tested extra included."""
-    extra = PROJECT["optional-dependencies"][TESTED_EXTRA]
-    return [Requirement(line) for line in (*PROJECT["dependencies"], *extra)]
+    """What pyproject.toml asks for, the extras that are installed included."""
+    extras = [line for extra in INSTALLED_EXTRAS for line in PROJECT["optional-dependencies"][extra]]
+    return [Requirement(line) for line in (*PROJECT["dependencies"], *extras)]
 
 
 def needed():
-    """Names of every package that an installation with the tested extra brings here, however far down."""
+    """Names of every package that an installation with these extras brings here, however far down."""
     waiting, seen = declared(), set()
     while waiting:
         requirement = waiting.pop()
@@ -81,7 +81,7 @@ def test_the_conda_environment_is_in_step_with_pyproject():
     constraint, project = last["pip"]
     assert constraint == "-c constraints.txt"
     extras = re.fullmatch(r"-e \.\[(.+)\]", project).group(1).split(",")
-    assert TESTED_EXTRA in extras
+    assert set(INSTALLED_EXTRAS) <= set(extras)
     assert set(extras) <= set(PROJECT["optional-dependencies"])
 
 

@@ -15,6 +15,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
+from labkit.data.safe_zip import is_html
 from labkit.errors import LabkitError
 from labkit.files import atomic_path
 from labkit.files import sha256 as file_sha256
@@ -211,8 +212,7 @@ def _check_status(response: requests.Response) -> None:
 
 def _check_not_html(start: bytes, content_type: str) -> None:
     """Quota and log-in pages come with status 200 and often under the name of the data."""
-    looks_like_html = start.lstrip().lower().startswith((b"<!doctype html", b"<html"))
-    if looks_like_html or content_type.startswith("text/html"):
+    if is_html(start) or content_type.startswith("text/html"):
         title = re.search(rb"<title[^>]*>(.*?)</title>", start, re.IGNORECASE | re.DOTALL)
         quoted = f' titled "{title[1].decode("utf-8", "replace").strip()[:80]}"' if title else ""
         raise _RefusedError(f"an HTML page{quoted} instead of the file")

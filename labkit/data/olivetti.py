@@ -17,6 +17,7 @@ import numpy as np
 
 from labkit.data.download import data_root, fetch
 from labkit.data.faceset import FaceSet, Provenance
+from labkit.data.given import concerns
 from labkit.data.olivetti_labels import ATTRIBUTES, olivetti_attributes
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_text
@@ -57,7 +58,8 @@ def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic
         LabkitError: `data` or `LABKIT_DATA` is not the Olivetti faces, or there is no source and
             `synthetic_ok` is false.
     """
-    if given := data or os.environ.get("LABKIT_DATA"):
+    given = data or os.environ.get("LABKIT_DATA")
+    if given and concerns(Path(given).expanduser(), "olivetti"):
         return _load(_path_given(Path(given).expanduser()))
     cache = data_root() / "olivetti"
     reasons: list[str] = []

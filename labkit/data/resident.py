@@ -76,12 +76,16 @@ class ResidentBatches:
         )
         for batch in range(len(self)):
             place = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            items = self._prepare(self._data[order[place]], None if mirrored is None else mirrored[place])
-            yield items if self._labels is None else (items, self._labels[order[place]])
+            chosen = order[place]
+            items = self._data.index_select(0, chosen)
+            items = self._prepare(items, None if mirrored is None else mirrored[place])
+            yield items if self._labels is None else (items, self._labels.index_select(0, chosen))
 
     def _prepare(self, items: torch.Tensor, mirrored: torch.Tensor | None) -> torch.Tensor:
         if mirrored is not None:
-            items = torch.where(mirrored.view(-1, 1, 1, 1), items.flip(-1), items)
+            # Choosing whole images from both versions is several times faster than `where` on every pixel.
+            rows = torch.arange(len(items), device=items.device) + len(items) * mirrored
+            items = torch.cat((items, items.flip(-1))).index_select(0, rows)
         if items.dtype != torch.uint8:
             return items
         return items.float().div_(127.5).sub_(1.0) if self._symmetric else items.float().div_(255.0)

@@ -57,6 +57,65 @@ def split_by_person(faces: FaceSet, held_out: int = 8, validation: int = 0, seed
     return replace(faces, split=parts)
 
 
+def split_stratified(
+    faces: FaceSet, held_out: float = 0.1, validation: float = 0.1, seed: int = 0
+) -> FaceSet:
+    """Split by image so that every attribute is about as frequent in each part: iterative stratification.
+
+    Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-label Data", ECML PKDD 2011: the images of the
+    attribute that has the fewest left are dealt first, each to the part that lacks most of it. The sizes of the
+    parts are exact. A person may be in several parts. Rows with `attributes_known` False are trained on only.
+
+    Args:
+        faces: with attributes.
+        held_out: share of the known rows in the test part.
+        validation: share of the known rows in the validation part.
+        seed: non-negative; the order of the images, and ties.
+
+    Returns:
+        The same faces with `split` filled.
+
+    Raises:
+        LabkitError: no attributes, or shares that leave nothing to train on.
+    """
+    if faces.attributes is None:
+        raise LabkitError(
+            f"{faces.provenance.name}: there are no attributes to split by; use split_by_image."
+        )
+    if min(held_out, validation) < 0 or held_out + validation >= 1:
+        raise LabkitError(
+            f"{faces.provenance.name}: held_out = {held_out} and validation = {validation} leave nothing to train on."
+        )
+    known = (
+        np.arange(len(faces)) if faces.attributes_known is None else np.flatnonzero(faces.attributes_known)
+    )
+    order = np.random.default_rng(seed).permutation(known)
+    shares = np.array([1 - held_out - validation, validation, held_out])
+    parts = np.full(len(faces), TRAIN, np.int8)
+    parts[order] = _dealt(faces.attributes[order], shares)
+    return replace(faces, split=parts)
+
+
+def _dealt(labels: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Deal rows of labels bool (N, A) to the parts: int8 (N,), positions in `shares`."""
+    room = np.round(len(labels) * shares).astype(int)
+    room[TRAIN] = len(labels) - room[1:].sum()
+    wanted = np.outer(shares, labels.sum(0))  # (parts, A): positives that each part still lacks
+    left = labels.sum(0)
+    parts = np.full(len(labels), -1, np.int8)
+    while left.any():
+        rarest = np.argmin(np.where(left > 0, left, len(labels) + 1))
+        for row in np.flatnonzero(labels[:, rarest] & (parts < 0)):
+            open_parts = np.flatnonzero(room > 0)
+            part = max(open_parts, key=lambda k: (wanted[k, rarest], room[k]))
+            parts[row] = part
+            room[part] -= 1
+            wanted[part] -= labels[row]
+            left = left - labels[row]
+    parts[parts < 0] = np.repeat(np.arange(len(shares)), room)
+    return parts
+
+
 def _people(faces: FaceSet) -> np.ndarray:
     if (faces.identity < 0).any():
         raise LabkitError(

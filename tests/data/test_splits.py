@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
-from labkit.data import TEST, TRAIN, VALIDATION, FaceSet, Provenance, split_by_image, split_by_person
+from labkit.data import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    FaceSet,
+    Provenance,
+    split_by_image,
+    split_by_person,
+    split_stratified,
+)
 from labkit.errors import LabkitError
+from labkit.metrics.splits import prevalence_difference
 
 PEOPLE, SHOTS = 7, 5
 SHUFFLED = np.random.default_rng(3).permutation(np.repeat(np.arange(PEOPLE), SHOTS))
@@ -65,3 +75,59 @@ def test_unknown_people_are_refused(split):
     identity[4] = -1
     with pytest.raises(LabkitError, match="no known person"):
         split(make(identity))
+
+
+def labelled(count=1500, known=None):
+    """Independent labels, from frequent to rare."""
+    shares = np.array([0.5, 0.3, 0.1, 0.05, 0.02])
+    labels = np.random.default_rng(1).random((count, len(shares))) < shares
+    images = np.zeros((count, 1, 2, 2), np.uint8)
+    names = tuple("abcde")
+    provenance = Provenance("toys", real=False, source="")
+    return FaceSet(images, provenance, attributes=labels, attribute_names=names, attributes_known=known)
+
+
+def test_stratified_beats_random_and_keeps_the_sizes():
+    faces = labelled()
+    dealt = split_stratified(faces, 0.1, 0.1, seed=2)
+    assert np.bincount(dealt.split).tolist() == [1200, 150, 150]
+    worst = prevalence_difference(dealt)["difference"].max()
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(dealt.split)
+        shuffled = FaceSet(
+            faces.images,
+            faces.provenance,
+            split=order,
+            attributes=faces.attributes,
+            attribute_names=faces.attribute_names,
+        )
+        assert worst < 0.5 * prevalence_difference(shuffled)["difference"].max()
+
+
+def test_a_single_attribute_is_dealt_exactly():
+    faces = labelled()
+    faces = FaceSet(
+        faces.images, faces.provenance, attributes=np.arange(1500)[:, None] < 300, attribute_names=("a",)
+    )
+    dealt = split_stratified(faces, 0.2, 0.1, seed=0)
+    assert np.bincount(dealt.split[:300]).tolist() == [210, 30, 60]
+
+
+def test_rows_without_labels_are_only_trained_on():
+    known = np.arange(1500) % 3 > 0
+    dealt = split_stratified(labelled(known=known))
+    assert (dealt.split[~known] == TRAIN).all()
+    assert np.bincount(dealt.split[known]).tolist() == [800, 100, 100]
+
+
+def test_stratified_follows_its_seed():
+    first, again, other = (split_stratified(labelled(), seed=seed).split for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_stratified_refuses():
+    with pytest.raises(LabkitError, match="no attributes"):
+        split_stratified(make())
+    with pytest.raises(LabkitError, match="nothing to train on"):
+        split_stratified(labelled(), 0.6, 0.4)

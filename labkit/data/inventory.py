@@ -1,0 +1,114 @@
+"""Which data sets this machine has, and whether they are still what they were."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from labkit.data.celeba_shelf import LABELS, prepared_report
+from labkit.data.download import data_root
+from labkit.data.olivetti import olivetti
+from labkit.data.synthetic_celeba import cached_files, recipe, synthetic_celeba
+from labkit.errors import LabkitError
+from labkit.files import sha256
+
+REDRAWN = 64  # faces of a cached stand-in that are drawn again to verify it
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set on this machine.
+
+    Attributes:
+        name: with its size where there are several.
+        kind: "real", "stand-in", or "absent".
+        images: how many, 0 where it is absent.
+        checksum: SHA-256, empty where it is absent.
+        where: file or folder.
+        advice: how to get it where it is absent.
+    """
+
+    name: str
+    kind: str
+    images: int
+    checksum: str
+    where: str
+    advice: str = ""
+
+
+def inventory() -> list[Entry]:
+    """All data sets; nothing is downloaded, drawn or prepared for this."""
+    return [_olivetti(), *_celeba(), *_stand_ins()]
+
+
+def verify() -> Iterator[tuple[str, str]]:
+    """Read every file again: (file, what is wrong), the latter empty where its SHA-256 is the recorded one."""
+    entry = _olivetti()
+    if entry.images:
+        yield entry.where, ""  # the loader has compared the pixels
+    for path, _ in cached_files():
+        yield str(path), _verify_stand_in(path)
+    folder = data_root() / "celeba"
+    for path, size in _prepared(folder):
+        report = prepared_report(folder, size)
+        if report is None:
+            yield str(path), "incomplete: run labkit data celeba again"
+            continue
+        for file, checksum in ((path, report["sha256"]), (folder / LABELS, report["labels sha256"])):
+            same = sha256(file) == checksum
+            yield str(file), "" if same else "SHA-256 differs: prepare anew with labkit data celeba --replace"
+
+
+def _olivetti() -> Entry:
+    try:
+        faces = olivetti(download=False, synthetic_ok=False)
+    except LabkitError:
+        advice = "lab 01 tries to download them; or set LABKIT_DATA to a folder that has them"
+        return Entry("Olivetti faces", "absent", 0, "", "", advice)
+    return Entry("Olivetti faces", "real", len(faces), faces.provenance.checksum, faces.provenance.source)
+
+
+def _celeba() -> Iterator[Entry]:
+    folder = data_root() / "celeba"
+    found = False
+    for path, size in _prepared(folder):
+        if (report := prepared_report(folder, size)) is not None:
+            found = True
+            yield Entry(f"CelebA {size}", "real", report["images"], report["sha256"], str(path))
+    if not found:
+        yield Entry(
+            "CelebA",
+            "absent",
+            0,
+            "",
+            "",
+            "labkit data celeba --from PATH prepares what you have; see data/README.md",
+        )
+
+
+def _stand_ins() -> Iterator[Entry]:
+    for path, count in cached_files():
+        kind = "stand-in" if recipe() in path.name else "stand-in of an older renderer, not read any more"
+        yield Entry("synthetic CelebA", kind, count, sha256(path), str(path))
+
+
+def _verify_stand_in(path: Path) -> str:
+    """What is wrong with cached pixels, told by drawing the first faces once more; empty if nothing is."""
+    _, n, size, seed, skin_tone, drawn_by = path.stem.split("-")
+    if drawn_by != recipe():
+        return "drawn by an older renderer and not read any more: delete it"
+    size = "64" if size == "64x64" else "128" if size == "128x128" else size
+    count = min(int(n), REDRAWN)
+    again = synthetic_celeba(count, size=size, seed=int(seed), skin_tone=skin_tone, cache=False).images
+    try:
+        same = np.array_equal(np.load(path, mmap_mode="r")[:count], again)
+    except (OSError, ValueError):
+        same = False
+    return "" if same else "other pixels than the renderer draws: delete it"
+
+
+def _prepared(folder: Path) -> Iterator[tuple[Path, str]]:
+    for report in sorted(folder.glob("report-*.json")):
+        size = report.stem.removeprefix("report-")
+        yield folder / f"faces-{size}.npy", size

@@ -1,0 +1,137 @@
+"""A stand-in for CelebA: drawn faces with attributes, ten shots a person, split by person, cached on disk."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labkit.data.celeba_size import parse_size
+from labkit.data.download import data_root
+from labkit.data.faceset import TEST, TRAIN, VALIDATION, FaceSet, Provenance
+from labkit.data.factors import FACTOR_NAMES
+from labkit.data.render import render
+from labkit.data.synthetic_attributes import SYNTHETIC_ATTRIBUTES, attributes_of
+from labkit.data.synthetic_people import celeba_factors
+from labkit.errors import LabkitError
+from labkit.files import atomic_path
+
+SHOTS = 10
+CHUNK = 512  # faces drawn and written at a time
+LICENCE = "MIT, as the kit"
+DRAWN_BY = ("render*.py", "factors.py", "synthetic_people.py")  # sources whose change changes a pixel
+
+
+def synthetic_celeba(
+    n: int, *, size: str = "64", seed: int = 0, skin_tone: str = "celeba", cache: bool = True
+) -> FaceSet:
+    """Draw a stand-in for CelebA; face i is the same for every n, with the same labels and in the same part.
+
+    Args:
+        n: how many pictures; ten of each person, one after the other.
+        size: "64", "64x48" (height × width), "128" or "218x178"; where not square, cut from the middle of a square.
+        seed: names the population.
+        skin_tone: "celeba" (80 % light, 10 % between, 10 % dark, about the shares reported for CelebA) or
+            "balanced" (uniform from very light to very dark).
+        cache: keep the pixels under data_root()/synthetic and map them into memory; where that folder cannot be
+            written they are drawn in memory.
+
+    Returns:
+        FaceSet with uint8 images (n, 3, height, width), identity, a split by person (about 80/10/10), the
+        attributes of `synthetic_attributes.RULES` in CelebA's order, and the factors.
+
+    Raises:
+        LabkitError: n below 1, or an unknown size or skin tone.
+    """
+    if n < 1:
+        raise LabkitError(f"synthetic_celeba: n = {n} must be 1 or more.")
+    height, width = parse_size(size)
+    index = torch.arange(n)
+    factors = celeba_factors(seed, index // SHOTS, index % SHOTS, skin_tone)
+    path = _folder() / f"celeba-{n}-{height}x{width}-{seed}-{skin_tone}-{recipe()}.npy"
+    images = _cached(path, factors, height, width) if cache else _drawn(factors, height, width)
+    factors = factors.numpy()
+    source = f"labkit.data.synthetic_celeba({n}, size={str(size)!r}, seed={seed}, skin_tone={skin_tone!r})"
+    identity = (index // SHOTS).numpy()
+    return FaceSet(
+        images,
+        Provenance("synthetic CelebA", False, source, licence=LICENCE, stand_in_for="CelebA"),
+        identity=identity,
+        split=_parts(seed, identity),
+        attributes=attributes_of(factors),
+        attribute_names=SYNTHETIC_ATTRIBUTES,
+        factors=factors,
+        factor_names=FACTOR_NAMES,
+    )
+
+
+def cached_files() -> list[tuple[Path, int]]:
+    """The files of pixels that earlier calls have left, and how many faces each holds."""
+    return [(path, int(path.name.split("-")[1])) for path in sorted(_folder().glob("celeba-*.npy"))]
+
+
+def recipe() -> str:
+    """Names the code that draws: pixels of another renderer or other priors are never read as this one's."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    for file in sorted(file for pattern in DRAWN_BY for file in here.glob(pattern)):
+        digest.update(
+            file.read_text(encoding="utf-8").encode()
+        )  # as text: line ends differ between checkouts
+    return digest.hexdigest()[:12]
+
+
+def _folder() -> Path:
+    return data_root() / "synthetic"
+
+
+def _parts(seed: int, person: np.ndarray) -> np.ndarray:
+    """The part int8 (N,) of each picture: a hash of (seed, person) in tenths."""
+    people, where = np.unique(person, return_inverse=True)
+    parts = np.full(len(people), TRAIN, np.int8)
+    for k, one in enumerate(people):
+        digest = hashlib.sha256(f"{seed}/{one}".encode()).digest()
+        tenth = int.from_bytes(digest[:8], "big") % 10
+        parts[k] = {8: VALIDATION, 9: TEST}.get(tenth, TRAIN)
+    return parts[where]
+
+
+def _fill(images: np.ndarray, factors: Tensor) -> None:
+    height, width = images.shape[2:]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    for start in range(0, len(factors), CHUNK):
+        drawn = render(factors[start : start + CHUNK], side).numpy()
+        images[start : start + CHUNK] = drawn[:, :, top : top + height, left : left + width]
+
+
+def _drawn(factors: Tensor, height: int, width: int) -> np.ndarray:
+    images = np.empty((len(factors), 3, height, width), np.uint8)
+    _fill(images, factors)
+    return images
+
+
+def _cached(path: Path, factors: Tensor, height: int, width: int) -> np.ndarray:
+    """Pixels at `path`, drawn first where they are missing or cut short; in memory where they cannot be written."""
+    shape = (len(factors), 3, height, width)
+    if (images := _opened(path, shape)) is not None:
+        return images
+    try:
+        with atomic_path(path) as temporary:
+            images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            _fill(images, factors)
+            images.flush()
+            del images
+    except LabkitError:
+        return _drawn(factors, height, width)
+    images = _opened(path, shape)
+    return _drawn(factors, height, width) if images is None else images
+
+
+def _opened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    try:
+        images = np.load(path, mmap_mode="r")
+    except (OSError, ValueError):
+        return None
+    return images if images.shape == shape and images.dtype == np.uint8 else None

@@ -1,0 +1,37 @@
+"""torchvision, also where its compiled operators do not fit the installed torch.
+
+A CPU build of torch beside the registry's torchvision (built for CUDA) is common on laptops and servers without a
+GPU. Its operators for detection (`nms`, …) then cannot be loaded, and `import torchvision` stops at their names,
+although models and transforms are plain torch code. Import torchvision's parts from here: the names are declared
+without an implementation, so that all which is plain torch works and a detection operator still fails when called.
+"""
+
+import sys
+
+import torch
+
+OPERATORS = ("nms", "qnms")  # the names that `import torchvision` looks up whether they are loaded or not
+
+_declared = torch.library.Library("torchvision", "FRAGMENT")
+
+
+def _import_torchvision() -> None:
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        for name in [each for each in sys.modules if each.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        for operator in OPERATORS:
+            if not hasattr(torch.ops.torchvision, operator):
+                _declared.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision  # noqa: F401
+
+
+_import_torchvision()
+
+from torchvision import datasets, models, transforms  # noqa: E402
+from torchvision.transforms import v2  # noqa: E402
+
+__all__ = ["datasets", "models", "transforms", "v2"]

@@ -1,0 +1,78 @@
+"""What `labkit data list` and `labkit data verify` say of whole, damaged and missing files."""
+
+import numpy as np
+import pytest
+from celeba_files import jpegs, write_official
+
+from labkit.data.celeba_prepare import prepare
+from labkit.data.celeba_shelf import Job
+from labkit.data.celeba_source import open_source
+from labkit.data.inventory import inventory, verify
+from labkit.data.synthetic_celeba import cached_files, synthetic_celeba
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "nothing"))
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def filled(cache, tmp_path):
+    source = open_source(write_official(tmp_path / "source", jpegs(70)))
+    prepare(Job(source, 64, 64, cache / "celeba"), progress=False)
+    synthetic_celeba(20)
+    return cache
+
+
+def damage(path) -> None:
+    with open(path, "r+b") as stream:
+        stream.seek(200)
+        stream.write(bytes(40))
+
+
+def test_nothing_there_is_said_with_what_takes_its_place(cache):
+    entries = {entry.name: entry for entry in inventory()}
+    assert set(entries) == {"Olivetti faces", "CelebA"}
+    assert all(entry.kind == "absent" and entry.advice and not entry.images for entry in entries.values())
+    assert not list(verify())
+
+
+def test_real_and_stand_in_are_told_apart(filled):
+    kinds = {entry.name: (entry.kind, entry.images) for entry in inventory() if entry.images}
+    assert kinds == {"CelebA 64x64": ("real", 70), "synthetic CelebA": ("stand-in", 20)}
+    assert all(len(entry.checksum) == 64 for entry in inventory() if entry.images)
+
+
+def test_whole_files_pass(filled):
+    results = list(verify())
+    assert len(results) == 3 and not any(problem for _, problem in results)
+
+
+@pytest.mark.parametrize("name", ["faces-64x64.npy", "labels.csv"])
+def test_a_damaged_file_is_named(filled, name):
+    damage(filled / "celeba" / name)
+    assert [file for file, problem in verify() if "SHA-256 differs" in problem] == [
+        str(filled / "celeba" / name)
+    ]
+
+
+def test_a_damaged_stand_in_is_named(filled):
+    ((path, _),) = cached_files()
+    damage(path)
+    assert [file for file, problem in verify() if problem] == [str(path)]
+
+
+def test_an_old_stand_in_is_told_from_a_current_one(filled):
+    ((path, _),) = cached_files()
+    path.rename(path.with_name("celeba-20-64x64-0-celeba-000000000000.npy"))
+    assert "older renderer" in dict(verify())[str(cached_files()[0][0])]
+
+
+def test_a_cut_array_counts_as_not_prepared(filled):
+    faces = filled / "celeba" / "faces-64x64.npy"
+    np.save(faces, np.load(faces)[:10])
+    assert "incomplete" in dict(verify())[str(faces)]
+    assert not any(entry.name == "CelebA 64x64" for entry in inventory())
