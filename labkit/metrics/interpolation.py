@@ -1,5 +1,7 @@
 """Paths between two latents, and what happens along them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,6 +34,56 @@ def path_change(images: np.ndarray) -> np.ndarray:
     """Root mean squared change between neighbours of a path of images (S, …): (S − 1,), in pixel units."""
     step = np.diff(np.asarray(images, np.float64).reshape(len(images), -1), axis=0)
     return np.sqrt(np.mean(step**2, 1))
+
+
+@dataclass(frozen=True)
+class PathShape:
+    """How a path of images moves through pixel space.
+
+    Attributes:
+        change: root mean squared difference between its first and its last image, in pixel units.
+        length: sum of the changes between neighbours, at least `change`.
+        largest_step: the largest of them, as a multiple of their mean: 1 for an even path, S − 1 for one jump.
+    """
+
+    change: float
+    length: float
+    largest_step: float
+
+    @property
+    def straightness(self) -> float:
+        """change / length: 1 where the images are blended along a line, 0 for a path that comes back."""
+        return self.change / self.length if self.length else 1.0
+
+
+def path_shape(images: np.ndarray) -> PathShape:
+    """The shape of a path of images (S, …), both ends included; a path that stands still is even and straight.
+
+    Raises:
+        LabkitError: fewer than two images.
+    """
+    images = np.asarray(images, np.float64)
+    if len(images) < 2:
+        raise LabkitError(f"path_shape: a path has at least two images, got {len(images)}.")
+    steps = path_change(images)
+    largest = float(steps.max() / steps.mean()) if steps.any() else 1.0
+    return PathShape(float(path_change(images[[0, -1]])[0]), float(steps.sum()), largest)
+
+
+def typical_difference(images: np.ndarray, pairs: int = 1000, seed: int = 0) -> float:
+    """Mean root mean squared difference of random pairs of different images (N, …), in pixel units.
+
+    The bar for `PathShape.change`: a path between two faces should change as much as two faces differ.
+
+    Raises:
+        LabkitError: fewer than two images.
+    """
+    if len(images) < 2:
+        raise LabkitError(f"typical_difference: needs at least two images, got {len(images)}.")
+    rng = np.random.default_rng(seed)
+    first = rng.integers(0, len(images), pairs)
+    second = (first + rng.integers(1, len(images), pairs)) % len(images)
+    return float(np.mean([path_change(images[[a, b]])[0] for a, b in zip(first, second)]))
 
 
 def _weights(start: Tensor, end: Tensor, steps: int) -> Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from labkit.errors import LabkitError
-from labkit.metrics.interpolation import linear, path_change, spherical
+from labkit.metrics.interpolation import linear, path_change, path_shape, spherical, typical_difference
 
 
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,3 +56,33 @@ def test_bad_input_is_refused():
     for wrong in ((a, b, 1), (a, b[:3], 5), (a[None], b[None], 5)):
         with pytest.raises(LabkitError, match="interpolation"):
             linear(*wrong)
+
+
+def test_the_shape_of_known_paths():
+    even = np.linspace(0, 1, 5)[:, None, None, None] * np.ones((1, 3, 4, 4))
+    shape = path_shape(even)
+    assert (shape.change, shape.length, shape.largest_step) == pytest.approx((1, 1, 1))
+    assert shape.straightness == pytest.approx(1)
+    jump = path_shape((even > 0.5).astype(float))
+    assert (jump.change, jump.length, jump.largest_step) == pytest.approx((1, 1, 4))
+    there_and_back = path_shape(np.concatenate([even, even[::-1]]))
+    assert (there_and_back.change, there_and_back.length) == pytest.approx((0, 2))
+    assert there_and_back.straightness == 0
+    still = path_shape(np.ones((6, 3, 4, 4), np.uint8))
+    assert (still.change, still.length, still.largest_step, still.straightness) == (0, 0, 1, 1)
+    around_a_corner = path_shape(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]))
+    assert around_a_corner.straightness == pytest.approx(np.sqrt(2) / 2)
+
+
+def test_uint8_paths_do_not_wrap():
+    assert path_shape(np.array([[200], [100], [0]], np.uint8)).change == 200
+
+
+def test_typical_difference_of_noise():
+    images = np.random.default_rng(0).normal(size=(300, 3, 20, 20))
+    assert typical_difference(images) == pytest.approx(np.sqrt(2), rel=0.01)
+    assert typical_difference(np.array([[0.0], [1.0]])) == 1  # never a picture with itself
+    assert typical_difference(np.ones((5, 4), np.uint8)) == 0
+    for wrong in (typical_difference, path_shape):
+        with pytest.raises(LabkitError, match="at least two"):
+            wrong(images[:1])

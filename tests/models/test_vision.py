@@ -14,7 +14,7 @@ torch.ops.load_library = refuse
 USE = """
 import torch
 from labkit.models.vision import models, v2
-net = models.resnet18(weights=None)
+net = models.resnet18(weights=None).eval()
 assert net(torch.zeros(1, 3, 32, 32)).shape == (1, 1000)
 assert v2.CenterCrop(4)(torch.zeros(3, 8, 8)).shape == (3, 4, 4)
 from torchmetrics.image.fid import FrechetInceptionDistance

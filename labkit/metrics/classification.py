@@ -1,0 +1,182 @@
+"""How well attributes are told, each against the guess that a reader who has seen only the counts would make."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score
+
+from labkit.errors import LabkitError
+
+RESAMPLES = 200
+
+
+def attribute_report(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    names: Sequence[str],
+    *,
+    prevalence: np.ndarray,
+    known: np.ndarray | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One row per attribute; what cannot be measured, for want of positives or of negatives, is NaN.
+
+    Columns: `positives` and `images` of the test; `accuracy` at a threshold of ½ with its binomial standard error
+    `accuracy_error`; `majority`, the accuracy of guessing what is more frequent in training; `balanced_accuracy`,
+    the mean of the rates at which positives and negatives are told, with `balanced_error`; `average_precision`
+    with `precision_error`, a standard deviation over resampled images; `chance`, the test's share of positives,
+    which is the average precision of a guess.
+
+    Args:
+        labels: bool (N, A).
+        scores: probabilities (N, A).
+        names: A names.
+        prevalence: (A,) shares of positives in training.
+        known: bool (N,), rows of `labels` that are labels; None means all.
+        seed: of the resampling.
+
+    Raises:
+        LabkitError: shapes that do not fit, or no row that is known.
+    """
+    labels, scores = np.asarray(labels, bool), np.asarray(scores, float)
+    if labels.shape != scores.shape or labels.shape[1:] != (len(names),):
+        raise LabkitError(
+            f"attribute_report: labels {labels.shape}, scores {scores.shape} and {len(names)} names do not fit."
+        )
+    if known is not None:
+        labels, scores = labels[known], scores[known]
+    if not len(labels):
+        raise LabkitError("attribute_report: no image has known attributes; choose another split.")
+    generator = np.random.default_rng(seed)
+    draws = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), RESAMPLES)
+    rows = [
+        _row(labels[:, i], scores[:, i], float(share), draws)
+        for i, share in enumerate(np.asarray(prevalence))
+    ]
+    return pd.DataFrame(rows, index=pd.Index(names, name="attribute"))
+
+
+def balanced_accuracy(labels: np.ndarray, told: np.ndarray) -> tuple[float, float]:
+    """The mean of the shares of positives and of negatives told right, and its binomial standard error.
+
+    NaN where there are no positives or no negatives.
+
+    Args:
+        labels, told: bool (N,).
+    """
+    rates, variances = [], []
+    for side in (labels, ~labels):
+        count = side.sum()
+        if not count:
+            return np.nan, np.nan
+        rate = (told == labels)[side].mean()
+        rates.append(rate)
+        variances.append(_binomial_variance(rate, count))
+    return float(np.mean(rates)), float(np.sqrt(np.sum(variances)) / 2)
+
+
+def learnt(report: pd.DataFrame) -> pd.Series:
+    """Bool per measurable attribute: average precision at least two of its errors above chance."""
+    measurable = report.dropna(subset=["average_precision"])
+    return measurable["average_precision"] - measurable["chance"] > 2 * measurable["precision_error"]
+
+
+def _row(labels: np.ndarray, scores: np.ndarray, prevalence: float, draws: np.ndarray) -> dict[str, float]:
+    told = scores > 0.5
+    accuracy = float((told == labels).mean())
+    balanced, balanced_error = balanced_accuracy(labels, told)
+    precision, precision_error = _average_precision(labels, scores, draws)
+    return {
+        "positives": int(labels.sum()),
+        "images": len(labels),
+        "accuracy": accuracy,
+        "accuracy_error": float(np.sqrt(_binomial_variance(accuracy, len(labels)))),
+        "majority": float((labels == (prevalence > 0.5)).mean()),
+        "balanced_accuracy": balanced,
+        "balanced_error": balanced_error,
+        "average_precision": precision,
+        "precision_error": precision_error,
+        "chance": float(labels.mean()),
+    }
+
+
+def _binomial_variance(rate: float, count: int) -> float:
+    """Of a rate observed on `count` images (Agresti and Coull 1998): not zero where all or none were right."""
+    shrunk = (rate * count + 2) / (count + 4)
+    return shrunk * (1 - shrunk) / (count + 4)
+
+
+def _average_precision(labels: np.ndarray, scores: np.ndarray, draws: np.ndarray) -> tuple[float, float]:
+    """Average precision, and its standard deviation over the weights of the images in `draws` (R, N)."""
+    if labels.all() or not labels.any():
+        return np.nan, np.nan
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(
+        np.flatnonzero(np.diff(scores[order])), len(scores) - 1
+    )  # equal scores share a threshold
+    weights = draws[:, order].astype(np.float64)
+    found, chosen = (np.cumsum(each, 1)[:, ends] for each in (weights * labels[order], weights))
+    with np.errstate(invalid="ignore"):  # a draw without positives, or a threshold above all that was drawn
+        precision = np.nan_to_num(found / chosen)
+        values = (np.diff(found, axis=1, prepend=0) * precision).sum(1) / found[:, -1]
+    return float(average_precision_score(labels, scores)), float(np.nanstd(values))
+
+
+def by_group(
+    labels: np.ndarray,
+    told: np.ndarray,
+    groups: np.ndarray,
+    people: np.ndarray,
+    *,
+    least: int = 5,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Balanced accuracy of each group of images: the mean over attributes that can be measured in every group.
+
+    Columns: `images`, `people`, `balanced_accuracy`, `error` (standard deviation over resampled people), and
+    `attributes`, how many are in the mean.
+
+    Args:
+        labels, told: bool (N, A), what is and what was told.
+        groups: (N,) names of groups.
+        people: int (N,): shots of one person are no independent observations.
+        least: positives and negatives that an attribute needs in each group.
+        seed: of the resampling.
+
+    Raises:
+        LabkitError: no attribute has enough of both in every group.
+    """
+    names = np.unique(groups)
+    counts = np.array([(labels[groups == name].sum(0), (~labels[groups == name]).sum(0)) for name in names])
+    usable = (counts >= least).all((0, 1))
+    if not usable.any():
+        raise LabkitError(
+            "by_group: no attribute has positives and negatives in every group; use more images."
+        )
+    generator = np.random.default_rng(seed)
+    rows = {}
+    for name in names:
+        here = groups == name
+        right, true, person = (told == labels)[here][:, usable], labels[here][:, usable], people[here]
+        members, place = np.unique(person, return_inverse=True)
+        weights = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), RESAMPLES)[
+            :, place
+        ]
+        value = _mean_balanced(right, true, np.ones((1, len(right))))[0]
+        spread = np.nanstd(_mean_balanced(right, true, weights))
+        rows[name] = {
+            "images": len(right),
+            "people": len(members),
+            "balanced_accuracy": float(value),
+            "error": float(spread),
+            "attributes": int(usable.sum()),
+        }
+    return pd.DataFrame(rows).T.astype({"images": int, "people": int, "attributes": int})
+
+
+def _mean_balanced(right: np.ndarray, true: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean over attributes of the balanced accuracy, once for each row of image weights (R, N)."""
+    with np.errstate(invalid="ignore"):
+        sides = [(weights @ (right & side)) / (weights @ side.astype(float)) for side in (true, ~true)]
+    return np.nanmean(np.mean(sides, 0), axis=1)
