@@ -7,6 +7,8 @@ import numpy as np
 from labkit.data.faceset import TEST, TRAIN, VALIDATION, FaceSet
 from labkit.errors import LabkitError
 
+CANDIDATES = 256  # training rows among which the best to swap with a held-out row is looked for
+
 
 def split_by_image(faces: FaceSet, held_out: int = 2, validation: int = 0, seed: int = 0) -> FaceSet:
     """Hold out some shots of every person: a test image is new, its person is not.
@@ -60,11 +62,13 @@ def split_by_person(faces: FaceSet, held_out: int = 8, validation: int = 0, seed
 def split_stratified(
     faces: FaceSet, held_out: float = 0.1, validation: float = 0.1, seed: int = 0
 ) -> FaceSet:
-    """Split by image so that every attribute is about as frequent in each part: iterative stratification.
+    """Split by image so that every attribute is about as frequent in each part: iterative stratification, then swaps.
 
     Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-label Data", ECML PKDD 2011: the images of the
-    attribute that has the fewest left are dealt first, each to the part that lacks most of it. The sizes of the
-    parts are exact. A person may be in several parts. Rows with `attributes_known` False are trained on only.
+    attribute that has the fewest left are dealt first, each to the part that lacks most of it. That serves rare
+    attributes; where many are frequent, nearly all images are dealt by the first few, so images are then swapped
+    between parts while that brings the counts of all attributes nearer to their shares. The sizes of the parts are
+    exact. A person may be in several parts. Rows with `attributes_known` False are trained on only.
 
     Args:
         faces: with attributes.
@@ -89,10 +93,12 @@ def split_stratified(
     known = (
         np.arange(len(faces)) if faces.attributes_known is None else np.flatnonzero(faces.attributes_known)
     )
-    order = np.random.default_rng(seed).permutation(known)
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(known)
+    labels = faces.attributes[order]
     shares = np.array([1 - held_out - validation, validation, held_out])
     parts = np.full(len(faces), TRAIN, np.int8)
-    parts[order] = _dealt(faces.attributes[order], shares)
+    parts[order] = _evened(labels, _dealt(labels, shares), generator)
     return replace(faces, split=parts)
 
 
@@ -113,6 +119,26 @@ def _dealt(labels: np.ndarray, shares: np.ndarray) -> np.ndarray:
             wanted[part] -= labels[row]
             left = left - labels[row]
     parts[parts < 0] = np.repeat(np.arange(len(shares)), room)
+    return parts
+
+
+def _evened(labels: np.ndarray, parts: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Swap held-out rows with training rows while that lowers the squared excess of positives over all labels."""
+    centred = labels.astype(np.float32) - labels.mean(0, dtype=np.float32)
+    parts = parts.copy()
+    training = np.flatnonzero(parts == TRAIN)
+    for part in (VALIDATION, TEST):
+        excess = centred[parts == part].sum(0)
+        for row in generator.permutation(np.flatnonzero(parts == part)):
+            places = generator.integers(len(training), size=CANDIDATES)
+            steps = centred[training[places]] - centred[row]
+            costs = np.square(excess + steps).sum(1)
+            best = int(costs.argmin())
+            if costs[best] < np.square(excess).sum():
+                other = training[places[best]]
+                parts[row], parts[other] = TRAIN, part
+                training[places[best]] = row
+                excess = excess + steps[best]
     return parts
 
 

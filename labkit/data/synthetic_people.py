@@ -18,16 +18,17 @@ FEWER_MEN = 1 / 3  # of the first candidates who are men give way to the second:
 KEPT = {"glasses": 0.32, "beard": 0.72, "moustache": 0.40}
 MADE_UP = 0.5  # of the women whom the prior leaves without make-up wear some
 DYED = 0.17  # of the women of light skin are blond by dye
+EARRINGS_MEN, EARRINGS_WOMEN = 0.3, 0.5  # of those who have some keep them; of all women wear some
+THINNING = 0.85  # of the grey-haired men have a receding hairline
 _COINS = 0x5EED  # the second person is drawn from this other population
 
 
 def celeba_factors(seed: int, person: Tensor, shot: Tensor, skin_tone: str = "celeba") -> Tensor:
     """Factors float32 (N, F) of pictures `shot` (N,) of people `person` (N,).
 
-    From `sample_factors`, with: 41.7 % men; fewer glasses, beards and moustaches; earrings on more women,
-    fewer men; make-up on most women and
-    on no man; blond dye on some light-skinned women; and light skin for 80 % ("celeba") or every tone as
-    often ("balanced").
+    From `sample_factors`, with: 41.7 % men; fewer glasses, beards and moustaches; earrings on more women and fewer
+    men; make-up on most women and on no man; blond dye on some light-skinned women; receding hairlines on grey-haired
+    men; and light skin for 80 % ("celeba") or every tone as often ("balanced").
 
     Raises:
         LabkitError: an unknown `skin_tone`.
@@ -40,10 +41,11 @@ def celeba_factors(seed: int, person: Tensor, shot: Tensor, skin_tone: str = "ce
     man = f["masculine"] > 0.5
     # Each coin is another uniform factor of that second person, so all are independent.
     f["glasses"].mul_(a["background_hue"] < KEPT["glasses"])
-    worn = torch.where(
-        man, f["earrings"] * (a["clothes"] < 0.3), f["earrings"].maximum((a["clothes"] < 0.5).float())
-    )
-    f["earrings"].copy_(worn)  # most women and few men: long hair hides many
+    on_men = f["earrings"] * (a["clothes"] < EARRINGS_MEN)
+    on_women = f["earrings"].maximum((a["clothes"] < EARRINGS_WOMEN).float())
+    f["earrings"].copy_(torch.where(man, on_men, on_women))
+    thinning = man & (f["grey"] > 0.5) & (b["background_light"] < 0.05 + 0.9 * THINNING)
+    f["receding"].copy_(torch.where(thinning, f["receding"].clamp(min=0.45), f["receding"]))
     shaved = a["skin_tone"] >= KEPT["beard"]
     f["beard"].mul_(~shaved)
     f["moustache"].mul_(~shaved & (b["background_hue"] < KEPT["moustache"]))

@@ -1,6 +1,8 @@
 """Synthetic CelebA: numbering, parts, attributes and the cache of pixels."""
 
 import functools
+import multiprocessing
+import re
 import sys
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from labkit.data import synthetic_celeba as module_or_function
 from labkit.data.celeba_names import ATTRIBUTES
 from labkit.data.celeba_size import SIZES, parse_size
-from labkit.data.factors import FACTOR_NAMES
+from labkit.data.factors import FACTOR_NAMES, FACTORS
 from labkit.data.synthetic_attributes import RULES, SYNTHETIC_ATTRIBUTES, attributes_of
 from labkit.data.synthetic_celeba import cached_files, synthetic_celeba
 from labkit.data.synthetic_people import celeba_factors
@@ -79,19 +81,27 @@ def test_names_are_celebas_in_order():
     )
 
 
-@pytest.mark.parametrize(
-    "name, factor, threshold",
-    [
-        ("Eyeglasses", "glasses", 0.5),
-        ("Male", "masculine", 0.5),
-        ("Smiling", "smile", 0.35),
-        ("Wearing_Hat", "hat", 0.5),
-    ],
-)
-def test_attributes_agree_with_factors(name, factor, threshold):
-    factors, attributes = labels()
-    expected = factors[:, FACTOR_NAMES.index(factor)] > threshold
-    np.testing.assert_array_equal(attributes[:, SYNTHETIC_ATTRIBUTES.index(name)], expected)
+def said(text, columns):
+    """What a rule's text says, read as a sentence: conditions joined by a comma or "and", remarks in brackets."""
+    text = re.sub(r" \((?!0)[^)]*\)", "", text).replace("−", "-").replace("≤", "<=").replace("×", "*")
+    text = re.sub(r"(\d) (?!and)(?=[a-z])", r"\1 * ", text).replace("no hat", "hat <= 0.5")
+    holds = True
+    for part in re.split(", | and ", text):
+        between = re.fullmatch(r"([\d.]+) < (\w+) <= ([\d.]+)", part)
+        part = f"({between[1]} < {between[2]}) & ({between[2]} <= {between[3]})" if between else part
+        part = f"{part} > 0.5" if part.isidentifier() else part
+        holds = holds & eval(part, {"__builtins__": {}}, columns)
+    return holds
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_each_rule_does_what_it_says(rule):
+    """On factors spread evenly over their ranges, so that every threshold is met from both sides."""
+    random = np.random.default_rng(0)
+    columns = {factor.name: random.uniform(factor.low, factor.high, 20_000) for factor in FACTORS}
+    holds = rule.holds(columns)
+    np.testing.assert_array_equal(holds, said(rule.text, columns))
+    assert 0 < holds.sum() < len(holds)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
@@ -107,8 +117,9 @@ def test_prevalence_is_near_celebas(rule):
         ("No_Beard", "Mustache", -1, 0.4),
         ("Goatee", "Mustache", 1, 0.2),
         ("Wearing_Lipstick", "Heavy_Makeup", 1, 0.6),
-        ("Gray_Hair", "Receding_Hairline", 1, 0.07),
+        ("Gray_Hair", "Receding_Hairline", 1, 0.15),
         ("Gray_Hair", "Young", -1, 0.3),
+        ("Bags_Under_Eyes", "Young", -1, 0.2),
         ("Wearing_Earrings", "Male", -1, 0.2),
         ("Heavy_Makeup", "Male", -1, 0.5),
         ("Blond_Hair", "Male", -1, 0.1),
@@ -117,6 +128,18 @@ def test_prevalence_is_near_celebas(rule):
 )
 def test_correlations(one, other, sign, least):
     assert sign * phi(one, other) > least
+
+
+def test_no_man_wears_make_up():
+    wearing = labels()[1][:, [SYNTHETIC_ATTRIBUTES.index(name) for name in ("Wearing_Lipstick", "Heavy_Makeup")]]
+    assert not wearing[labels()[1][:, SYNTHETIC_ATTRIBUTES.index("Male")]].any()
+
+
+def test_no_two_attributes_are_one():
+    """Of any two, each is sometimes there without the other, and both are sometimes there or absent together."""
+    columns = labels()[1].T.astype(np.float64)
+    alike = np.abs(np.corrcoef(columns)) - np.eye(len(columns))
+    assert alike.max() < 0.95
 
 
 def test_skin_tones():
@@ -136,6 +159,29 @@ def test_cached_equals_drawn_and_is_mapped(own_cache):
         np.testing.assert_array_equal(cached.images, drawn.images)
     (entry,) = cached_files()
     assert entry[1] == 600 and list(own_cache.iterdir()) == [entry[0]]
+
+
+@pytest.mark.parametrize("option", [{"size": "64x48"}, {"seed": 1}, {"skin_tone": "balanced"}], ids=str)
+def test_the_cache_tells_options_apart(option):
+    synthetic_celeba(20)
+    cached, drawn = synthetic_celeba(20, **option), synthetic_celeba(20, cache=False, **option)
+    np.testing.assert_array_equal(cached.images, drawn.images)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork()")
+def test_two_processes_at_once(own_cache):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    processes = [
+        context.Process(target=lambda: results.put(synthetic_celeba(600).checksum())) for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    checksums = {results.get(timeout=100) for _ in processes}
+    for process in processes:
+        process.join()
+    assert checksums == {synthetic_celeba(600, cache=False).checksum()}
+    assert len(list(own_cache.iterdir())) == 1
 
 
 def test_the_cache_is_read(own_cache):

@@ -1,93 +1,24 @@
-"""What the source reports claim, and the rule by which a run's measurement judges each claim.
-
-A rule names the keys of `measured` that it reads. Bars were set by what the words of a claim ask for, in units that
-mean something (a nat per dimension, a standard share), not by what a run happened to give; where one was set after
-looking, its rule says so. Two conventions hold for all:
-
-* a claim about the photographs, measured on a stand-in, is not judged: "needs full data" (`Claim.needs_real`);
-* where a claim speaks of a long training, a shorter one that already shows what it asserts confirms it, but one that
-  does not show it refutes nothing: "needs full data".
-"""
+"""Claims of report A: PCA and RealNVP on Olivetti faces, labs 01a and 01b."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
-from labkit.errors import LabkitError
-
-REPRODUCED, NOT_REPRODUCED, CORRECTED, NEEDS_FULL_DATA = (
-    "reproduced",
-    "not reproduced",
-    "corrected",
-    "needs full data",
+from labkit.claims.rules import (
+    CORRECTED,
+    NEEDS_FULL_DATA,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Claim,
+    Measured,
+    after,
+    holds,
+    shown_or_open,
 )
 
-EPOCHS_A, EPOCHS_B = 5000, 150
-LOSS_B = -5.78
-SAMPLES_B = (-31.0, 20.0)
+EPOCHS_A = 5000
 DIM = 64
 TENTH_PER_DIM = 0.1 * DIM  # nats
 # Report A's table: the twenty persons that it lists, the least of them, and its total for all forty.
 LISTED_A, LEAST_LISTED_A, TOTAL_A = 20, 17_903.4, 122_229.5
-
-Measured = dict[str, Any]
-Judge = Callable[[Measured], str]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence of a source report, and how it is judged.
-
-    Attributes:
-        id: report's letter and a number, e.g. "A1".
-        lab: the lab that measures it.
-        text: what is claimed.
-        expected: what one should see if it holds, in a few words.
-        rule: how `judge` decides, for a reader; names the keys of the measurement.
-        decide: the rule in code, from the measurement to a verdict.
-        keys: what the measurement must hold.
-        needs_real: whether only the real data set can tell.
-    """
-
-    id: str
-    lab: str
-    text: str
-    expected: str
-    rule: str
-    decide: Judge
-    keys: tuple[str, ...]
-    needs_real: bool = True
-
-    def judge(self, measured: Measured) -> str:
-        """The verdict on this claim.
-
-        Raises:
-            LabkitError: the measurement lacks a key, or a value is no number (for some rules, no dict of numbers).
-        """
-        missing = [key for key in self.keys if not isinstance(measured, dict) or key not in measured]
-        if missing:
-            raise LabkitError(
-                f"claim {self.id}: the measurement lacks {missing[0]!r}; its rule reads {', '.join(self.keys)}."
-            )
-        try:
-            return self.decide(measured)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise LabkitError(f"claim {self.id}: a measured value is of the wrong kind ({error}).") from error
-
-
-def holds(true: bool) -> str:
-    return REPRODUCED if true else NOT_REPRODUCED
-
-
-def shown_or_open(true: bool, epochs: float, needed: int) -> str:
-    """A claim that a shorter training can confirm but not refute."""
-    return REPRODUCED if true else NEEDS_FULL_DATA if epochs < needed else NOT_REPRODUCED
-
-
-def after(needed: int, epochs: float, true: bool) -> str:
-    """A claim that only a training of full length can tell."""
-    return NEEDS_FULL_DATA if epochs < needed else holds(true)
 
 
 def _glasses_component(m: Measured) -> str:
@@ -140,23 +71,13 @@ def _odd_mean(m: Measured) -> str:
     return shown_or_open(features >= 2 and m["likelihood_quantile"] <= 0.05, m["epochs"], EPOCHS_A)
 
 
-def _loss_b(m: Measured) -> str:
-    losses = m["final_loss"], m["final_loss_wrong_divisor"]
-    return after(EPOCHS_B, m["epochs"], any(abs(loss - LOSS_B) <= 1 for loss in losses))
-
-
-def _samples_b(m: Measured) -> str:
-    lowest, highest = SAMPLES_B
-    return after(EPOCHS_B, m["epochs"], m["low"] >= lowest - 5 and m["high"] <= highest + 5)
-
-
 GRADUAL = (
     "plausible_share ≥ 0.9 of the frames between are at least as likely as the least likely twentieth of unseen "
     "photographs, largest_step ≤ 1/3 of the change, upward_steps ≥ 0.9"
 )
 GRADUAL_KEYS = ("plausible_share", "largest_step", "upward_steps")
 
-_ALL = (
+CLAIMS_A = (
     Claim(
         "A1", "01a", "66 principal components hold 90 % of the variance", "66", "components_for_90 is 66",
         lambda m: holds(m["components_for_90"] == 66), ("components_for_90",),
@@ -233,20 +154,4 @@ _ALL = (
         "reproduced, open below 5000 epochs",
         _odd_mean, ("quantiles", "likelihood_quantile", "epochs"),
     ),
-    Claim(
-        "B1", "01a", "the power of two nearest to 66 on the logarithmic scale is 64", "64",
-        "nearest_power_of_two is 64", lambda m: holds(m["nearest_power_of_two"] == 64), ("nearest_power_of_two",),
-    ),
-    Claim(
-        "B2", "01a", "K = 8 after 150 epochs has a loss near −5.8", "−5.78",
-        "from 150 epochs on: final_loss, or final_loss_wrong_divisor as report B prints it, within 1 nat of −5.78",
-        _loss_b, ("final_loss", "final_loss_wrong_divisor", "epochs"),
-    ),
-    Claim(
-        "B3", "01a", "log-probabilities of samples after that lie roughly between −31 and 20", "−31 to 20",
-        "from 150 epochs on: nine in ten, low to high, lie within −36 to 25",
-        _samples_b, ("low", "high", "epochs"),
-    ),
 )  # fmt: skip
-
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in _ALL}

@@ -1,0 +1,21 @@
+"""What the source reports claim, and the rule by which a run's measurement judges each claim.
+
+A rule names the keys of `measured` that it reads. Bars were set by what the words of a claim ask for, in units that
+mean something (a nat per dimension, a standard share), not by what a run happened to give; where one was set after
+looking, its rule says so. Two conventions hold for all:
+
+* a claim about the photographs, measured on a stand-in, is not judged: "needs full data" (`Claim.needs_real`);
+* where a claim speaks of a long training, a shorter one that already shows what it asserts confirms it, but one that
+  does not show it refutes nothing: "needs full data".
+"""
+
+from labkit.claims.report_a import CLAIMS_A
+from labkit.claims.report_b import CLAIMS_B
+from labkit.claims.report_c import CLAIMS_C
+from labkit.claims.report_d import CLAIMS_D
+from labkit.claims.report_e import CLAIMS_E
+from labkit.claims.rules import CORRECTED, NEEDS_FULL_DATA, NOT_REPRODUCED, REPRODUCED, Claim
+
+__all__ = ["CLAIMS", "CORRECTED", "NEEDS_FULL_DATA", "NOT_REPRODUCED", "REPRODUCED", "Claim"]
+
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*CLAIMS_A, *CLAIMS_B, *CLAIMS_C, *CLAIMS_D, *CLAIMS_E)}
