@@ -2,7 +2,9 @@
 
 from labkit.data.celeba import celeba
 from labkit.data.download import data_root, fetch
+from labkit.data.dsprites import dsprites
 from labkit.data.faceset import TEST, TRAIN, VALIDATION, FaceSet, Provenance
+from labkit.data.factor_grid import FactorGrid, grid_faces
 from labkit.data.factors import FACTORS, sample_factors
 from labkit.data.olivetti import olivetti
 from labkit.data.photo import load_photo
@@ -18,11 +20,14 @@ __all__ = [
     "TRAIN",
     "VALIDATION",
     "FaceSet",
+    "FactorGrid",
     "Provenance",
     "ResidentBatches",
     "celeba",
     "data_root",
+    "dsprites",
     "fetch",
+    "grid_faces",
     "load_photo",
     "olivetti",
     "render",

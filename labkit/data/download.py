@@ -55,6 +55,7 @@ def fetch(
     size: int | None = None,
     retries: int = 3,
     timeout: float = 60.0,
+    digest: Callable[[Path], str] = file_sha256,
 ) -> Path:
     """Download one file from the first address that gives it.
 
@@ -69,6 +70,7 @@ def fetch(
         size: bytes of the file, where known; told to whoever must fetch it by hand.
         retries: how often an address that fails in passing is asked.
         timeout: seconds for everything, pauses included; a server that hangs or trickles cannot exceed it.
+        digest: how `sha256` is taken from a file, where its publisher gives another kind of checksum.
 
     Returns:
         `target`.
@@ -79,7 +81,7 @@ def fetch(
     """
     addresses = [urls] if isinstance(urls, str) else list(urls)
     target = Path(target)
-    if target.is_file() and file_sha256(target) == sha256:
+    if target.is_file() and digest(target) == sha256:
         return target
     pooch.get_logger().setLevel("WARNING")
     transfer = _Transfer(time.monotonic() + timeout, target.name)
@@ -90,11 +92,14 @@ def fetch(
         ) as folder,
     ):
         try:
-            failures = _first_success(addresses, sha256, Path(folder) / target.name, retries, transfer)
+            failures = _first_success(
+                addresses, (sha256, digest), Path(folder) / target.name, retries, transfer
+            )
         finally:
             transfer.cancelled.set()
         if failures is not None:
-            raise LabkitError(_manual_steps(failures, addresses[0], sha256, target, size))
+            label = "SHA-256" if digest is file_sha256 else digest.__name__
+            raise LabkitError(_manual_steps(failures, addresses[0], f"{label} {sha256}", target, size))
         os.replace(Path(folder) / target.name, temporary)
     return target
 
@@ -137,7 +142,11 @@ class _Transfer:
 
 
 def _first_success(
-    addresses: list[str], sha256: str, destination: Path, retries: int, transfer: _Transfer
+    addresses: list[str],
+    expected: tuple[str, Callable[[Path], str]],
+    destination: Path,
+    retries: int,
+    transfer: _Transfer,
 ) -> dict[str, str] | None:
     """Ask the addresses until one gives the file; None then, else address → why it failed."""
     failures: dict[str, str] = {}
@@ -150,7 +159,7 @@ def _first_success(
                 failures.setdefault(url, "no time left to ask")
                 continue
             try:
-                _attempt(url, sha256, destination, transfer)
+                _attempt(url, expected, destination, transfer)
                 return None
             except _RefusedError as refusal:
                 failures[url] = str(refusal)
@@ -162,13 +171,20 @@ def _first_success(
     return failures
 
 
-def _attempt(url: str, sha256: str, destination: Path, transfer: _Transfer) -> None:
+def _attempt(
+    url: str, expected: tuple[str, Callable[[Path], str]], destination: Path, transfer: _Transfer
+) -> None:
     """One try at one address, its every failure turned into `_RefusedError` or `_BrokenOffError`."""
+    checksum, digest = expected
+    known = checksum if digest is file_sha256 else None
 
     def retrieve() -> None:
         pooch.retrieve(
-            url, known_hash=sha256, fname=destination.name, path=destination.parent, downloader=transfer
+            url, known_hash=known, fname=destination.name, path=destination.parent, downloader=transfer
         )
+        if known is None and digest(destination) != checksum:
+            destination.unlink()
+            raise ValueError
 
     try:
         _within(transfer.seconds_left + GRACE_SECONDS, retrieve)
@@ -186,7 +202,9 @@ def _attempt(url: str, sha256: str, destination: Path, transfer: _Transfer) -> N
     except requests.RequestException as error:
         raise _RefusedError(type(error).__name__) from None
     except ValueError:
-        raise _RefusedError("another file than expected (SHA-256 differs)") from None
+        raise _RefusedError(
+            f"another file than expected ({'SHA-256' if known else digest.__name__} differs)"
+        ) from None
 
 
 def _within(seconds: float, action: Callable[[], None]) -> None:
@@ -218,10 +236,10 @@ def _check_not_html(start: bytes, content_type: str) -> None:
         raise _RefusedError(f"an HTML page{quoted} instead of the file")
 
 
-def _manual_steps(failures: dict[str, str], url: str, sha256: str, target: Path, size: int | None) -> str:
+def _manual_steps(failures: dict[str, str], url: str, checksum: str, target: Path, size: int | None) -> str:
     tried = "; ".join(f"{address}: {reason}" for address, reason in failures.items())
     weight = f"{size:,} bytes, " if size else ""
     return (
         f"{target.name} could not be downloaded ({tried}); download it by hand from {url} and save it as "
-        f"{target} ({weight}SHA-256 {sha256})."
+        f"{target} ({weight}{checksum})."
     )

@@ -26,6 +26,7 @@ class Provenance:
         licence: terms in a few words.
         stand_in_for: name of the real data set that this one replaces, empty if it replaces none.
         dropped: reason → number of files left out for it.
+        pictures: what real images are.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Provenance:
     licence: str = ""
     stand_in_for: str = ""
     dropped: dict[str, int] = field(default_factory=dict)
+    pictures: str = "photographs"
 
     @property
     def label(self) -> str:
@@ -131,7 +133,7 @@ class FaceSet:
         people = len(np.unique(self.identity[self.identity >= 0]))
         rows = {
             "data": origin.name,
-            "kind": "real photographs" if origin.real else "SYNTHETIC, drawn by labkit",
+            "kind": f"real {origin.pictures}" if origin.real else "SYNTHETIC, drawn by labkit",
             "stands in for": origin.stand_in_for or "nothing",
             "images": f"{n:,} × {h}×{w}, {'grey' if c == 1 else 'colour'}",
             "people": f"{people:,}" if people else "unknown",

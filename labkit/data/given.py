@@ -14,6 +14,7 @@ MARKS = {
         "archive.zip",
         "*.zip",
     ),
+    "dsprites": ("dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz",),
 }
 
 
@@ -25,7 +26,7 @@ def concerns(path: Path, data_set: str) -> bool:
 
     Args:
         path: as the user gave it.
-        data_set: "olivetti" or "celeba".
+        data_set: "olivetti", "celeba" or "dsprites".
     """
     held = {name for name, marks in MARKS.items() if _holds(path, name, marks)}
     return data_set in held or not held
