@@ -20,6 +20,7 @@ from labkit.training.state import TrainingState
 from labkit.training.step import GuardedStep, Update, trained_parameters
 
 SKIPS_BEFORE_STOP = 50
+Monitor = Callable[[TrainingState, dict[str, float]], None]
 
 
 class TrainingDiverged(LabkitError):  # noqa: N818
@@ -74,6 +75,7 @@ def fit(
     watch: str | None = None,
     patience: int | None = None,
     callbacks: Sequence[Callback] = (),
+    monitor: Monitor | None = None,
     clip: float | None = None,
     precision: str = "float32",
     seed: int = 0,
@@ -102,6 +104,8 @@ def fit(
         watch: name of a validated number, lower is better; the model ends with the weights of its best epoch.
         patience: stop when `watch` has not improved for this many epochs.
         callbacks: `every(n, f)` and `at([…], f)`; what f returns is kept in the result and in the checkpoint.
+        monitor: called with the run's state and row after all other looks at an epoch. It may put back an earlier
+            state or set `stopped_early`; what it must remember goes into `state.monitored`, which is checkpointed.
         clip: largest gradient norm of an update.
         precision: "float32", or "bf16" for autocast around the losses.
         seed: of noise drawn by losses and layers.
@@ -136,8 +140,10 @@ def fit(
                     if _train_epoch(run, batches, checkpoints, interrupt, bar):
                         row = run.finish_epoch(batches.count)
                         bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
-                        _stop_if_diverged(run)
                         looks(run, row)
+                        if monitor is not None:
+                            monitor(run, row)
+                        _stop_if_diverged(run)
             checkpoints.save(run.state_dict())
         if interrupt.requested:
             interrupt.stop(_farewell(run, epochs, checkpoints.path))

@@ -21,7 +21,8 @@ class TrainingState:
         kept: callback name → {epoch: what it returned}.
         seconds: spent on training in finished epochs; validation, callbacks and checkpoints left out.
         best_value, best_epoch, best_weights: of the watched value; None before the first.
-        stopped_early: patience ran out.
+        stopped_early: patience ran out, or the monitor stopped the run.
+        monitored: what the monitor keeps from epoch to epoch, tensors and plain values.
     """
 
     def __init__(self, model: nn.Module, steps: list[GuardedStep]) -> None:
@@ -35,11 +36,12 @@ class TrainingState:
         self.best_epoch: int | None = None
         self.best_weights: dict[str, Tensor] | None = None
         self.stopped_early = False
+        self.monitored: dict[str, Any] = {}
         self._epoch_seconds = 0.0
         self._resumed_at = time.perf_counter()
 
     def is_over(self, epochs: int) -> bool:
-        """True when `epochs` are done or patience ran out."""
+        """True when `epochs` are done or the run was stopped early."""
         return self.stopped_early or self.epoch >= epochs
 
     def pause_clock(self) -> None:
@@ -86,7 +88,9 @@ class TrainingState:
             "model": self.model.state_dict(),
             "steps": [step.state_dict() for step in self.steps],
             "rng": rng_state(),
-            **{name: getattr(self, name) for name in (*names, "stopped_early", "_epoch_seconds")},
+            **{
+                name: getattr(self, name) for name in (*names, "stopped_early", "monitored", "_epoch_seconds")
+            },
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -25,12 +25,14 @@ class Update:
         optimizer: its parameters, and only they, receive gradients from this loss. With `fused=True` a step on
             a GPU is skipped without waiting for the device.
         schedule: a torch scheduler of that optimizer, stepped once an epoch.
+        log_gradient: also log the norm of the gradient, before any clipping, as `<name>_gradient`.
     """
 
     name: str
     loss: Loss
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+    log_gradient: bool = False
 
 
 class GuardedStep:
@@ -65,6 +67,8 @@ class GuardedStep:
         if self.clip is not None:
             clip_grads_with_norm_(self.parameters, self.clip, norm)
         self._step(check, before)
+        if self.update.log_gradient:
+            terms = {**terms, f"{self.update.name}_gradient": norm}
         self.books.note(check, {self.update.name: loss, **terms}, items)
 
     def state_dict(self) -> dict[str, Any]:

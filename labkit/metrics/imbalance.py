@@ -1,0 +1,142 @@
+"""How often a group or a factor occurs among generated images, against the data, with its uncertainty.
+
+Shares are binomial and their bands are Wilson's score intervals (1927); that of a ratio of two shares combines
+Wilson's limits by the method called MOVER-R (Donner and Zou, 2012). They cover the chance of sampling images and
+nothing else: not the reader's errors, so read data and samples with the same reader; and not what another training
+seed would have changed, so train several.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from labkit.errors import LabkitError
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Amplification:
+    """What a generator makes of a group's share.
+
+    Attributes:
+        data, generated: its share in each, with `…_low` and `…_high`, its Wilson interval.
+        ratio: generated / data: below 1 a rare group became rarer; with `ratio_low` and `ratio_high`, both of whose
+            shares count as samples, so that the interval is wide rather than narrow where the data are all there is.
+        data_count, generated_count: images read.
+    """
+
+    data: float
+    data_low: float
+    data_high: float
+    generated: float
+    generated_low: float
+    generated_high: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    data_count: int
+    generated_count: int
+
+    @property
+    def finding(self) -> str:
+        """One sentence: "less often", "more often", or no difference beyond chance."""
+        if self.ratio_high < 1:
+            said = "drawn less often than it occurs"
+        elif self.ratio_low > 1:
+            said = "drawn more often than it occurs"
+        else:
+            said = "drawn as often as it occurs, within chance"
+        return f"{said} (ratio {self.ratio:.2f}, {self.ratio_low:.2f} to {self.ratio_high:.2f})"
+
+
+def wilson(
+    count: int | np.ndarray, total: int | np.ndarray, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper limit of a share of which `count` of `total` were seen; each a number or an array (N,).
+
+    Raises:
+        LabkitError: a total is not positive, or a count not within it.
+    """
+    count, total = np.asarray(count, np.float64), np.asarray(total, np.float64)
+    if (total <= 0).any() or (count < 0).any() or (count > total).any():
+        raise LabkitError("wilson: every total must be positive and every count between 0 and its total.")
+    z = norm.ppf((1 + confidence) / 2)
+    share, weight = count / total, z**2 / total
+    middle = share + weight / 2
+    half = np.sqrt(weight * (share * (1 - share) + weight / 4))
+    # At no or all of the total a limit is 0 or 1 exactly, which rounding would miss.
+    low = np.where(count == 0, 0.0, (middle - half) / (1 + weight))
+    high = np.where(count == total, 1.0, (middle + half) / (1 + weight))
+    return low, high
+
+
+def amplification(data: np.ndarray, generated: np.ndarray, confidence: float = CONFIDENCE) -> Amplification:
+    """The share of a group among `generated` images against that in `data`: bool (N,) and (M,), who belongs to it.
+
+    Raises:
+        LabkitError: not bool (N,), empty, or nobody in the data belongs to the group.
+    """
+    data, generated = np.asarray(data), np.asarray(generated)
+    if any(who.dtype != bool or who.ndim != 1 or not len(who) for who in (data, generated)) or not data.any():
+        raise LabkitError(
+            "amplification: data and generated must be bool (N,), not empty, and some of the data in the group; "
+            "compare a factor with a threshold first."
+        )
+    counts, totals = np.array([data.sum(), generated.sum()]), np.array([len(data), len(generated)])
+    low, high = wilson(counts, totals, confidence)
+    share = counts / totals
+    ratio_low, ratio_high = ratio_limits(share[1], low[1], high[1], share[0], low[0], high[0])
+    return Amplification(
+        *(float(value) for value in (share[0], low[0], high[0], share[1], low[1], high[1])),
+        float(share[1] / share[0]),
+        float(ratio_low),
+        float(ratio_high),
+        *map(int, totals),
+    )
+
+
+def ratio_limits(
+    top: np.ndarray,
+    top_low: np.ndarray,
+    top_high: np.ndarray,
+    bottom: np.ndarray,
+    bottom_low: np.ndarray,
+    bottom_high: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of top / bottom from those of two independent shares, bottom > 0 (MOVER-R)."""
+    product = top * bottom
+    low_root = product**2 - top_low * bottom_high * (2 * top - top_low) * (2 * bottom - bottom_high)
+    high_root = product**2 - top_high * bottom_low * (2 * top - top_high) * (2 * bottom - bottom_low)
+    low = (product - np.sqrt(np.maximum(low_root, 0))) / (bottom_high * (2 * bottom - bottom_high))
+    high = (product + np.sqrt(np.maximum(high_root, 0))) / (bottom_low * (2 * bottom - bottom_low))
+    return np.where(top == 0, 0.0, low), high
+
+
+def distribution(
+    data: np.ndarray, generated: np.ndarray, bins: int = 20, confidence: float = CONFIDENCE
+) -> pd.DataFrame:
+    """The histogram of a factor (N,) or attribute (bool) in `generated` images (M,) beside that in `data`.
+
+    The bins share the range of both; an attribute has two, "no" and "yes" at 0 and 1.
+
+    Returns:
+        A row a bin: `left`, `right`, and for `data` and `generated` the share of images in it (they sum to 1) and its
+        Wilson interval `…_low`, `…_high`. The bands hold for each bin alone: of 20, one is left by chance.
+
+    Raises:
+        LabkitError: not (N,), empty, or not finite.
+    """
+    data, generated = (np.asarray(values) for values in (data, generated))
+    if any(v.ndim != 1 or not len(v) or not np.isfinite(v).all() for v in (data, generated)):
+        raise LabkitError("distribution: data and generated must be (N,), not empty, and finite.")
+    both = np.concatenate([data, generated])
+    edges = np.array([-0.5, 0.5, 1.5]) if both.dtype == bool else np.histogram_bin_edges(both, bins)
+    table = pd.DataFrame({"left": edges[:-1], "right": edges[1:]})
+    for name, values in (("data", data), ("generated", generated)):
+        counts = np.histogram(values.astype(np.float64), edges)[0]
+        table[name] = counts / len(values)
+        table[f"{name}_low"], table[f"{name}_high"] = wilson(counts, len(values), confidence)
+    return table
