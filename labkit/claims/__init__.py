@@ -18,4 +18,6 @@ from labkit.claims.rules import CORRECTED, NEEDS_FULL_DATA, NOT_REPRODUCED, REPR
 
 __all__ = ["CLAIMS", "CORRECTED", "NEEDS_FULL_DATA", "NOT_REPRODUCED", "REPRODUCED", "Claim"]
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*CLAIMS_A, *CLAIMS_B, *CLAIMS_C, *CLAIMS_D, *CLAIMS_E)}
+CLAIMS: dict[str, Claim] = {
+    claim.id: claim for claim in (*CLAIMS_A, *CLAIMS_B, *CLAIMS_C, *CLAIMS_D, *CLAIMS_E)
+}

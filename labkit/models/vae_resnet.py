@@ -7,6 +7,7 @@ convolution), each group of blocks its mirror.
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -86,13 +87,35 @@ class ResNetDecoder(nn.Module):
             *_doubled(_group(4 * width, 2 * width, 1)),
             *_doubled(_group(2 * width, width, 1)),
             *_doubled(_group(width, width, 1)),  # mirrors the pool
-            nn.Upsample(scale_factor=2),  # mirrors the first convolution
-            nn.Conv2d(width, 3, 7, 1, 3),
+            UpsampledConv2d(width, 3, 7),  # mirrors the first convolution
             nn.Tanh(),
         )
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(self.start(z))
+
+
+class UpsampledConv2d(nn.Conv2d):
+    """A nearest-neighbour upsampling by 2, then a convolution of odd size with zero padding, in one.
+
+    (N, C, H, W) → (N, D, 2H, 2W). Upsampled pixels come in fours alike, so that each output pixel sees few different
+    ones. The kernel's taps that meet the same pixel are added up first, which gives 4 D small kernels at the lower
+    resolution, one for each place in a block of 2 × 2 (Shi et al., arXiv:1609.07009): half the multiplications.
+    """
+
+    def __init__(self, before: int, after: int, size: int) -> None:
+        super().__init__(before, after, size, padding=size // 2)
+        reach = (size + 1) // 4  # of the small kernel to either side
+        fold = torch.zeros(2, 2 * reach + 1, size)  # place in the block, small tap, tap
+        for place in range(2):
+            for tap in range(size):
+                fold[place, (place + tap - size // 2) // 2 + reach, tap] = 1
+        self.register_buffer("fold", fold, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        small = torch.einsum("oikl,apk,bql->oabipq", self.weight, self.fold, self.fold)
+        bias = self.bias.repeat_interleave(4)
+        return F.pixel_shuffle(F.conv2d(x, small.flatten(0, 2), bias, padding=self.fold.shape[1] // 2), 2)
 
 
 def _doubled(group: nn.Sequential) -> tuple[nn.Module, nn.Module]:

@@ -62,11 +62,39 @@ def search_sweep(
         raise LabkitError(
             "search_sweep: there is nothing to try; give each name a value, and at least one trial."
         )
-    study = _study(optuna, folder, space)
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        return _search(
+            optuna,
+            _study(optuna, folder, space),
+            space,
+            train_one,
+            folder,
+            trials=min(trials, total),
+            seed=seed,
+            progress=progress,
+        )
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _search(
+    optuna: ModuleType,
+    study: Any,
+    space: Mapping[str, Sequence[Any]],
+    train_one: TrainTrial,
+    folder: Path,
+    *,
+    trials: int,
+    seed: int,
+    progress: bool,
+) -> pd.DataFrame:
+    """Try settings until `trials` of them are settled."""
 
     def objective(trial: Any) -> float:
         config = {name: trial.suggest_categorical(name, list(values)) for name, values in space.items()}
-        say(f"trial {len(_done(study)) + 1} of {min(trials, total)}: {config}", progress)
+        say(f"trial {len(_done(study)) + 1} of {trials}: {config}", progress)
 
         def report(epoch: int, value: float) -> None:
             trial.report(value, epoch)
@@ -75,15 +103,10 @@ def search_sweep(
 
         return float(train_one(config, folder / cell_name(config), report))
 
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        _enqueue_unfinished(optuna, study)
-        while len(done := _done(study)) < min(trials, total):
-            study.sampler = _sampler(optuna, seed + len(done))
-            study.optimize(objective, n_trials=1)
-    finally:
-        optuna.logging.set_verbosity(before)
+    _enqueue_unfinished(optuna, study)
+    while len(done := _done(study)) < trials:
+        study.sampler = _sampler(optuna, seed + len(done))
+        study.optimize(objective, n_trials=1)
     return pd.DataFrame([_row(trial) for trial in _done(study)])
 
 

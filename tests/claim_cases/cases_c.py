@@ -1,6 +1,6 @@
 import math
 
-from labkit.claims import NEEDS_FULL_DATA, NOT_REPRODUCED, REPRODUCED
+from labkit.claims import CORRECTED, NEEDS_FULL_DATA, NOT_REPRODUCED, REPRODUCED
 
 CASES_C = {
     "C1": (
@@ -26,6 +26,31 @@ CASES_C = {
             ({"learnt_share": 0.8}, NEEDS_FULL_DATA),
             ({"learnt_share": 0.8, "training_images": 162_770}, NOT_REPRODUCED),
             ({"accuracy_gain": -0.01, "training_images": 162_770}, NOT_REPRODUCED),
+        ],
+    ),
+    "C3": (
+        {"meaningful": 9.0, "by_chance": 3.0, "error": 1.0, "found": 4, "readable": 5, "epochs": 12},
+        REPRODUCED,
+        [
+            ({"by_chance": 7.5}, CORRECTED),
+            ({"error": math.nan}, NEEDS_FULL_DATA),
+            ({"meaningful": 2.5}, NOT_REPRODUCED),
+            ({"found": 2}, NOT_REPRODUCED),
+            ({"found": 2, "epochs": 9}, NEEDS_FULL_DATA),
+            ({"found": 2, "readable": 2}, NEEDS_FULL_DATA),
+            ({"epochs": 2}, REPRODUCED),
+        ],
+    ),
+    "C4": (
+        {"alone": 0.2, "margin": 0.30, "rotated": 0.28, "error": 0.02, "control": 0.9, "epochs": 12},
+        REPRODUCED,
+        [
+            ({"margin": 0.40}, CORRECTED),
+            ({"alone": 0.6}, NOT_REPRODUCED),
+            ({"alone": 0.6, "epochs": 9}, NEEDS_FULL_DATA),
+            ({"control": 0.5}, NEEDS_FULL_DATA),
+            ({"control": math.nan}, NEEDS_FULL_DATA),
+            ({"error": math.nan}, NEEDS_FULL_DATA),
         ],
     ),
 }

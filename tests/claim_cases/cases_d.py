@@ -13,11 +13,19 @@ FEW_ACTIVE = {"active": by_size(25, 26, 28, 27)}
 
 CASES_D = {
     "D1": (
-        {"time_ratio": 3.9, "distance_64": 20.0, "distance_128": 22.0, "training_images": 1600},
+        {
+            "time_ratio": 3.9,
+            "distance_64": 20.0,
+            "distance_128": 22.0,
+            "distance_mean_face": 50.0,
+            "training_images": 1600,
+        },
         REPRODUCED,
         [
             ({"time_ratio": 1.9}, NOT_REPRODUCED),
-            ({"distance_128": 26.0}, NEEDS_FULL_DATA),
+            ({"distance_128": 25.1, "distance_mean_face": 60.0}, NEEDS_FULL_DATA),
+            ({"distance_mean_face": 43.0}, NEEDS_FULL_DATA),
+            ({"distance_mean_face": 43.0, "training_images": 162_770}, NOT_REPRODUCED),
             ({"distance_128": 15.0}, NEEDS_FULL_DATA),
             ({"distance_128": 15.0, "training_images": 162_770}, NOT_REPRODUCED),
             ({"distance_128": 15.0, "time_ratio": 1.9}, NOT_REPRODUCED),
@@ -33,10 +41,14 @@ CASES_D = {
             "skin_auc": 0.9,
             "smile_auc": 0.8,
             "epochs": 10,
+            "training_images": 162_770,
         },
         REPRODUCED,
         [
             ({"epochs": 3}, REPRODUCED),
+            ({"training_images": 1000}, REPRODUCED),
+            ({"smile_auc": 0.5, "training_images": 1000}, NEEDS_FULL_DATA),
+            (NO_GAP | {"training_images": 1000}, NEEDS_FULL_DATA),
             ({"smile_auc": 0.7}, NOT_REPRODUCED),
             ({"skin_auc": 0.7}, NOT_REPRODUCED),
             ({"skin_auc": math.nan}, NOT_REPRODUCED),

@@ -9,15 +9,18 @@ E2 = {
 }
 ANOTHER_BEST = {"0.001": 9.0, "0.0001": 4.0, "1e-05": 5.0, "1e-06": 8.0}
 E3 = {
+    "explained": 0.8,
     "penalty": {"32": 1.6, "64": 1.2, "128": 1.5},
     "spread": {"32": 0.05, "64": 0.05, "128": 0.05},
     "largest_step": {"32": 1.2, "64": 1.2, "128": 1.3},
 }
 CASES_E = {
     "E1": (
-        {"odd_share": 0.3, "yaw_spread": 0.2, "change": 0.3},
+        {"explained": 0.8, "odd_share": 0.3, "yaw_spread": 0.2, "change": 0.3},
         REPRODUCED,
         [
+            ({"explained": 0.4}, NEEDS_FULL_DATA),
+            ({"explained": math.nan}, NEEDS_FULL_DATA),
             ({"yaw_spread": math.nan}, REPRODUCED),
             ({"yaw_spread": 0.6}, CORRECTED),
             ({"odd_share": 0.6}, CORRECTED),
@@ -42,6 +45,7 @@ CASES_E = {
         E3,
         REPRODUCED,
         [
+            ({"explained": 0.4}, NEEDS_FULL_DATA),
             ({"penalty": {"32": 1.6, "64": 1.4, "128": 1.5}}, CORRECTED),
             ({"penalty": {"32": 1.6, "64": 0.9, "128": 1.5}}, NOT_REPRODUCED),
             ({"largest_step": {"32": 1.2, "64": 2.5, "128": 1.3}}, NOT_REPRODUCED),

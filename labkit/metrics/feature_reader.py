@@ -1,0 +1,156 @@
+"""Who reads a face: the factor oracle for drawn faces, an attribute classifier for photographs, one shape for both.
+
+A reader is used only for what it demonstrably reads, on faces that it was not trained on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.special import logit
+from sklearn.metrics import roc_auc_score
+
+from labkit.data.faceset import TRAIN, VALIDATION, FaceSet
+from labkit.data.factors import BINARY, FACTORS
+from labkit.data.render import render
+from labkit.data.synthetic_attributes import SYNTHETIC_ATTRIBUTES, attributes_of
+from labkit.errors import LabkitError
+from labkit.metrics.attribute_reader import AttributeReader
+from labkit.metrics.oracle import READABLE, load_oracle
+from labkit.metrics.selectivity import Selectivity, selectivity
+from labkit.models.classifier import resnet18_classifier
+from labkit.training.classifier import fit_classifier, labelled
+
+READABLE_AUC = 0.7
+SUREST = 1e-4  # probabilities are clipped to this before their logit
+MOST_LABELLED = 20_000
+HELD_OUT_PERSON = 4  # every fourth person is for measuring the classifier
+
+
+@dataclass(frozen=True)
+class FeatureReader:
+    """Reads F features, of which some are good enough.
+
+    Attributes:
+        read_all: uint8 images (N, 3, H, W) → readings (N, F).
+        all_names: F names.
+        quality: (F,), measured on faces that the reader was not trained on.
+        enough: quality from which a feature counts as read.
+        sees: uint8 images → bool (N, A), which attributes they have.
+        attributes: A names.
+    """
+
+    read_all: Callable[[np.ndarray], np.ndarray]
+    all_names: tuple[str, ...]
+    quality: np.ndarray
+    enough: float
+    sees: Callable[[np.ndarray], np.ndarray]
+    attributes: tuple[str, ...]
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Indices of the features that are read."""
+        return np.flatnonzero(self.quality >= self.enough)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the features that are read."""
+        return [self.all_names[i] for i in self.kept]
+
+    def read(self, images: np.ndarray) -> np.ndarray:
+        """Readings (N, K) of the K features that are read."""
+        return self.read_all(images)[:, self.kept]
+
+
+def oracle_reader(faces: FaceSet, device: torch.device | str = "cpu") -> FeatureReader:
+    """The factor oracle; its quality is the squared correlation with the factors that drew `faces`.
+
+    Raises:
+        LabkitError: the factors are not known: of photographs the oracle says nothing that means anything.
+    """
+    if faces.factors is None:
+        raise LabkitError(f"{faces.provenance.name}: factors are not known; read it with attribute_reader.")
+    oracle = load_oracle(device)
+
+    def read(images: np.ndarray) -> np.ndarray:
+        return oracle.read(images).mean
+
+    return FeatureReader(
+        read,
+        faces.factor_names,
+        agreement(read(faces.images), faces.factors),
+        READABLE,
+        lambda images: attributes_of(read(images)),
+        SYNTHETIC_ATTRIBUTES,
+    )
+
+
+def attribute_reader(
+    faces: FaceSet, *, width: int, epochs: int, seed: int = 0, device: torch.device | str = "cpu"
+) -> FeatureReader:
+    """A ResNet-18 as in lab 02, trained on the labelled faces of three people in four; it reads logits.
+
+    Its quality is the area under the curve on the rest, other people; 0 for what nobody or everybody there has.
+
+    Raises:
+        LabkitError: too few labelled faces to train on, or to measure it.
+    """
+    known = np.ones(len(faces), bool) if faces.attributes_known is None else faces.attributes_known
+    some = faces.subset(np.flatnonzero(known)[:MOST_LABELLED])
+    rest = some.identity % HELD_OUT_PERSON == HELD_OUT_PERSON - 1
+    some = replace(some, split=np.where(rest, VALIDATION, TRAIN).astype(np.int8))
+    names = tuple(faces.attribute_names)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = resnet18_classifier(len(names), width)
+    fit_classifier(
+        net, some, names, epochs=epochs, augment=True, rate=2e-3, stop=True, seed=seed, device=device
+    )
+    reader = AttributeReader(net, names, faces.images.shape[-2:], f"{len(some)} labelled faces")
+
+    def read(images: np.ndarray) -> np.ndarray:
+        return logit(reader.read(images).astype(float).clip(SUREST, 1 - SUREST))
+
+    images, labels = labelled(some, VALIDATION, names)
+    pairs = zip(read(images).T, labels.T, strict=True)
+    quality = [roc_auc_score(label, told) if 0 < label.mean() < 1 else 0.0 for told, label in pairs]
+    # Half a probability would call a rare attribute never; this calls it as often as those people have it.
+    bars = [np.quantile(told, 1 - share) for told, share in zip(read(images).T, labels.mean(0), strict=True)]
+    return FeatureReader(
+        read, names, np.array(quality), READABLE_AUC, lambda images: read(images) > np.array(bars), names
+    )
+
+
+def agreement(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Squared correlation of each column of (N, F) and (N, F), (F,); 0 where one never varies."""
+    a, b = (values - values.mean(0) for values in (one.astype(float), other.astype(float)))
+    scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
+    return np.divide((a * b).sum(0), scale, out=np.zeros(a.shape[1]), where=scale > 0) ** 2
+
+
+def true_moves(reader: FeatureReader, factors: np.ndarray, count: int) -> Selectivity:
+    """What is read when truly one factor is moved: the control that any claim about latents is held against.
+
+    Each factor that is read is set two standard deviations below and above its mean, within its range (a switch:
+    off and on), and the first `count` faces are drawn anew.
+
+    Args:
+        factors: (N, F) of real faces of the data set.
+        count: at least 2.
+
+    Returns:
+        A row per factor that is read.
+    """
+    centre, deviation = factors.mean(0), factors.std(0)
+    spread = reader.read(render(torch.from_numpy(factors[: 20 * count])).numpy()).std(0)
+    ends = []
+    for side in (-1, 1):
+        found = []
+        for i in reader.kept:
+            factor, changed = FACTORS[i], torch.from_numpy(factors[:count].copy())
+            value = np.clip(centre[i] + 2 * side * deviation[i], factor.low, factor.high)
+            changed[:, i] = float(value if factor.kind != BINARY else side > 0)
+            found.append(reader.read(render(changed).numpy()))
+        ends.append(np.stack(found))
+    return selectivity(*ends, spread)
