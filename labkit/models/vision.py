@@ -17,7 +17,7 @@ _declared = torch.library.Library("torchvision", "FRAGMENT")
 
 def _import_torchvision() -> None:
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise

@@ -131,7 +131,9 @@ def test_correlations(one, other, sign, least):
 
 
 def test_no_man_wears_make_up():
-    wearing = labels()[1][:, [SYNTHETIC_ATTRIBUTES.index(name) for name in ("Wearing_Lipstick", "Heavy_Makeup")]]
+    wearing = labels()[1][
+        :, [SYNTHETIC_ATTRIBUTES.index(name) for name in ("Wearing_Lipstick", "Heavy_Makeup")]
+    ]
     assert not wearing[labels()[1][:, SYNTHETIC_ATTRIBUTES.index("Male")]].any()
 
 
