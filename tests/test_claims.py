@@ -1,5 +1,8 @@
 """Claims: each rule reaches each verdict it promises, asks for what it reads, and says in words what it does."""
 
+import re
+
+import nbformat
 import numpy as np
 import pytest
 from cases_a import CASES_A
@@ -12,6 +15,7 @@ from labkit.claims import CLAIMS, CORRECTED, NEEDS_FULL_DATA, NOT_REPRODUCED, RE
 from labkit.data import synthetic_olivetti
 from labkit.errors import LabkitError
 from labkit.report import Run
+from labkit.runner.labs import list_labs
 
 # For each claim a measurement with its verdict, then changes of that measurement with theirs.
 CASES = {**CASES_A, **CASES_B, **CASES_C, **CASES_D, **CASES_E}
@@ -25,9 +29,18 @@ JUDGED = [
 
 
 def test_every_claim_is_there_and_has_cases():
-    labs = {lab: {claim.id for claim in CLAIMS.values() if claim.lab[:2] == lab} for lab in ("01", "02")}
-    assert labs["01"] == {f"A{i}" for i in range(1, 13)} | {"B1", "B2", "B3"}
-    assert labs["02"] == {"C1", "C2"}
+    ids = {f"A{i}" for i in range(1, 13)} | {"B1", "B2", "B3"} | {f"C{i}" for i in range(1, 5)}
+    assert set(CLAIMS) == ids | {"D1", "D2", "D3"} | {f"E{i}" for i in range(1, 6)}
+
+
+def test_every_claim_is_measured_by_the_lab_that_it_names():
+    measured = {}
+    for lab in list_labs():
+        cells = nbformat.read(lab.path, 4).cells
+        code = "".join("".join(cell.source) for cell in cells if cell.cell_type == "code")
+        measured |= dict.fromkeys(re.findall(r"run\.claim\(\s*\"(\w+)\"", code), lab.number)
+    for claim in CLAIMS.values():
+        assert measured.get(claim.id) == claim.lab, claim.id
     assert CLAIMS.keys() == CASES.keys()
     assert all(key == claim.id for key, claim in CLAIMS.items())
 
