@@ -35,8 +35,8 @@ def prepare(job: Job, *, patience: float = 0, replace: bool = False, progress: b
         The report.
 
     Raises:
-        LabkitError: no usable image; other images than an earlier size has; the folder cannot be written or its
-            disk is full (what is done stays done); another process is at it.
+        LabkitError: no usable image; other images than the folder holds, or annotations that it lacks; the folder
+            cannot be written or its disk is full (what is done stays done); another process is at it.
     """
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -62,6 +62,11 @@ def _prepare(job: Job, progress: bool) -> dict[str, Any]:
             raise LabkitError(
                 f"{job.folder}: was prepared from other images ({report['source']}); use them, "
                 "or prepare anew with --replace."
+            )
+        if new := [kind for kind in job.source.annotations if kind not in report["annotations"]]:
+            raise LabkitError(
+                f"{job.folder}: was prepared without {' and '.join(new)}, which {job.source.path} has; "
+                "prepare anew with --replace."
             )
         shutil.rmtree(job.workshop, ignore_errors=True)
         return report

@@ -106,6 +106,7 @@ def finish(job: Job, plan: dict[str, Any], dropped: dict[str, str]) -> None:
     report = {
         "plan": plan,
         "source": job.source.describe(),
+        "annotations": job.source.annotations,
         "images": len(kept),
         "with attributes": int(labels.attributes_known.sum()),
         "dropped": dict(Counter(dropped.values())),

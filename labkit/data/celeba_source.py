@@ -89,10 +89,14 @@ class Source:
             )
         return data.decode("utf-8", "replace")
 
+    @property
+    def annotations(self) -> list[str]:
+        """The kinds of annotation that this copy has."""
+        return [kind for kind in ANNOTATIONS if kind in self._texts]
+
     def describe(self) -> str:
         """One sentence: how many images, which annotations, what was refused."""
-        known = [kind for kind in ANNOTATIONS if kind in self._texts]
-        labels = f"with {' and '.join(known)}" if known else "without annotations"
+        labels = f"with {' and '.join(self.annotations)}" if self.annotations else "without annotations"
         return f"{self.path}: {len(self.images):,} images {labels}{_refusals(self.dropped)}."
 
 

@@ -110,6 +110,17 @@ def test_other_images_are_refused_unless_they_shall_replace(official, tmp_path):
     assert len(pixels(tmp_path / "out")) == len(read_table(tmp_path / "out")) == 70
 
 
+def test_annotations_that_came_later_are_not_overlooked(tmp_path):
+    source = write_official(tmp_path / "source", IMAGES, attributes=None)
+    prepared(source, tmp_path / "out")
+    prepared(source, tmp_path / "out")
+    write_official(source, IMAGES)
+    with pytest.raises(LabkitError, match=r"without attributes, which .* has.*--replace"):
+        prepared(source, tmp_path / "out")
+    report = prepare(job(source, tmp_path / "out"), replace=True, progress=False)
+    assert report["with attributes"] == len(IMAGES)
+
+
 def test_replacing_throws_unfinished_work_away(official, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(celeba_prepare, "finish", _stop)
