@@ -47,6 +47,8 @@ def nbval(path, out):
     isolated = ["-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(path.parent), "-c", os.devnull]
     environment = dict(os.environ, LABKIT_PROFILE="smoke", LABKIT_OUT=str(out))
     environment.setdefault("LABKIT_OFFLINE", "1")
+    # A cache of its own: what a test prepares must not decide what is drawn afterwards, nor the reverse.
+    environment["LABKIT_CACHE"] = str(out / "cache")
     for name in list(environment):
         if name.startswith("PYTEST_"):
             del environment[name]
