@@ -5,11 +5,9 @@ github.com/google-deepmind/dsprites-dataset. As published, the 40 orientations r
 that the first and the last are the same picture; a square looks alike every quarter turn, an ellipse every half.
 """
 
-import contextlib
 import hashlib
 import math
 import os
-import time
 import zipfile
 import zlib
 from functools import partial
@@ -25,8 +23,9 @@ from labkit.data.dsprites_shapes import SIDE, draw_sprites
 from labkit.data.faceset import Provenance
 from labkit.data.factor_grid import FactorGrid
 from labkit.data.given import concerns
+from labkit.data.retry import unasked_download
 from labkit.errors import LabkitError
-from labkit.files import atomic_path, write_text
+from labkit.files import atomic_path
 
 NAME = "dSprites"
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
@@ -44,8 +43,6 @@ LEVELS = (
 ROW_BYTES = SIDE * SIDE // 8
 ROWS_AT_ONCE = 4096
 DOWNLOAD_SECONDS = 90.0
-RETRY_AFTER_SECONDS = 3600.0
-CHEAP_SECONDS = 2.0
 
 
 def dsprites(
@@ -230,24 +227,8 @@ def _in_cache(cache: Path) -> Path:
 
 
 def _from_network(cache: Path) -> Path:
-    if os.environ.get("LABKIT_OFFLINE", "0") not in ("", "0"):
-        raise LabkitError("no download, since LABKIT_OFFLINE is set")
-    marker = cache / ".download-failed"
-    with contextlib.suppress(OSError):
-        if time.time() - marker.stat().st_mtime < RETRY_AFTER_SECONDS:
-            earlier = marker.read_text(encoding="utf-8").rstrip(".")
-            raise LabkitError(f"{earlier}; another try follows in an hour, or at once if you delete {marker}")
-    start = time.monotonic()
-    try:
-        path = fetch(ADDRESS, GIT_BLOB, cache / FILE, timeout=DOWNLOAD_SECONDS, digest=git_blob)
-    except LabkitError as error:
-        # What failed at once may well be tried by the next notebook too, what took long may not.
-        if time.monotonic() - start > CHEAP_SECONDS:
-            with contextlib.suppress(LabkitError):
-                write_text(marker, str(error))
-        raise
-    marker.unlink(missing_ok=True)
-    return path
+    get = partial(fetch, ADDRESS, GIT_BLOB, cache / FILE, timeout=DOWNLOAD_SECONDS, digest=git_blob)
+    return unasked_download(cache, get)
 
 
 def _from_nowhere(cache: Path) -> Path:

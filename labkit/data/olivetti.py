@@ -9,8 +9,8 @@ downloaded, `olivetti_py3.pkz` as cached.
 import contextlib
 import hashlib
 import os
-import time
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ from labkit.data.download import data_root, fetch
 from labkit.data.faceset import FaceSet, Provenance
 from labkit.data.given import concerns
 from labkit.data.olivetti_labels import ATTRIBUTES, olivetti_attributes
+from labkit.data.retry import unasked_download
 from labkit.errors import LabkitError
-from labkit.files import sha256, write_text
+from labkit.files import sha256
 
 NAME = "Olivetti faces"
 PEOPLE, SHOTS, SIDE = 40, 10, 64
@@ -32,8 +33,6 @@ MAT_SHA256 = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"
 PIXELS_SHA256 = "b119468c2f13775df12d3950e7c96644811647a6e10d30617777f245bf9b2f8b"
 FILE_NAMES = ("olivetti_py3.pkz", "olivettifaces.mat")
 DOWNLOAD_SECONDS = 15.0
-RETRY_AFTER_SECONDS = 3600.0
-CHEAP_SECONDS = 2.0
 
 
 def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic_ok: bool = True) -> FaceSet:
@@ -99,24 +98,8 @@ def _from_scikit_learn(cache: Path) -> FaceSet:
 
 
 def _from_network(cache: Path) -> FaceSet:
-    if os.environ.get("LABKIT_OFFLINE", "0") not in ("", "0"):
-        raise LabkitError("no download, since LABKIT_OFFLINE is set")
-    marker = cache / ".download-failed"
-    with contextlib.suppress(OSError):
-        if time.time() - marker.stat().st_mtime < RETRY_AFTER_SECONDS:
-            earlier = marker.read_text(encoding="utf-8").rstrip(".")
-            raise LabkitError(f"{earlier}; another try follows in an hour, or at once if you delete {marker}")
-    start = time.monotonic()
-    try:
-        path = fetch(ADDRESSES, MAT_SHA256, cache / "olivettifaces.mat", timeout=DOWNLOAD_SECONDS)
-    except LabkitError as error:
-        # What failed at once may well be tried by the next notebook too, what took long may not.
-        if time.monotonic() - start > CHEAP_SECONDS:
-            with contextlib.suppress(LabkitError):
-                write_text(marker, str(error))
-        raise
-    marker.unlink(missing_ok=True)
-    return _load(path)
+    get = partial(fetch, ADDRESSES, MAT_SHA256, cache / "olivettifaces.mat", timeout=DOWNLOAD_SECONDS)
+    return _load(unasked_download(cache, get))
 
 
 def _from_nowhere(cache: Path) -> FaceSet:

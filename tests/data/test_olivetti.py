@@ -20,7 +20,7 @@ from sklearn.datasets import fetch_olivetti_faces
 from sklearn.datasets._olivetti_faces import FACES
 from sklearn.decomposition import PCA
 
-from labkit.data import FaceSet, Provenance, olivetti
+from labkit.data import FaceSet, Provenance, olivetti, retry
 from labkit.errors import LabkitError
 
 # `labkit.data.olivetti` names the function.
@@ -227,7 +227,7 @@ def test_last_a_stand_in_that_says_so(official, drawn, online, server, monkeypat
 def test_a_slow_failure_is_not_repeated_within_the_hour(
     official, drawn, cache, online, server, capsys, monkeypatch
 ):
-    monkeypatch.setattr(MODULE, "CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr(retry, "CHEAP_SECONDS", 0.0)
     address = online(server.reply(status=403), server.reply(official.mat.read_bytes()))
     assert olivetti() is drawn
     assert olivetti() is drawn
