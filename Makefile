@@ -41,5 +41,5 @@ $(READY): pyproject.toml constraints.txt
 	@echo 'Setting up .venv: this takes some minutes and happens once.'
 	@rm -f .venv/.ready-*
 	@$(PYTHON) -m venv .venv
-	@$(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,celeba,sweep]'
+	@$(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,celeba,sweep,grade]'
 	@touch $@

@@ -8,7 +8,12 @@ import pytest
 from cases_a import CASES_A
 from cases_b import CASES_B
 from cases_c import CASES_C
+from cases_c_disentanglement import CASES_C_DISENTANGLEMENT
+from cases_c_hierarchy import CASES_C_HIERARCHY
 from cases_d import CASES_D
+from cases_d_faces import CASES_D_FACES
+from cases_d_gan import CASES_D_GAN
+from cases_d_rare import CASES_D_RARE
 from cases_e import CASES_E
 
 from labkit.claims import CLAIMS, CORRECTED, NEEDS_FULL_DATA, NOT_REPRODUCED, REPRODUCED
@@ -18,7 +23,18 @@ from labkit.report import Run
 from labkit.runner.labs import list_labs
 
 # For each claim a measurement with its verdict, then changes of that measurement with theirs.
-CASES = {**CASES_A, **CASES_B, **CASES_C, **CASES_D, **CASES_E}
+CASES = {
+    **CASES_A,
+    **CASES_B,
+    **CASES_C,
+    **CASES_C_DISENTANGLEMENT,
+    **CASES_C_HIERARCHY,
+    **CASES_D,
+    **CASES_D_GAN,
+    **CASES_D_FACES,
+    **CASES_D_RARE,
+    **CASES_E,
+}
 # A rule that reads one of these leaves the claim open where a run cannot tell.
 OPEN_KEYS = ("epochs", "training_images", "errors", "explained")
 JUDGED = [

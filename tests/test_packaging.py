@@ -12,7 +12,7 @@ from labkit.runner.labs import labs_markdown, list_labs, project_root
 ROOT = project_root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-INSTALLED_EXTRAS = ("test", "celeba", "sweep")  # by the Makefile and environment.yml
+INSTALLED_EXTRAS = ("test", "celeba", "sweep", "grade")  # by the Makefile and environment.yml
 
 
 def pins():

@@ -12,12 +12,29 @@ looking, its rule says so. Two conventions hold for all:
 from labkit.claims.report_a import CLAIMS_A
 from labkit.claims.report_b import CLAIMS_B
 from labkit.claims.report_c import CLAIMS_C
+from labkit.claims.report_c_disentanglement import CLAIMS_C_DISENTANGLEMENT
+from labkit.claims.report_c_hierarchy import CLAIMS_C_HIERARCHY
 from labkit.claims.report_d import CLAIMS_D
+from labkit.claims.report_d_faces import CLAIMS_D_FACES
+from labkit.claims.report_d_gan import CLAIMS_D_GAN
+from labkit.claims.report_d_rare import CLAIMS_D_RARE
 from labkit.claims.report_e import CLAIMS_E
 from labkit.claims.rules import CORRECTED, NEEDS_FULL_DATA, NOT_REPRODUCED, REPRODUCED, Claim
 
 __all__ = ["CLAIMS", "CORRECTED", "NEEDS_FULL_DATA", "NOT_REPRODUCED", "REPRODUCED", "Claim"]
 
 CLAIMS: dict[str, Claim] = {
-    claim.id: claim for claim in (*CLAIMS_A, *CLAIMS_B, *CLAIMS_C, *CLAIMS_D, *CLAIMS_E)
+    claim.id: claim
+    for claim in (
+        *CLAIMS_A,
+        *CLAIMS_B,
+        *CLAIMS_C,
+        *CLAIMS_C_DISENTANGLEMENT,
+        *CLAIMS_C_HIERARCHY,
+        *CLAIMS_D,
+        *CLAIMS_D_GAN,
+        *CLAIMS_D_FACES,
+        *CLAIMS_D_RARE,
+        *CLAIMS_E,
+    )
 }

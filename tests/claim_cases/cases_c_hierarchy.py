@@ -1,0 +1,1 @@
+CASES_C_HIERARCHY: dict = {}

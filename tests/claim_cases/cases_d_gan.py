@@ -1,0 +1,1 @@
+CASES_D_GAN: dict = {}
