@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 PROFILES = ("smoke", "cpu", "gpu")
+BUDGET_VARIABLE = "LABKIT_BUDGET_SECONDS"  # tells a kernel how long its whole lab may take
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

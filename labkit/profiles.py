@@ -10,6 +10,7 @@ from labkit.errors import LabkitError
 from labkit.names import PROFILES, nearest
 
 ENVIRONMENT_VARIABLE = "LABKIT_PROFILE"
+BUDGET_SECONDS = {"smoke": 45.0, "cpu": 600.0, "gpu": 3600.0}  # of a lab, unless its metadata say otherwise
 
 
 def choose_profile(name: str | None = None) -> str:

@@ -19,9 +19,10 @@ from labkit.data.faceset import FaceSet
 from labkit.errors import CheckFailed, LabkitError
 from labkit.files import atomic_path, write_json
 from labkit.names import nearest
-from labkit.profiles import choose_device, choose_profile, choose_sizes
+from labkit.profiles import BUDGET_SECONDS, choose_device, choose_profile, choose_sizes
 from labkit.record import clear_record, plain, versions
 from labkit.record.claims_table import claims_html, claims_text
+from labkit.training import forecast
 
 FIGURE_DPI = 120
 
@@ -47,6 +48,7 @@ def start_lab(
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+    forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
     print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {_shown(folder)}")
     return run
 

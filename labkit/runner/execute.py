@@ -15,6 +15,7 @@ from typing import Any
 
 from labkit.errors import LabkitError
 from labkit.files import write_text
+from labkit.names import BUDGET_VARIABLE
 from labkit.record import NOTEBOOK
 from labkit.runner.labs import read_notebook
 
@@ -89,6 +90,7 @@ def execute(task: Task) -> Outcome:
     from papermill import PapermillExecutionError
 
     watch = Watch(task.budget_seconds, headings(Path(task.notebook)))
+    os.environ[BUDGET_VARIABLE] = str(task.budget_seconds)  # the kernel inherits it
     try:
         _papermill(task, watch)
     except PapermillExecutionError as error:

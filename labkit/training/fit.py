@@ -12,6 +12,7 @@ from torch import nn
 from labkit.errors import LabkitError
 from labkit.training.callbacks import Callback, Looks
 from labkit.training.checkpoint import Checkpoints
+from labkit.training.forecast import Forecast
 from labkit.training.identity import describe_run
 from labkit.training.interrupt import Interruptible
 from labkit.training.progress import Progress, say
@@ -135,9 +136,10 @@ def fit(
         say(_announcement(run, batches, epochs, precision, checkpoints.path), progress)
         if not run.is_over(epochs):
             checkpoints.save(run.state_dict())  # an unwritable folder is met before the work, not after it
+            forecast = Forecast(run.steps[0].device, (epochs - run.epoch) * batches.count, progress)
             with Progress(epochs, batches.count, run.epoch * batches.count, progress) as bar:
                 while not run.is_over(epochs) and not interrupt.requested:
-                    if _train_epoch(run, batches, checkpoints, interrupt, bar):
+                    if _train_epoch(run, batches, checkpoints, interrupt, (forecast, bar)):
                         row = run.finish_epoch(batches.count)
                         bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
                         looks(run, row)
@@ -162,7 +164,11 @@ def fit(
 
 
 def _train_epoch(
-    run: TrainingState, batches: Batches, checkpoints: Checkpoints, interrupt: Interruptible, bar: Progress
+    run: TrainingState,
+    batches: Batches,
+    checkpoints: Checkpoints,
+    interrupt: Interruptible,
+    counters: tuple[Forecast, Progress],
 ) -> bool:
     """Train on what is left of the epoch; False if that was interrupted."""
     run.model.train()
@@ -172,7 +178,8 @@ def _train_epoch(
         for step in run.steps:
             step(batch, items)
         run.step += 1
-        bar.step(items)
+        for counter in counters:
+            counter.step(items)
         if interrupt.requested or checkpoints.due():
             run.pause_clock()
             if interrupt.requested:
