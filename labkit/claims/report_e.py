@@ -41,7 +41,8 @@ def _glasses(m: Measured) -> str:
     harder = min(m["penalty"].values()) > 1
     if not (smooth and harder):
         return NOT_REPRODUCED
-    by_size = all(_above(m, "penalty", "spread", LATENTS_E, size) for size in OTHERS_E)
+    visible = min(m["penalty"][size] for size in OTHERS_E) >= 1.1 * m["penalty"][LATENTS_E]
+    by_size = visible and all(_above(m, "penalty", "spread", LATENTS_E, size) for size in OTHERS_E)
     return REPRODUCED if by_size else CORRECTED
 
 
@@ -79,8 +80,9 @@ CLAIMS_E = (
         "E3", "03a", "latents of 32 or 128 at λ = 1e-5 deform faces with glasses; interpolation stays smooth",
         "glasses cost more at 32 and 128 than at 64; no jump",
         "largest_step of walks is at most 2 mean steps at each size, and penalty (error around the eyes of faces "
-        "with glasses, as a multiple of that of faces without) is larger at 32 and at 128 than at 64 by two joint "
-        "errors (spread: standard errors over seeds). Corrected if glasses cost more than no glasses (penalty > 1) "
+        "with glasses, as a multiple of that of faces without) is larger at 32 and at 128 than at 64, by two joint "
+        "errors (spread: standard errors over seeds) and by a tenth, since deformed is what can be seen (the tenth "
+        "was added after a run in which 4 and 7 % exceeded the errors of two seeds). Corrected if glasses cost more than no glasses (penalty > 1) "
         "at each size, but not more at those two; open where less than half of the variation of unseen faces is "
         "explained",
         _glasses, ("explained", "penalty", "spread", "largest_step"), needs_real=False,

@@ -47,6 +47,13 @@ CASES_E = {
         [
             ({"explained": 0.4}, NEEDS_FULL_DATA),
             ({"penalty": {"32": 1.6, "64": 1.4, "128": 1.5}}, CORRECTED),
+            (
+                {
+                    "penalty": {"32": 1.6, "64": 1.49, "128": 1.65},
+                    "spread": dict.fromkeys(E3["spread"], 0.001),
+                },
+                CORRECTED,
+            ),
             ({"penalty": {"32": 1.6, "64": 0.9, "128": 1.5}}, NOT_REPRODUCED),
             ({"largest_step": {"32": 1.2, "64": 2.5, "128": 1.3}}, NOT_REPRODUCED),
             ({"spread": dict.fromkeys(E3["spread"], math.nan)}, CORRECTED),
