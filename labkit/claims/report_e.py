@@ -82,9 +82,9 @@ CLAIMS_E = (
         "largest_step of walks is at most 2 mean steps at each size, and penalty (error around the eyes of faces "
         "with glasses, as a multiple of that of faces without) is larger at 32 and at 128 than at 64, by two joint "
         "errors (spread: standard errors over seeds) and by a tenth, since deformed is what can be seen (the tenth "
-        "was added after a run in which 4 and 7 % exceeded the errors of two seeds). Corrected if glasses cost more than no glasses (penalty > 1) "
-        "at each size, but not more at those two; open where less than half of the variation of unseen faces is "
-        "explained",
+        "was added after a run in which 4 and 7 % exceeded the errors of two seeds). Corrected if glasses cost more "
+        "than no glasses (penalty > 1) at each size, but not more at those two; open where less than half of the "
+        "variation of unseen faces is explained",
         _glasses, ("explained", "penalty", "spread", "largest_step"), needs_real=False,
     ),
     Claim(
