@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -13,10 +14,11 @@ from labkit.errors import LabkitError
 from labkit.training.callbacks import Callback, Looks
 from labkit.training.checkpoint import Checkpoints
 from labkit.training.forecast import Forecast
-from labkit.training.identity import describe_run
+from labkit.training.group import Group, join, shared_statistics
+from labkit.training.identity import describe_model, describe_run
 from labkit.training.interrupt import Interruptible
 from labkit.training.progress import Progress, say
-from labkit.training.rng import preserved_rng, seed_everything
+from labkit.training.rng import preserved_rng, rng_state, seed_everything
 from labkit.training.state import TrainingState
 from labkit.training.step import GuardedStep, Update, trained_parameters
 
@@ -91,6 +93,9 @@ def fit(
     not depend on whether it trained, resumed, or found the work done. `validate` and `callbacks` run in eval
     mode without gradients, and what they draw does not move training either.
 
+    Started by `torchrun`, the processes train one model together, each on its rows of every batch: a loss must be the
+    mean over its batch. Process 0 alone looks, shows and writes. Noise is drawn by each process for its own rows.
+
     With `run_dir`, the state is written to `run_dir/checkpoint.pt` from time to time, on an interrupt and at
     the end. Called again the same way, `fit` goes on from there and ends with the weights of a run that was
     never stopped (bit for bit on the CPU); a finished run returns at once, and larger `epochs` prolong it.
@@ -122,32 +127,48 @@ def fit(
             that cannot be written.
     """
     updates = [updates] if isinstance(updates, Update) else list(updates)
+    group = join()
     _check(model, updates, batches, epochs, precision)
     looks = Looks(validate, validate_every, watch, patience, callbacks)
-    run = TrainingState(model, [GuardedStep(update, model, clip, precision) for update in updates])
+    run = TrainingState(model, [GuardedStep(update, model, clip, precision, group) for update in updates])
     settings = {"clip": clip, "precision": precision, "seed": seed, "watch": watch, "patience": patience}
     settings |= {"validate_every": validate_every, "config": config or {}}
     about = {} if run_dir is None else describe_run(model, updates, batches, settings)
-    checkpoints = Checkpoints(run_dir, about, checkpoint_seconds)
+    group.agree("what they train", [settings, epochs, batches.count, len(batches), describe_model(model)])
+    checkpoints = Checkpoints(run_dir if group.leads else None, about, checkpoint_seconds)
+    shown = progress and group.leads
 
-    with preserved_rng(), Interruptible() as interrupt:
+    stopped = False
+
+    def save() -> None:
+        checkpoints.save(run.state_dict())
+
+    with (
+        preserved_rng(),
+        Interruptible() as interrupt,
+        shared_statistics(model, group),
+        group.survives(save, checkpoints.path),
+    ):
         seed_everything(seed)
-        _resume(run, checkpoints, epochs)
-        say(_announcement(run, batches, epochs, precision, checkpoints.path), progress)
+        _resume(run, checkpoints, epochs, group, seed)
+        say(_announcement(run, batches, epochs, precision, checkpoints.path, group), shown)
         if not run.is_over(epochs):
-            checkpoints.save(run.state_dict())  # an unwritable folder is met before the work, not after it
-            forecast = Forecast(run.steps[0].device, (epochs - run.epoch) * batches.count, progress)
-            with Progress(epochs, batches.count, run.epoch * batches.count, progress) as bar:
-                while not run.is_over(epochs) and not interrupt.requested:
-                    if _train_epoch(run, batches, checkpoints, interrupt, (forecast, bar)):
+            save()  # an unwritable folder is met before the work, not after it
+            forecast = Forecast(run.steps[0].device, (epochs - run.epoch) * batches.count, shown)
+            with Progress(epochs, batches.count, run.epoch * batches.count, shown) as bar:
+                while not run.is_over(epochs) and not stopped:
+                    stopped = not _train_epoch(run, batches, checkpoints, interrupt, (forecast, bar))
+                    if not stopped:
                         row = run.finish_epoch(batches.count)
                         bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
-                        looks(run, row)
-                        if monitor is not None:
-                            monitor(run, row)
+                        if group.leads:
+                            looks(run, row)
+                            if monitor is not None:
+                                monitor(run, row)
+                        _follow_leader(run, group)
                         _stop_if_diverged(run)
-            checkpoints.save(run.state_dict())
-        if interrupt.requested:
+            save()
+        if stopped or interrupt.requested:
             interrupt.stop(_farewell(run, epochs, checkpoints.path))
     if run.best_weights is not None:
         model.load_state_dict(run.best_weights)
@@ -171,23 +192,35 @@ def _train_epoch(
     counters: tuple[Forecast, Progress],
 ) -> bool:
     """Train on what is left of the epoch; False if that was interrupted."""
+    group = run.steps[0].group
+    if group.anyone(interrupt.requested, run.step):
+        return False
     run.model.train()
     run.run_clock()
     for batch in islice(batches.epoch(run.epoch), run.step, None):
         items = len(batch[0] if isinstance(batch, tuple | list) else batch)
+        mine = group.rows_of(batch)
         for step in run.steps:
-            step(batch, items)
+            step(mine, items)
         run.step += 1
         for counter in counters:
             counter.step(items)
-        if interrupt.requested or checkpoints.due():
+        stop = group.anyone(interrupt.requested, run.step)
+        if stop or checkpoints.due():
             run.pause_clock()
-            if interrupt.requested:
+            if stop:
                 return False
             checkpoints.save(run.state_dict())  # waits for the device, once in many seconds
             run.run_clock()
     run.pause_clock()
     return True
+
+
+def _follow_leader(run: TrainingState, group: Group) -> None:
+    """Take over what the leading process has looked at, put back or stopped."""
+    state = group.from_leader(run.state_dict() if group.leads and group.size > 1 else None)
+    if not group.leads:
+        run.load_state_dict(state | {"rng": rng_state()})
 
 
 def _stop_if_diverged(run: TrainingState) -> None:
@@ -200,10 +233,15 @@ def _stop_if_diverged(run: TrainingState) -> None:
             )
 
 
-def _resume(run: TrainingState, checkpoints: Checkpoints, epochs: int) -> None:
-    state = checkpoints.load()
+def _resume(run: TrainingState, checkpoints: Checkpoints, epochs: int, group: Group, seed: int) -> None:
+    state = group.from_leader(checkpoints.load())
+    if not group.leads:  # noise of its own, and another after each resume
+        place = (0, 0) if state is None else (state["epoch"], state["step"])
+        seed_everything(int(np.random.SeedSequence((seed, group.rank, *place)).generate_state(1)[0]))
     if state is None:
         return
+    if not group.leads:
+        state["rng"] = rng_state()
     if (state["epoch"], state["step"]) > (epochs, 0):
         raise LabkitError(
             f"{checkpoints.path}: has trained for {state['epoch']} epochs already, not epochs={epochs}; "
@@ -213,14 +251,15 @@ def _resume(run: TrainingState, checkpoints: Checkpoints, epochs: int) -> None:
 
 
 def _announcement(
-    run: TrainingState, batches: Batches, epochs: int, precision: str, path: Path | None
+    run: TrainingState, batches: Batches, epochs: int, precision: str, path: Path | None, group: Group
 ) -> str:
     if run.is_over(epochs):
         return f"already trained for {run.epoch} epochs ({path}); delete that file to train anew"
     numbers = sum(p.numel() for p in run.model.parameters())
+    processes = f", {group.size} processes" if group.size > 1 else ""
     resumed = f", going on from epoch {run.epoch + 1}, batch {run.step + 1}" if run.epoch or run.step else ""
     return (
-        f"{run.steps[0].device}, {precision}: {numbers:,} parameters, "
+        f"{run.steps[0].device}, {precision}{processes}: {numbers:,} parameters, "
         f"{epochs} epochs of {batches.count:,} items in {len(batches):,} batches{resumed}"
     )
 

@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grads_with_norm_
 
 from labkit.errors import LabkitError
 from labkit.training.books import Books
+from labkit.training.group import Group
 
 Loss = Callable[[nn.Module, Any], Tensor | tuple[Tensor, dict[str, Tensor]]]
 
@@ -42,8 +43,16 @@ class GuardedStep:
     and step count, not the model's buffers. It is counted and left out of the epoch's means.
     """
 
-    def __init__(self, update: Update, model: nn.Module, clip: float | None, precision: str) -> None:
+    def __init__(
+        self,
+        update: Update,
+        model: nn.Module,
+        clip: float | None,
+        precision: str,
+        group: Group | None = None,
+    ) -> None:
         self.update, self.model, self.clip, self.precision = update, model, clip, precision
+        self.group = group or Group()
         self.parameters = trained_parameters(update)
         self.device = self.parameters[0].device
         self.books = Books()
@@ -57,11 +66,14 @@ class GuardedStep:
         self._skips_on_device = can_skip_on_device(update.optimizer, self.device)
 
     def __call__(self, batch: Any, items: int) -> None:
-        """Update on one batch of `items` items."""
+        """Update on this process's rows of a batch of `items` items."""
         before = [buffer.clone() for buffer in self._buffers]
         loss, terms = self._loss(batch)
         self.update.optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=self._inputs)
+        if self.group.size == 1:
+            loss.backward(inputs=self._inputs)
+        else:
+            loss, terms = self._together(loss, terms)
         norm = self._gradient_norm()
         check = loss.detach() + norm  # finite if both are
         if self.clip is not None:
@@ -99,6 +111,16 @@ class GuardedStep:
                 "return the mean over the batch, without detach() or item()."
             )
         return loss, terms
+
+    def _together(self, loss: Tensor, terms: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Gradients, loss and terms of the whole batch, each process's rows weighed by their share."""
+        weight = self.group.weight
+        (weight * loss).backward(inputs=self._inputs)
+        said = [
+            weight * torch.as_tensor(value, device=loss.device).detach() for value in (loss, *terms.values())
+        ]
+        self.group.add_up([*said, *(p.grad for p in self.parameters if p.grad is not None)])
+        return said[0], dict(zip(terms, said[1:]))
 
     def _gradient_norm(self) -> Tensor:
         gradients = [p.grad for p in self.parameters if p.grad is not None]
