@@ -61,3 +61,29 @@ def _machine() -> str:
         found = re.search(r"model name\s*:\s*(.+)", text)
         processor = found.group(1) if found else processor
     return re.sub(r"[^a-z0-9]+", "-", f"{processor} {os.cpu_count()} cores".lower()).strip("-")
+
+
+def markdown(path: Path) -> str:
+    """A machine's file as a table for the README: the two times of each pair and their ratio, or one speed."""
+    lines = ["| what | plain | labkit | ratio |", "| --- | --- | --- | --- |"]
+    for name, row in sorted(json.loads(path.read_text(encoding="utf-8")).items()):
+        if "ratio" in row:
+            times = (
+                f"{_seconds(row['plain_seconds'])} | {_seconds(row['fast_seconds'])} | {row['ratio']:.2g}×"
+            )
+        else:
+            (speed,) = (
+                f"{value:,.0f} {key.split('_')[0]}/s" for key, value in row.items() if key.endswith("_second")
+            )
+            times = f"– | {speed} | –"
+        lines.append(f"| {name} | {times} |")
+    return "\n".join(lines)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"
+
+
+if __name__ == "__main__":
+    for file in sorted(RESULTS.glob("*.json")):
+        print(f"{file.stem}\n\n{markdown(file)}\n")
