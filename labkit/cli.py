@@ -41,6 +41,9 @@ def run(
     ] = None,
     budget_factor: Annotated[float, typer.Option(help="more time for a slow machine, e.g. 3")] = 1.0,
     force: Annotated[bool, typer.Option("--force", help="run also what is done and unchanged")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="address of a dask scheduler whose workers run the labs, all at once")
+    ] = None,
 ) -> None:
     """Execute labs and write a report page; what is done and unchanged is not run again."""
     from labkit.runner.console import Console, results_table
@@ -57,6 +60,7 @@ def run(
         extra=dict(_parameter(text) for text in parameter or []),
         budget_factor=budget_factor,
         force=force,
+        scheduler=scheduler,
     )
     config = validate(config, chosen)
     signal.signal(signal.SIGTERM, _as_interrupt)

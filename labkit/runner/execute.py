@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from labkit.errors import LabkitError
 from labkit.files import write_text
 from labkit.names import BUDGET_VARIABLE
 from labkit.record import NOTEBOOK
+from labkit.runner import processes
 from labkit.runner.labs import read_notebook
 
 
@@ -163,11 +165,20 @@ def _timed_out(watch: Watch) -> Outcome:
     return Outcome("timed out", message, watch.elapsed)
 
 
+def _end_with_parent(parent: int) -> None:
+    """End this process and its kernel when whoever started it is gone: another may begin the same lab anew."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    processes.end_children()
+    os._exit(1)
+
+
 def main() -> None:
     """Execute the task given as the first argument, make its page, report the outcome."""
     # A kernel of another environment under the same name must not be picked up instead of this one.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ.pop("JUPYTER_PATH", None)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     task = Task(**json.loads(sys.argv[1]))
     outcome = execute(task)
     try:

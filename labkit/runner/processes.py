@@ -48,6 +48,13 @@ def interrupt_kernels(process: subprocess.Popen) -> None:
             child.send_signal(signal.SIGINT)
 
 
+def end_children() -> None:
+    """End everything that this process started."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+
+
 def kill_tree(process: subprocess.Popen) -> None:
     """End a process and everything below it at once."""
     family = descendants(process)

@@ -1,10 +1,10 @@
 """Runs labs headlessly: several at once, each within its time, and only where something has changed."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
-import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from labkit.runner.freshness import (
     fingerprint,
     is_fresh,
 )
+from labkit.runner.job import Job
 from labkit.runner.labs import COMMON_PARAMETERS, Lab, project_root
 from labkit.runner.results import Result
 
@@ -47,6 +48,8 @@ class RunConfig:
         extra: further notebook parameters.
         budget_factor: for machines slower than the profiles expect.
         force: run also what is done and unchanged.
+        scheduler: address of a dask.distributed scheduler whose workers run the labs, all at once; they must see this
+            project and `out` under the same paths. None runs them here.
     """
 
     profile: str
@@ -57,6 +60,7 @@ class RunConfig:
     extra: dict[str, Any] = field(default_factory=dict)
     budget_factor: float = 1.0
     force: bool = False
+    scheduler: str | None = None
 
     def folder(self, lab: Lab) -> Path:
         """Where the record of a lab goes."""
@@ -70,14 +74,15 @@ class RunConfig:
 
     def budget(self, lab: Lab) -> float:
         """Seconds that a lab may take."""
-        return lab.budget_seconds[self.profile] * self.budget_factor * self.jobs
+        sharing = self.jobs if self.scheduler is None else 1
+        return lab.budget_seconds[self.profile] * self.budget_factor * sharing
 
 
 def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
     """The config with absolute paths, once everything in it is known to be usable.
 
     Raises:
-        LabkitError: unknown profile or parameter, no such data, or results could not be written.
+        LabkitError: unknown profile or parameter, no such data, no such scheduler, or results could not be written.
     """
     if config.profile not in PROFILES:
         raise LabkitError(
@@ -100,7 +105,12 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
     out = config.out.absolute()
     _check_room(out / config.profile)
     data = config.data.absolute() if config.data else None
-    return replace(config, out=out, data=data, jobs=min(config.jobs, max(1, len(labs))))
+    if config.scheduler is not None:
+        from labkit.runner.cluster import connect
+
+        connect(config.scheduler).close()
+    jobs = config.jobs if config.scheduler is None else len(labs)
+    return replace(config, out=out, data=data, jobs=min(jobs, max(1, len(labs))))
 
 
 def run_labs(labs: list[Lab], config: RunConfig, console: Console) -> list[Result]:
@@ -126,56 +136,11 @@ def run_labs(labs: list[Lab], config: RunConfig, console: Console) -> list[Resul
     return [runner.results.get(lab.stem, Result(lab.stem, "not run")) for lab in labs]
 
 
-@dataclass
-class _Job:
-    """A lab that is being run by a child process."""
-
-    lab: Lab
-    folder: Path
-    process: subprocess.Popen
-    budget: float
-    fingerprint: dict[str, Any]
-    started: float = field(default_factory=time.monotonic)
-    outcome: Outcome | None = None
-    progress: str = ""
-
-    def __post_init__(self) -> None:
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    @property
-    def status(self) -> str:
-        return f"{self.lab.stem}: {self.seconds:.0f} of {self.budget:.0f} s, {self.progress or 'starting'}"
-
-    def _listen(self) -> None:
-        for line in self.process.stdout:
-            message = json.loads(line) if line.startswith("{") else {}
-            if "outcome" in message:
-                self.outcome = Outcome(**message["outcome"])
-            elif "cell" in message:
-                self.progress = f"cell {message['cell']} of {message['of']} {message['heading']}".strip()
-
-    def result(self) -> Outcome:
-        """What the child said became of it, or what its silence means."""
-        self._listener.join(5)
-        if self.outcome:
-            return self.outcome
-        status = self.process.returncode
-        log = (self.folder / LOG).read_text(encoding="utf-8", errors="replace")
-        why = (log.strip().splitlines() or ["no message"])[-1]
-        state = "killed" if status < 0 else "failed"
-        return Outcome(state, f"its process ended with status {status}: {why}", self.seconds)
-
-
 class _Runner:
     def __init__(self, labs: list[Lab], config: RunConfig, console: Console) -> None:
         self.config, self.console = config, console
         self.waiting = list(labs)
-        self.running: list[_Job] = []
+        self.running: list[Job] = []
         self.results: dict[str, Result] = {}
         self.data_folders = data_folders(config.data, project_root())
 
@@ -236,12 +201,19 @@ class _Runner:
         for name in (NOTEBOOK, PAGE):
             (folder / name).unlink(missing_ok=True)
         task = Task(str(lab.path.absolute()), str(folder), parameters, config.budget(lab))
-        arguments = ["-m", "labkit.runner.execute", json.dumps(asdict(task))]
-        process = processes.start(arguments, log=folder / LOG, threads=_share_of_cores(config.jobs))
-        self.running.append(_Job(lab, folder, process, task.budget_seconds, made_of))
+        arguments, threads, limit = (
+            ["labkit.runner.execute"],
+            _share_of_cores(config.jobs),
+            task.budget_seconds,
+        )
+        if config.scheduler is not None:
+            arguments, threads, limit = ["labkit.runner.cluster", config.scheduler], None, math.inf
+        arguments = ["-m", *arguments, json.dumps(asdict(task))]
+        process = processes.start(arguments, log=folder / LOG, threads=threads)
+        self.running.append(Job(lab, folder, process, limit, made_of))
         self.console.say(f"▸ {lab.stem}: started; allowed {task.budget_seconds / 60:.1f} min")
 
-    def _finish(self, job: _Job, outcome: Outcome) -> None:
+    def _finish(self, job: Job, outcome: Outcome) -> None:
         self.running.remove(job)
         state = {**asdict(outcome), "title": job.lab.title, "fingerprint": job.fingerprint}
         write_json(job.folder / STATE, state)
