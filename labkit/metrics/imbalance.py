@@ -98,6 +98,29 @@ def amplification(data: np.ndarray, generated: np.ndarray, confidence: float = C
     )
 
 
+def corrected_share(seen: float | np.ndarray, found: float, false_alarms: float) -> np.ndarray:
+    """A group's true share from the share that a reader with known errors saw (Rogan and Gladen, 1978).
+
+    Args:
+        seen: share of images that the reader puts in the group; a number or an array.
+        found: share of the group's images that it puts there.
+        false_alarms: share of other images that it puts there too.
+
+    Returns:
+        (seen − false_alarms) / (found − false_alarms), cut to [0, 1]; both rates are taken as exact.
+
+    Raises:
+        LabkitError: a share outside [0, 1], or a reader that does not find the group more often than others.
+    """
+    seen = np.asarray(seen, np.float64)
+    if not (0 <= false_alarms < found <= 1) or not ((seen >= 0) & (seen <= 1)).all():
+        raise LabkitError(
+            f"corrected_share: found = {found} must exceed false_alarms = {false_alarms}, and all shares lie in "
+            "[0, 1]; a reader that does not tell the group from others cannot be corrected."
+        )
+    return np.clip((seen - false_alarms) / (found - false_alarms), 0.0, 1.0)
+
+
 def ratio_limits(
     top: np.ndarray,
     top_low: np.ndarray,

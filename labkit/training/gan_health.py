@@ -26,6 +26,7 @@ class HealthRule:
 
     An epoch with a symptom is not healthy and is never rolled back to. A run has collapsed when the same symptom
     shows for `patience` epochs in a row, not counting the first `grace` epochs.
+    Nothing here looks at what is drawn: varied nonsense, as from a far too large rate, is no symptom.
 
     Attributes:
         least_diversity: mean distance between two samples, over that between two real images; about 1 in a good run.

@@ -60,7 +60,7 @@ class Tutorial:
             error_g.backward()
             optimizer_g.step()
             losses.append((error_real.item() + error_fake.item(), error_g.item()))
-        return tuple(np.mean(losses, 0))
+        return tuple(np.mean(losses, 0).tolist())
 
 
 class Ours:
@@ -72,7 +72,7 @@ class Ours:
     def epoch(self) -> tuple[float, float]:
         options = {"rate": RATE, "beta1": BETA1, "batch_size": BATCH, "health": None}
         history = fit_gan(self.model, self.faces, epochs=1, **options).history
-        return tuple(history[["discriminator", "generator"]].to_numpy()[0])
+        return tuple(history[["discriminator", "generator"]].to_numpy()[0].tolist())
 
 
 @pytest.mark.parametrize("width", [16, 64])

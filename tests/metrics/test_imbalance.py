@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from labkit.errors import LabkitError
-from labkit.metrics.imbalance import amplification, distribution, ratio_limits, wilson
+from labkit.metrics.imbalance import amplification, corrected_share, distribution, ratio_limits, wilson
 
 
 def group(count, total):
@@ -98,3 +98,21 @@ def test_nonsense_is_refused():
         wilson(11, 10)
     with pytest.raises(LabkitError, match="finite"):
         distribution(np.array([np.nan]), np.ones(3))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_a_reader_with_known_errors_is_corrected(share):
+    for found, false_alarms in ((1.0, 0.0), (0.7, 0.05), (0.9, 0.3)):
+        seen = share * found + (1 - share) * false_alarms
+        assert corrected_share(seen, found, false_alarms) == pytest.approx(share)
+    rng = np.random.default_rng(0)
+    truth = rng.random(200_000) < share
+    read = np.where(truth, rng.random(200_000) < 0.8, rng.random(200_000) < 0.1)
+    assert corrected_share(read.mean(), 0.8, 0.1) == pytest.approx(share, abs=0.01)
+
+
+def test_a_corrected_share_stays_a_share():
+    assert corrected_share(np.array([0.0, 0.05, 0.95]), 0.9, 0.1).tolist() == [0.0, 0.0, 1.0]
+    for wrong in ((0.2, 0.3, 0.3), (0.2, 0.1, 0.4), (1.2, 0.9, 0.1), (0.2, 1.1, 0.1)):
+        with pytest.raises(LabkitError, match="corrected_share"):
+            corrected_share(*wrong)
