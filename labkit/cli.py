@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from labkit.errors import LabkitError
+from labkit.grading.command import grade_app, release
 
 app = typer.Typer(
     help="Labs on deep generative models of faces.",
@@ -21,6 +22,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command()(release)
+app.add_typer(grade_app, name="grade")
 
 
 @app.command()

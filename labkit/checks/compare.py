@@ -1,8 +1,12 @@
 """What the checks of all labs compare with."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,9 +18,41 @@ TOLERANCE = 1e-5
 Mistake = tuple[Callable[[], Any], str]
 
 
+_SALT = ContextVar("salt", default=0)
+
+
+@contextmanager
+def salted(value: int) -> Iterator[None]:
+    """Within it all checks draw other inputs: what was learnt from the ones that students see is of no use there.
+
+    Args:
+        value: of 0 to 2⁶³ − 1; with 0 the inputs are those that students see.
+    """
+    before = _SALT.set(value)
+    try:
+        yield
+    finally:
+        _SALT.reset(before)
+
+
+def drawing_seed(seed: int) -> int:
+    """A check's own seed under the salt in force."""
+    salt = _SALT.get()
+    if not salt:
+        return seed
+    digest = hashlib.blake2b(f"{salt}/{seed}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
 def normal(*shape: int, seed: int = 0) -> Tensor:
-    """Standard normal numbers in float64, the same at every call."""
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    """Standard normal numbers in float64, the same at every call under one salt."""
+    generator = torch.Generator().manual_seed(drawing_seed(seed))
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def random_numbers(seed: int = 0) -> np.random.Generator:
+    """numpy's generator for a check's inputs, the same at every call under one salt."""
+    return np.random.default_rng(drawing_seed(seed))
 
 
 def as_tensor(value: Any, what: str) -> Tensor:

@@ -7,9 +7,29 @@ from typing import Any
 import numpy as np
 
 from labkit.checks import Missed, Property, evaluate
+from labkit.checks.compare import random_numbers
 
-# Sums of these are exact in binary, so that "reaches the share" has one answer.
-RATIOS = (0.5, 0.25, 0.125, 0.0625, 0.0625)
+# Counts of which one of each row is asked for: what rounds to another power on either side of a limit.
+COUNTS = (
+    (66, 65, 68, 69),
+    (90, 89, 88, 87),
+    (91, 92, 93, 94),
+    (96, 97, 99, 101),
+    (127, 126, 125, 123),
+    (3,),
+    (11,),
+)
+
+
+def _ratios() -> np.ndarray:
+    """Five falling ratios with sums exact in binary, so that "reaches the share" has one answer."""
+    parts = ((16, 8, 4, 2, 2), (15, 9, 4, 3, 1), (12, 10, 6, 3, 1), (17, 8, 4, 2, 1), (14, 9, 5, 3, 1))
+    return np.array(random_numbers(1).choice(parts)) / 32
+
+
+def _counts() -> list[int]:
+    generator = random_numbers()
+    return [int(generator.choice(row)) for row in COUNTS]
 
 
 def pca_components(
@@ -23,7 +43,7 @@ def pca_components(
     """
 
     def count(share: float) -> int:
-        return _number(components_for(share, np.array(RATIOS)), "components_for")
+        return _number(components_for(share, _ratios()), "components_for")
 
     def power(k: int) -> int:
         return _number(nearest_power_of_two(k), "nearest_power_of_two")
@@ -35,7 +55,7 @@ def pca_components(
             "nearest_power_of_two: a power of two stays": lambda: _powers(power),
             "nearest_power_of_two: the logarithm is rounded": lambda: _rounds(power),
             "both give whole numbers of Python's or numpy's kind": lambda: (
-                _whole(components_for(0.6, np.array(RATIOS)), "components_for")
+                _whole(components_for(0.6, _ratios()), "components_for")
                 or _whole(nearest_power_of_two(66), "nearest_power_of_two")
             ),
         }
@@ -50,8 +70,9 @@ def _number(value: Any, name: str) -> float:
 
 
 def _passes(count: Callable[[float], float]) -> str | None:
-    sums = np.cumsum(RATIOS)
-    shares = (0.3, 0.6, 0.8, 0.9)
+    ratios = _ratios()
+    sums = np.cumsum(ratios)
+    shares = random_numbers(2).permutation((sums - ratios / 2)[:4]).tolist()
     expected = [1 + sum(total < share for total in sums) for share in shares]
     got = [count(share) for share in shares]
     if got == expected:
@@ -60,14 +81,18 @@ def _passes(count: Callable[[float], float]) -> str | None:
         return "one too few: Python counts positions from 0, so add 1 to the first position that reaches the share."
     if got == [k + 1 for k in expected]:
         return "one too many: the component that reaches the share is the last one needed."
-    if got == [1 + sum(ratio < share for ratio in RATIOS) for share in shares] or len(set(got)) == 1:
+    if got == [1 + sum(ratio < share for ratio in ratios) for share in shares] or len(set(got)) == 1:
         return "compare the running sum, np.cumsum(ratios), with the share, not each ratio alone."
-    return f"for shares {shares} of ratios {RATIOS} expected {expected}, got {[f'{k:g}' for k in got]}."
+    asked, given = [f"{share:.3f}" for share in shares], [f"{k:g}" for k in got]
+    return f"for shares {asked} of ratios {ratios.tolist()} expected {expected}, got {given}."
 
 
 def _boundary(count: Callable[[float], float]) -> str | None:
-    """Compares 0.75, itself a sum, with 0.7: a count that is one off everywhere is another property's fault."""
-    on, below = count(0.75), count(0.7)
+    """Compares a sum with a share just below it: a count that is one off everywhere is another property's fault."""
+    ratios = _ratios()
+    which = int(random_numbers(3).integers(1, 4))
+    reached = float(np.cumsum(ratios)[which])
+    on, below = count(reached), count(reached - float(ratios[which]) / 4)
     if on == below:
         return None
     return "where the sum equals the share it has reached it: compare with >=, or side='left' in np.searchsorted."
@@ -84,7 +109,7 @@ def _powers(power: Callable[[int], float]) -> str | None:
 
 
 def _rounds(power: Callable[[int], float]) -> str | None:
-    counts = (66, 90, 91, 96, 127, 3, 11)
+    counts = _counts()
     expected = [2 ** round(float(np.log2(k))) for k in counts]
     got = [power(k) for k in counts]
     if got == expected or got == [round(float(np.log2(k))) for k in counts]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.checks import Missed, Property, evaluate
-from labkit.checks.compare import close, explain, normal
+from labkit.checks.compare import close, drawing_seed, explain, normal
 
 EPOCHS, RATE = 3, 0.1
 SIZES = (4, 4, 2)  # the last batch is smaller, as it is with 400 faces in batches of 32
@@ -44,7 +44,7 @@ class _Batches:
         return len(SIZES) + (self.bad is not None)
 
     def of(self, epoch: int) -> list[Tensor]:
-        order = torch.randperm(self.count, generator=torch.Generator().manual_seed(epoch))
+        order = torch.randperm(self.count, generator=torch.Generator().manual_seed(drawing_seed(epoch)))
         batches = list(self.data[order].split(list(SIZES)))
         if self.bad is not None:
             batches.insert(1, torch.full((4, 2), self.bad, dtype=torch.float64))

@@ -69,8 +69,9 @@ def _sound(name: str, points: Tensor) -> Tensor:
 
 
 def _on_sphere(seed: int) -> Ends:
-    """Two directions, scaled to radius 3: a spherical path that takes them for unit vectors goes wrong."""
+    """Two directions at an acute angle, scaled to radius 3: a path that takes them for unit vectors goes wrong."""
     a, b = normal(2, FEATURES, seed=seed)
+    b = b * torch.sign(a @ b) + a / 2
     return 3 * a / a.norm(), 3 * b / b.norm()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from labkit.checks import Missed, Property, evaluate
+from labkit.checks.compare import random_numbers
 
 SHARES = (0.8, 0.1, 0.1)
 PARTS = ("training", "validation", "test")
@@ -47,7 +48,7 @@ def person_split(split: Split) -> list[Property]:
 
 def _identities() -> np.ndarray:
     """People of 1 to 12 shots, in disorder, with names that are no positions."""
-    generator = np.random.default_rng(0)
+    generator = random_numbers()
     names = generator.permutation(20 * PEOPLE)[:PEOPLE] + 50_000
     return generator.permutation(np.repeat(names, generator.integers(1, 13, PEOPLE)))
 

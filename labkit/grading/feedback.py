@@ -1,0 +1,60 @@
+"""Feedback as HTML: nbgrader's own page, rendered by an exporter that sanitises all that a student wrote.
+
+It shows the student's work, each property with its hint, points and comments; what the hidden inputs were and what
+should have come of them is not in any file that this reads.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from labkit.errors import LabkitError
+from labkit.files import write_text
+from labkit.grading.gradebook import update_penalties
+from labkit.grading.layout import assignment, gradebook_url, open_gradebook, student_folder, students
+from labkit.grading.neutral import exporter
+from labkit.runner.labs import Lab
+
+
+def write_feedback(course: Path, lab: Lab) -> list[Path]:
+    """Write feedback/<student>/<lab>/<notebook>.html for everybody who was graded; returns the pages.
+
+    Raises:
+        LabkitError: nobody was graded yet.
+    """
+    with open_gradebook(course) as gradebook:
+        update_penalties(gradebook, course, lab)
+    page, written = _feedback_exporter(), []
+    for student in students(course, lab):
+        graded = student_folder(course, "autograded", student, lab) / lab.path.name
+        if not graded.is_file():
+            continue
+        names = {
+            "student": student,
+            "assignment": assignment(lab),
+            "notebook": lab.stem,
+            "db_url": gradebook_url(course),
+        }
+        notebook = nbformat.read(graded, as_version=4)
+        html, _ = page.from_notebook_node(notebook, resources={"nbgrader": names})
+        path = student_folder(course, "feedback", student, lab) / f"{lab.stem}.html"
+        write_text(path, html)
+        written.append(path)
+    if not written:
+        raise LabkitError(
+            f"{assignment(lab)}: nobody is graded; run `labkit grade ingest {lab.number}` first."
+        )
+    return written
+
+
+def _feedback_exporter() -> Any:
+    from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
+    from nbgrader.preprocessors import GetGrades
+    from nbgrader.server_extensions.formgrader import handlers
+
+    styles = Path(handlers.template_path).parent / "static" / "node_modules" / "bootstrap" / "dist" / "css"
+    page = exporter("feedback", [handlers.template_path], [str(styles)])
+    page.register_preprocessor(GetGrades(), enabled=True)
+    page.register_preprocessor(CSSHTMLHeaderPreprocessor(), enabled=True)
+    return page

@@ -1,0 +1,139 @@
+"""Makes what students hand in harmless to look at: no script of theirs runs in feedback or in formgrader.
+
+nbgrader renders Markdown with raw HTML, and outputs with scripts, SVG and unquoted attributes. So a notebook is made
+harmless before nbgrader sees it, and rendered by filters that sanitise once more.
+"""
+
+import re
+from typing import Any
+
+import bleach
+from bleach.css_sanitizer import CSSSanitizer
+from nbconvert.exporters.html import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.preprocessors.sanitize import SanitizeHTML
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+
+TABLES = {"table", "thead", "tbody", "tfoot", "tr", "th", "td", "caption"}
+TEXT = {"p", "br", "hr", "pre", "div", "span", "sub", "sup", "del", "h1", "h2", "h3", "h4", "h5", "h6", "img"}
+TAGS = set(bleach.ALLOWED_TAGS) | TABLES | TEXT
+ATTRIBUTES = {
+    "a": ["href", "title"],
+    "img": ["src", "alt", "title"],
+    "th": ["colspan", "rowspan", "scope"],
+    "td": ["colspan", "rowspan"],
+}
+# Other classes are formgrader's own buttons and fields: nobody who hands in a notebook may draw them.
+CLASSES = re.compile(r"dataframe|highlight( hl-\w+)?|[a-z][a-z0-9]{0,2}")
+PICTURE = re.compile(r"data:image/(png|jpeg|gif);base64,[A-Za-z0-9+/=\s]*")
+LINK = re.compile(r"https?://|mailto:|#")
+BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+STYLE = re.compile(r"<(style|script)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+OPENING = re.compile(r"<(?![\s=\d])")
+IMAGES = ("image/png", "image/jpeg")
+MAX_TEXT = 20_000  # characters of one output; what a test prints is shorter by far
+
+
+def plain_markdown(source: str) -> str:
+    """Markdown without raw HTML: a blank after `<` is all that it takes, and formulas read as before."""
+    return OPENING.sub("< ", source)
+
+
+def plain_text(text: str) -> str:
+    """Text that Markdown shows as it is: hints quote what a student's code said."""
+    escaped = plain_markdown(" ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]!|$#~])", r"\\\1", escaped)
+
+
+def safe_markdown(source: str) -> str:
+    """Markdown as sanitised HTML: the filter `markdown2html` of feedback and formgrader."""
+    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
+    return safe_html(MarkdownWithMath(renderer=renderer).render(source))
+
+
+def safe_html(html: str) -> str:
+    """HTML with an allow-list of tags and attributes; pictures only if they lie in the page itself."""
+    return bleach.clean(
+        STYLE.sub("", html),
+        tags=TAGS,
+        attributes=_allowed,
+        protocols={*bleach.ALLOWED_PROTOCOLS, "data"},
+        strip=True,
+        css_sanitizer=CSSSanitizer(),
+    )
+
+
+def neutral_outputs(outputs: list[Any]) -> list[NotebookNode]:
+    """Outputs of a cell as new ones, with only what can be shown without risk; what is malformed is left out."""
+    kept = []
+    for output in outputs:
+        try:
+            kept += _neutral_output(output)
+        except (KeyError, TypeError, AttributeError, ValueError):
+            continue
+    return kept
+
+
+def exporter(template: str, folders: list[str], styles: list[str]) -> HTMLExporter:
+    """nbconvert's HTML exporter with every defence switched on."""
+    return HTMLExporter(
+        template_name=template,
+        extra_template_basedirs=folders,
+        extra_template_paths=styles,
+        sanitize_html=True,
+        filters={"markdown2html": safe_markdown},
+    )
+
+
+def _neutral_output(output: Any) -> list[NotebookNode]:
+    kind = output["output_type"]
+    if kind == "stream":
+        name = "stderr" if output["name"] == "stderr" else "stdout"
+        return [new_output("stream", name=name, text=_short(output["text"]))]
+    if kind == "error":
+        trace = [_short(line) for line in output["traceback"][-60:]]
+        about = {"ename": str(output["ename"])[:200], "evalue": _short(output["evalue"])}
+        return [new_output("error", traceback=trace, **about)]
+    if kind not in ("display_data", "execute_result"):
+        return []
+    data = {key: value for key, value in _sanitised(output["data"]).items() if isinstance(value, str)}
+    return [new_output("display_data", data=data, metadata={})] if data else []
+
+
+def _sanitised(data: dict[str, Any]) -> dict[str, Any]:
+    """By nbconvert's SanitizeHTML, with its lists of what is text, what is cleaned and what is dropped."""
+    joined = {key: "".join(value) if isinstance(value, list) else value for key, value in data.items()}
+    for key in ("text/html", "text/markdown"):
+        if key in joined:
+            joined[key] = STYLE.sub("", joined[key])
+    output = NotebookNode(output_type="display_data", data=joined)
+    cleaner = SanitizeHTML(
+        tags=list(TAGS),
+        attributes=_allowed,
+        strip=True,
+        safe_output_keys={"text/plain", "text/latex", *IMAGES},
+        sanitized_output_types={"text/html", "text/markdown"},
+    )
+    cleaned = cleaner.sanitize_code_outputs([output])[0]["data"]
+    if "text/markdown" in cleaned:
+        cleaned["text/markdown"] = plain_markdown(cleaned["text/markdown"])
+    return {k: v for k, v in cleaned.items() if k not in IMAGES or BASE64.fullmatch(v)}
+
+
+def _allowed(tag: str, name: str, value: str) -> bool:
+    """A picture from elsewhere would tell its owner who looked at the page, and when."""
+    if tag == "img" and name == "src":
+        return bool(PICTURE.fullmatch(value))
+    if tag == "a" and name == "href":
+        return bool(LINK.match(value))
+    if name == "class":
+        return bool(CLASSES.fullmatch(value))
+    return name in ATTRIBUTES.get(tag, [])
+
+
+def _short(text: Any) -> str:
+    text = "".join(text) if isinstance(text, list) else str(text)
+    if len(text) <= MAX_TEXT:
+        return text
+    return f"{text[:MAX_TEXT]}\n… {len(text) - MAX_TEXT:,} characters left out"
