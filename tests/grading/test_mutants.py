@@ -1,4 +1,4 @@
-"""The checks of every exercise are themselves proven: right solutions earn all points, wrong ones lose what they should."""
+"""The checks of every exercise are proven: right solutions earn all points, wrong ones lose what they should."""
 
 import pytest
 from mutants import all_exercises, mutants, name_of
