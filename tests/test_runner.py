@@ -300,11 +300,14 @@ def test_jobs_share_the_cores(monkeypatch):
 
 def test_checkpoints_outlive_a_kill_but_not_a_change(tmp_path):
     weights = tmp_path / "checkpoints" / "K14" / "checkpoint.pt"
+    row = tmp_path / "sweep" / "cell.json"  # a cell of a sweep, in a folder that the notebook has named
 
     def survives(now, force=False):
-        weights.parent.mkdir(parents=True, exist_ok=True)
-        weights.touch()
+        for path in (weights, row):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
         freshness.drop_stale_checkpoints(tmp_path, now, force)
+        assert weights.exists() == row.exists()
         return weights.exists()
 
     assert not survives({"labkit": "a"}), "nobody knows what made these"

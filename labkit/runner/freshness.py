@@ -50,13 +50,14 @@ def is_fresh(folder: Path, now: dict[str, Any]) -> bool:
 
 
 def drop_stale_checkpoints(folder: Path, now: dict[str, Any], force: bool) -> None:
-    """Remove a lab's checkpoints unless all that decides a result is what it was when they were begun.
+    """Remove a lab's checkpoints and sweeps unless all that decides a result is what it was when they were begun.
 
     What a training left that was killed is worth going on from; what other code left is not the same training.
     """
     checkpoints = folder / CHECKPOINTS
     if force or read_record(checkpoints, MADE_OF, None) != now:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        for path in folder.glob("*/"):
+            shutil.rmtree(path, ignore_errors=True)
         write_json(checkpoints / MADE_OF, now)
 
 
