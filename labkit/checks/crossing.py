@@ -5,10 +5,8 @@ other side is the output of an autograd node here, whose backward asks the other
 its own part of the graph. Leaves (arguments that want a gradient, parameters) are mirrored: values and `.grad` alike.
 """
 
-import hashlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,40 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from labkit.checks.copies import Entry, Shared, change_of, fingerprint, follow, kind_of
 from labkit.checks.wire import (
     NUMPY_TYPES,
     WireError,
     array_data,
     array_from,
     empty_tensor,
-    tensor_bytes,
     tensor_data,
     tensor_from,
 )
 
-Shared = Tensor | np.ndarray
 ONLY_HERE = 2  # references to a value that nothing but its entry holds, with the one that counts them
-
-
-@dataclass
-class Entry:
-    """A tensor or array that both sides know by its handle.
-
-    Attributes:
-        value: this side's copy.
-        edge: where it stands in this side's graph; None without gradients.
-        seen: fingerprint of its content when the sides last agreed.
-        inner: whether it was computed from something that wants a gradient.
-        sources: handles of what it was computed from: the other side's tensors, and leaves of this side.
-        hidden: the other side knows of it, but was not given its content, nor may it change that.
-    """
-
-    value: Shared
-    edge: GradientEdge | None = None
-    seen: Any = None
-    inner: bool = False
-    sources: list[str] = field(default_factory=list)
-    hidden: bool = False
 
 
 class Tensors:
@@ -91,7 +67,7 @@ class Tensors:
             return {"share": ["plain", self._new(Entry(value)), tensor_data(value)]}
         edge = get_gradient_edge(value)
         if value.grad_fn is None:
-            return {"share": [_kind(value), self._new(Entry(value, edge)), tensor_data(value)]}
+            return {"share": [kind_of(value), self._new(Entry(value, edge)), tensor_data(value)]}
         sources, leaves = self._origins(edge)
         hidden = [self._hide(leaf) for leaf in leaves if id(leaf) not in self._handles]
         sources += [self._handles[id(leaf)] for leaf in leaves]
@@ -107,7 +83,7 @@ class Tensors:
     def _hide(self, leaf: Tensor) -> list[Any]:
         """Give a leaf a handle, so that gradients find it; kind, handle, type and shape for the other side."""
         handle = self._new(Entry(leaf, get_gradient_edge(leaf), hidden=True))
-        return [_kind(leaf), handle, str(leaf.dtype).removeprefix("torch."), list(leaf.shape)]
+        return [kind_of(leaf), handle, str(leaf.dtype).removeprefix("torch."), list(leaf.shape)]
 
     def _origins(self, edge: GradientEdge) -> tuple[list[str], list[Tensor]]:
         """Handles of the other side's tensors, and leaves of this side, from which something was computed."""
@@ -196,12 +172,12 @@ class Tensors:
             raise WireError("a shared tensor was computed from something that wants no gradient")
         result = FromTheOtherSide.apply(self, handle, value, *inputs)
         if not result.requires_grad:  # within no_grad: from here on it is this side's own
-            self.entries[handle] = Entry(result, seen=self._fingerprint(result))
+            self.entries[handle] = Entry(result, seen=self._mark(result))
             return result
         return self._keep(handle, Entry(result, get_gradient_edge(result), inner=True)).value
 
     def _keep(self, handle: str, entry: Entry) -> Entry:
-        entry.seen = self._fingerprint(entry.value)
+        entry.seen = self._mark(entry.value)
         self.entries[handle] = entry
         self._handles[id(entry.value)] = handle
         if entry.edge is not None and not handle.startswith(self.prefix):
@@ -240,15 +216,11 @@ class Tensors:
         for handle, entry in self.entries.items():
             if sys.getrefcount(entry.value) <= ONLY_HERE and (entry.edge is None or entry.inner):
                 continue  # nobody else holds it, so nobody can have changed it
-            now = self._fingerprint(entry.value)
+            now = self._mark(entry.value)
             if now == entry.seen:
                 continue
             entry.seen = now
-            if isinstance(entry.value, np.ndarray):
-                found.append([handle, array_data(entry.value), None])
-            else:
-                content = None if entry.hidden else tensor_data(entry.value)
-                found.append([handle, content, _packed(_gradient(entry.value))])
+            found.append([handle, *change_of(entry)])
         return found
 
     def apply(self, changes: Any) -> None:
@@ -264,20 +236,11 @@ class Tensors:
                 raise WireError("a change is malformed")
             handle, data, gradient = change
             value = self.known(handle)
-            if isinstance(value, np.ndarray):
-                _overwrite_array(value, array_from(data))
-            else:
-                new = None if data is None or self.entries[handle].hidden else tensor_from(data)
-                _overwrite(value, new, None if gradient is None else tensor_from(gradient))
-            self.entries[handle].seen = self._fingerprint(value)
+            follow(self.entries[handle], data, gradient)
+            self.entries[handle].seen = self._mark(value)
 
-    def _fingerprint(self, value: Shared) -> Any:
-        if isinstance(value, np.ndarray):
-            return _digest(value.tobytes())
-        gradient = _gradient(value)
-        if self.watches:
-            return _digest(tensor_bytes(value)), None if gradient is None else _digest(tensor_bytes(gradient))
-        return value._version, None if gradient is None else (id(gradient), gradient._version)
+    def _mark(self, value: Shared) -> Any:
+        return fingerprint(value, by_content=self.watches)
 
 
 class _Staying:
@@ -311,46 +274,3 @@ class FromTheOtherSide(torch.autograd.Function):
         if not isinstance(found, list) or len(found) != ctx.count:
             raise WireError("an answer has not one gradient per tensor")
         return None, None, None, *found
-
-
-def _kind(value: Tensor) -> str:
-    if not value.requires_grad:
-        return "plain"
-    if value.grad_fn is not None:
-        return "inner"
-    return "parameter" if isinstance(value, nn.Parameter) else "leaf"
-
-
-def _gradient(value: Tensor) -> Tensor | None:
-    return value.grad if value.is_leaf and value.requires_grad else None
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
-
-
-def _overwrite_array(value: np.ndarray, new: np.ndarray) -> None:
-    if value.shape != new.shape or value.dtype != new.dtype:
-        raise WireError("an array changed its shape or type")
-    value[...] = new
-
-
-def _packed(gradient: Tensor | None) -> list[Any] | None:
-    return None if gradient is None else tensor_data(gradient)
-
-
-def _overwrite(value: Tensor, new: Tensor | None, gradient: Tensor | None) -> None:
-    new = value.detach().clone() if new is None else new
-    if new.dtype != value.dtype or (gradient is not None and gradient.shape != new.shape):
-        raise WireError("a tensor changed its type, or has a gradient of another shape")
-    with torch.no_grad():
-        if new.shape != value.shape:
-            value.data = new
-        elif tensor_bytes(value) != tensor_bytes(new):
-            value.copy_(new)
-    if not (value.is_leaf and value.requires_grad):
-        return
-    if gradient is None or value.grad is None or value.grad.requires_grad:
-        value.grad = gradient
-    else:
-        value.grad.copy_(gradient)

@@ -16,101 +16,15 @@ from torch import Tensor, nn
 
 from labkit.checks.crossing import Tensors
 from labkit.checks.drawing_states import get_states, mark, set_states
+from labkit.checks.remotes import ABILITIES, Remote, RemoteModule, remote_class
 from labkit.checks.wire import Decoder, WireError, decode, dumps, encode, loads
 
 # What crosses as a copy; every other object stays where it is.
 PLAIN = (str, bool, int, float, complex, tuple, list, set, frozenset, dict, np.generic, torch.dtype)
-ABILITIES = {
-    "call": "__call__",
-    "length": "__len__",
-    "iterate": "__iter__",
-    "next": "__next__",
-    "item": "__getitem__",
-}
 
 
 class NoAnswer(Exception):  # noqa: N818 - read by students as what their code stopped with
     """The other side is gone, or what it says makes no sense; nothing can be asked any more."""
-
-
-class Remote:
-    """Stands for an object of the other side; subclasses made by `_remote` have its abilities."""
-
-    def __init__(self, side: "Side", handle: str) -> None:
-        object.__setattr__(self, "_far", (side, handle))
-
-    def __getattr__(self, name: str) -> Any:
-        return _attribute(self, name)
-
-
-class RemoteModule(nn.Module):
-    """Stands for a module of the other side, and is one itself, so that it may be a part of others."""
-
-    def __init__(self, side: "Side", handle: str) -> None:
-        super().__init__()
-        object.__setattr__(self, "_far", (side, handle))
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module of the other side gives."""
-        return _ask(self, "call", args, kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return _attribute(self, name)
-
-    def train(self, mode: bool = True) -> "RemoteModule":
-        """Set the mode there and here."""
-        _attribute(self, "train")(bool(mode))
-        return super().train(mode)
-
-
-def _forwarded(name: str) -> Callable[..., Any]:
-    def method(self: RemoteModule, *args: Any, **kwargs: Any) -> Any:
-        return _attribute(self, name)(*args, **kwargs)
-
-    method.__name__ = name
-    return method
-
-
-for _name in (
-    *("parameters", "named_parameters", "buffers", "named_buffers", "children", "named_children", "modules"),
-    *(
-        "named_modules",
-        "zero_grad",
-        "state_dict",
-        "load_state_dict",
-        "requires_grad_",
-        "to",
-        "float",
-        "double",
-    ),
-):
-    setattr(RemoteModule, _name, _forwarded(_name))
-
-
-def _ask(remote: Any, what: str, *fields: Any) -> Any:
-    side, _ = object.__getattribute__(remote, "_far")
-    return side.request(what, remote, *fields)
-
-
-def _attribute(remote: Any, name: str) -> Any:
-    if name.startswith("_"):
-        raise AttributeError(f"{type(remote).__name__!r} object has no attribute {name!r}")
-    return _ask(remote, "attribute", name)
-
-
-def _remote_class(name: str, abilities: list[str]) -> type:
-    def method(what: str) -> Callable[..., Any]:
-        if what == "call":
-            return lambda self, *args, **kwargs: _ask(self, "call", args, kwargs)
-        return lambda self, *args: _ask(self, what, *args)
-
-    members = {ABILITIES[what]: method(what) for what in abilities}
-    if "next" in abilities:
-        members["__iter__"] = lambda self: self
-    return type(name, (Remote,), members)
 
 
 class Side:
@@ -241,6 +155,10 @@ class Side:
         defined = [vars(each) for each in type(value).__mro__]
         return [what for what, method in ABILITIES.items() if any(method in names for names in defined)]
 
+    def quoted(self, names: list[Any], text: str) -> tuple[Any, str]:
+        """Name and text of an exception of the other side, as this side speaks of it."""
+        return names[0], text
+
     # Values.
 
     def encode(self, value: Any, *, copy: bool = False) -> Any:
@@ -284,7 +202,7 @@ class Side:
             if abilities == ["module"]:
                 self._remotes[handle] = RemoteModule(self, handle)
             elif all(isinstance(each, str) and each in ABILITIES for each in abilities):
-                self._remotes[handle] = _remote_class(_name_of(name), abilities)(self, handle)
+                self._remotes[handle] = remote_class(_name_of(name), abilities)(self, handle)
             else:
                 raise WireError("an object has unknown abilities")
         return self._remotes[handle]
@@ -319,9 +237,8 @@ class Side:
         base = next(
             (each for each in known if isinstance(each, type) and issubclass(each, Exception)), Exception
         )
-        kind = type(
-            _name_of(names[0]), (base,), {"__str__": lambda self: text, "__init__": lambda self: None}
-        )
+        name, said = self.quoted(names, text)
+        kind = type(_name_of(name), (base,), {"__str__": lambda self: said, "__init__": lambda self: None})
         error = kind()
         error._labkit_origin = number
         return error

@@ -9,6 +9,7 @@ from jupyter_client import BlockingKernelClient
 
 from labkit.checks.exchange import NoAnswer
 from labkit.checks.wire import LIMIT_BYTES
+from labkit.grading.quoting import error_name
 
 SERVE = "__import__('labkit.checks.answering').checks.answering.serve(get_ipython().user_ns, get_ipython().kernel)"
 ENVELOPE_BYTES = 2**20
@@ -120,7 +121,7 @@ class Channel:
         if kind == "execute_reply":
             if isinstance(content, dict) and content.get("status") == "ok":
                 raise _Idle("the kernel stopped answering")
-            name = str(content.get("ename", "an error"))[:60] if isinstance(content, dict) else "an error"
+            name = error_name([content.get("ename")] if isinstance(content, dict) else [])
             raise NoAnswer(f"the kernel stopped answering ({name})")
         return None
 

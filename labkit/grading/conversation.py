@@ -16,8 +16,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from labkit.checks import Property
-from labkit.checks.exchange import ABILITIES, NoAnswer, Remote, Side
+from labkit.checks.exchange import NoAnswer, Side
+from labkit.checks.remotes import ABILITIES, Remote
 from labkit.checks.wire import WireError, dumps
+from labkit.grading.quoting import error_name, error_text
 
 TOTAL_BYTES = 512 * 2**20  # of all that one kernel says in one conversation
 MESSAGES = 200_000
@@ -142,6 +144,10 @@ class Conversation(Side):
             parts = (*value._parameters, *value._buffers, *value._modules)
             return MODULE_NAMES | self._own_names(value) | frozenset(parts)
         return self._own_names(value)
+
+    def quoted(self, names: list[Any], text: str) -> tuple[str, str]:
+        """See `Side.quoted`: these words become hints, which the student reads."""
+        return error_name(names), error_text(text)
 
     def _own_names(self, value: Any) -> frozenset[str]:
         """What an object's own class in a check, and its instance, define."""

@@ -152,7 +152,7 @@ def _points(rows: list[dict[str, Any]]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for name, those in by_exercise.items():
-        full = sum(row["points"] >= row["of"] for row in those)
+        full = sum(row["points"] >= row["of"] for row in those) if those[0]["of"] else "–"
         wait = sum(bool(row["waits for a human"]) for row in those)
         average = mean(row["points"] for row in those)
         lines.append(f"| {plain_text(name)} | {average:.2f} | {those[0]['of']:g} | {full} | {wait} |")

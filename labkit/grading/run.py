@@ -86,7 +86,7 @@ def run_submissions(
             lab,
             kernel,
             limits or Limits(),
-            _salt(course, name, lab),
+            _salt(course, student_folder(course, "submitted", name, lab) / lab.path.name),
         )
         for name in names
     ]
@@ -233,11 +233,16 @@ def _give_up(task: Task) -> None:
     write_json(task.out / OUTCOME, outcome)
 
 
-def _salt(course: Path, student: str, lab: Lab) -> int:
-    """Of a submission's hidden inputs: the same at each run, unknown to whoever cannot read the course's secret."""
+def _salt(course: Path, notebook: Path) -> int:
+    """Of a submission's hidden inputs: the same at each run of this notebook, others for any other.
+
+    So what a submission tells its student of its inputs is of no use for the next. Nobody knows it who cannot read
+    the course's secret.
+    """
     path = course / SECRET
     if not path.is_file():
         write_text(path, secrets.token_hex(32))
         path.chmod(0o600)
-    text = f"{path.read_text(encoding='utf-8')}/{lab.number}/{student}"
+    content = sha256(notebook) if notebook.is_file() else ""
+    text = f"{path.read_text(encoding='utf-8')}/{notebook.relative_to(course)}/{content}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") + 1

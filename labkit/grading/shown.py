@@ -8,6 +8,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from labkit.grading.collect import RefusedError, read_file
+from labkit.grading.needs import say_what_is_needed
 from labkit.grading.neutral import neutral_outputs, plain_markdown, plain_text
 from labkit.grading.score import Score
 
@@ -39,6 +40,7 @@ def shown_notebook(
         if name in scores:
             cells.append(new_markdown_cell(_properties(name, scores[name]), id=f"result-{len(cells)}"))
     notebook.cells = cells
+    say_what_is_needed(cells)
     return notebook
 
 

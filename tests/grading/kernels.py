@@ -139,3 +139,21 @@ def start_plain(tmp_path_factory) -> Iterator[Start]:
     yield start
     for session in sessions:
         session.close()
+
+
+@pytest.fixture(scope="module")
+def sandboxed(start_sandboxed) -> Session:
+    """A kernel in the sandbox."""
+    return start_sandboxed()
+
+
+@pytest.fixture(scope="module")
+def plain(start_plain) -> Session:
+    """An ordinary kernel."""
+    return start_plain()
+
+
+@pytest.fixture
+def both(sandboxed, plain) -> Callable[[str], tuple[str, str]]:
+    """Runs an attack in the sandbox and, to see it bite, in an ordinary kernel; returns what was printed in each."""
+    return lambda code: (sandboxed.run(code), plain.run(code))

@@ -14,9 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from small_lab import FIRST, SECOND, lab_in, share, submit
 
 from labkit.errors import LabkitError
-from labkit.grading.run import run_submissions
+from labkit.grading.run import _salt, run_submissions
 
-STUDENTS = ("ada", "bob", "cy")
+SECONDS = {"ada": 0, "bob": 6}  # bob is still at it when ada is done
+STUDENTS = tuple(SECONDS)
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -29,14 +30,15 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def course(tmp_path):
-    """A course with three submissions; each writes a line to a log when its notebook begins."""
-    lab = lab_in(tmp_path)
-    for student in STUDENTS:
-        log = f"open({str(tmp_path / 'log')!r}, 'a').write('{student}\\n')"
-        submit(tmp_path, lab, student, between=f"{log}\nimport time; time.sleep(1.5)")
-    return tmp_path, lab
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course with two submissions; each writes a line to a log when its notebook begins."""
+    folder = tmp_path_factory.mktemp("course")
+    lab = lab_in(folder)
+    for student, seconds in SECONDS.items():
+        log = f"open({str(folder / 'log')!r}, 'a').write('{student}\\n')"
+        submit(folder, lab, student, between=f"{log}\nimport time; time.sleep({seconds})")
+    return folder, lab
 
 
 def outcomes(course):
@@ -66,6 +68,7 @@ def test_a_killed_run_and_a_killed_worker_lose_nothing_and_grade_nothing_twice(c
     run.wait()
     time.sleep(1)
     done = {student: path.stat().st_mtime_ns for student, path in outcomes(folder).items()}
+    assert set(done) < set(STUDENTS)
     log = folder / "log"
     assert all(log.read_text().split().count(student) == 1 for student in done)
 
@@ -81,20 +84,15 @@ def test_a_killed_run_and_a_killed_worker_lose_nothing_and_grade_nothing_twice(c
         outcome = json.loads(path.read_text())
         assert outcome["status"] == "ok" and share(outcome, FIRST) == share(outcome, SECOND) == 1
 
-    before = log.read_text()
+    # A changed submission is run again, and no other.
+    done = {student: path.stat().st_mtime_ns for student, path in found.items()}
+    before, old = log.read_text(), json.loads(found["ada"].read_text())
+    submit(folder, lab, "ada", phi="pass")
     again = run_submissions(folder, lab, jobs=2, unsafe=True)
     assert [each["student"] for each in again] == list(STUDENTS) and log.read_text() == before
-
-
-def test_a_changed_submission_is_run_again_and_no_other(course):
-    folder, lab = course
-    for student in STUDENTS[1:]:
-        (folder / "submitted" / student / "lab77" / "prepared.json").unlink()
-    first = run_submissions(folder, lab, jobs=1, unsafe=True)
-    submit(folder, lab, "ada", phi="pass")
-    second = run_submissions(folder, lab, jobs=1, unsafe=True)
-    assert len(first) == len(second) == 1 and first[0]["notebook_sha256"] != second[0]["notebook_sha256"]
-    assert share(first[0], SECOND) == 1 and share(second[0], SECOND) == 0
+    assert all(found[student].stat().st_mtime_ns == done[student] for student in STUDENTS[1:])
+    assert again[0]["notebook_sha256"] != old["notebook_sha256"]
+    assert (share(old, SECOND), share(again[0], FIRST), share(again[0], SECOND)) == (1, 1, 0)
 
 
 def test_nothing_prepared_is_said(tmp_path):
@@ -102,12 +100,21 @@ def test_nothing_prepared_is_said(tmp_path):
         run_submissions(tmp_path, lab_in(tmp_path), unsafe=True)
 
 
-def test_dask_does_the_same(course):
+def test_dask_does_the_same(tmp_path):
     distributed = pytest.importorskip("distributed")
-    folder, lab = course
-    (folder / "submitted" / "cy" / "lab77" / "prepared.json").unlink()
-    settings = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**settings) as cluster:
-        found = run_submissions(folder, lab, scheduler=cluster.scheduler_address, unsafe=True)
-    assert [each["student"] for each in found] == ["ada", "bob"]
-    assert all(share(each, FIRST) == share(each, SECOND) == 1 for each in found)
+    lab = lab_in(tmp_path)
+    submit(tmp_path, lab, "ada")
+    settings = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**settings, protocol="tcp://") as cluster:
+        found = run_submissions(tmp_path, lab, scheduler=cluster.scheduler_address, unsafe=True)
+    assert [each["student"] for each in found] == ["ada"]
+    assert share(found[0], FIRST) == share(found[0], SECOND) == 1
+
+
+def test_hidden_inputs_are_the_same_for_one_notebook_and_others_for_any_other(tmp_path):
+    lab = lab_in(tmp_path)
+    ada, bob = (submit(tmp_path, lab, name) / lab.path.name for name in ("ada", "bob"))
+    salts = [_salt(tmp_path, ada), _salt(tmp_path, ada), _salt(tmp_path, bob)]
+    ada.write_text(ada.read_text() + " ")
+    salts.append(_salt(tmp_path, ada))
+    assert salts[0] == salts[1] and len(set(salts)) == 3 and all(0 < each < 2**63 for each in salts)

@@ -5,20 +5,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from daemons import runs, soon
 
 import labkit.grading.sandbox as module
 from labkit.errors import LabkitError
-from labkit.grading.cgroup import OVERHEAD, PREFIX, Group, make_group, systemd_scope
 from labkit.grading.limits import MEBIBYTE, Limits
 from labkit.grading.sandbox import bare, require_sandbox, sandbox_command
-from labkit.grading.staging import MAX_FILES, copy_plain, replace_content, throw_away
 
 pytest_plugins = ["kernels"]
 
@@ -232,13 +229,13 @@ def test_it_ends_with_the_process_that_started_it(sandbox, submission, tmp_path)
     worker = subprocess.Popen(
         [sys.executable, "-c", f"import subprocess; subprocess.run({command!r})"], env=bare()
     )
-    assert _wait(
+    assert soon(
         lambda: "sleep" in [child.name() for child in psutil.Process(worker.pid).children(recursive=True)]
     )
     below = psutil.Process(worker.pid).children(recursive=True)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    assert _wait(lambda: not any(_runs(process) for process in below))
+    assert soon(lambda: not any(runs(process) for process in below))
 
 
 def test_without_bubblewrap_it_says_how_to_get_a_sandbox(monkeypatch, tmp_path):
@@ -267,131 +264,3 @@ def test_an_old_bubblewrap_is_refused(monkeypatch):
     monkeypatch.setattr(module, "_options", lambda: frozenset({"--tmpfs"}))
     with pytest.raises(LabkitError, match="bwrap has no --disable-userns"):
         require_sandbox()
-
-
-def test_limits_survive_json_and_refuse_nonsense():
-    assert Limits.of(SMALL.as_dict()) == SMALL
-    with pytest.raises(LabkitError, match="no limit 'memory'"):
-        Limits.of({"memory": 1})
-    with pytest.raises(LabkitError, match="processes is 0"):
-        Limits(processes=0)
-
-
-def test_a_group_takes_its_limits_and_is_gone_afterwards():
-    group = make_group(SMALL)
-    if group is None:
-        pytest.skip("this user can make no control group")
-    try:
-        files = [path for folder in group.folders for path in folder.iterdir()]
-        names = ("memory.max", "memory.limit_in_bytes", "pids.max")
-        held = {path.name.split(".")[0]: path.read_text().strip() for path in files if path.name in names}
-        assert held == {"memory": str(SMALL.memory_bytes), "pids": str(SMALL.processes + OVERHEAD)}
-        done = subprocess.run(group.wrap(["cat", "/proc/self/cgroup"]), capture_output=True, text=True)
-        assert done.stdout.count(group.folders[0].name) == len(group.folders), done.stderr
-    finally:
-        group.remove()
-    assert not any(folder.exists() for folder in group.folders)
-
-
-def test_a_group_left_by_a_dead_process_is_swept_away():
-    first = make_group(SMALL)
-    if first is None:
-        pytest.skip("this user can make no control group")
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    left = Group(tuple(folder.with_name(f"{PREFIX}{dead.pid}-0") for folder in first.folders))
-    for folder in left.folders:
-        folder.mkdir()
-    make_group(SMALL).remove()
-    assert not any(folder.exists() for folder in left.folders)
-    assert all(folder.exists() for folder in first.folders)
-    first.remove()
-
-
-def test_a_command_that_cannot_enter_its_group_does_not_run(tmp_path):
-    done = subprocess.run(Group((tmp_path / "none",)).wrap(["echo", "ran"]), capture_output=True, text=True)
-    assert done.returncode != 0 and "ran" not in done.stdout
-
-
-def test_systemd_gets_the_same_limits():
-    command = systemd_scope(["true"], SMALL)
-    assert command[0] == "systemd-run" and command[-2:] == ["--", "true"]
-    assert f"MemoryMax={SMALL.memory_bytes}" in command and "MemorySwapMax=0" in command
-
-
-def test_copies_hold_plain_files_only(tmp_path):
-    source, secret = tmp_path / "source", tmp_path / "other" / "secret"
-    secret.parent.mkdir()
-    secret.write_text("of someone else")
-    (source / "artefacts").mkdir(parents=True)
-    (source / "artefacts" / "array.npz").write_bytes(b"array")
-    (source / "link").symlink_to(secret)
-    (source / "folder").symlink_to(secret.parent)
-    os.mkfifo(source / "pipe")
-    left_out = copy_plain(source, tmp_path / "target", 1000)
-    assert left_out == ["folder", "link", "pipe"]
-    assert [
-        path.relative_to(tmp_path / "target").as_posix() for path in (tmp_path / "target").rglob("*.*")
-    ] == ["artefacts/array.npz"]
-    assert (
-        shutil.copytree(source / "folder", tmp_path / "naive") / "secret"
-    ).read_text() == "of someone else"
-
-
-def test_copies_stop_at_their_limits(tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    for name, size in (("a", 600), ("b", 600), ("c", 300)):
-        (source / name).write_bytes(b"x" * size)
-    with open(source / "sparse", "wb") as stream:
-        stream.truncate(10**7)
-    assert copy_plain(source, tmp_path / "target", 1000) == ["b", "sparse"]
-    deep = source.joinpath(*["deeper"] * 12)
-    deep.mkdir(parents=True)
-    for number in range(MAX_FILES + 5):
-        (source / f"many-{number}").touch()
-    left_out = copy_plain(source, tmp_path / "again", 10**6)
-    assert "/".join(["deeper"] * 9) in left_out
-    assert len(list((tmp_path / "again").iterdir())) <= MAX_FILES
-
-
-def test_a_folder_gets_new_content_without_following_its_links(tmp_path):
-    folder, fresh, outside = tmp_path / "folder", tmp_path / "fresh", tmp_path / "outside"
-    for path in (folder, fresh, outside):
-        path.mkdir()
-    (outside / "kept").write_text("kept")
-    (folder / "link").symlink_to(outside)
-    (folder / "old").write_text("old")
-    (fresh / "new").write_text("new")
-    replace_content(folder, fresh)
-    assert [path.name for path in folder.iterdir()] == ["new"]
-    assert (outside / "kept").read_text() == "kept"
-
-
-def test_only_a_throw_away_folder_gets_new_content(tmp_path, monkeypatch):
-    (tmp_path / "fresh").mkdir()
-    (tmp_path / "work" / "below").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "work")
-    monkeypatch.chdir(tmp_path / "work" / "below")
-    refused = [tmp_path / "work", tmp_path / "link", tmp_path / "none"]
-    for folder in (*refused, Path(""), Path.cwd(), Path.home(), Path("/")):
-        with pytest.raises(LabkitError, match="no throw-away copy"):
-            throw_away(folder)
-    with pytest.raises(LabkitError, match="no throw-away copy"):
-        replace_content(tmp_path / "work", tmp_path / "fresh")
-    assert (tmp_path / "work" / "below").is_dir()
-
-
-def _runs(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
-def _wait(condition, seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False

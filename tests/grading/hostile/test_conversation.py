@@ -73,30 +73,28 @@ def grade(tmp_path):
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory):
-    """A function that runs an attack and then the hidden asserts in one kernel; whether nothing failed."""
+    """What stands before the hidden asserts → whether nothing failed, all in one kernel as stock nbgrader has it."""
     from nbclient import NotebookClient
     from nbformat.v4 import new_code_cell, new_notebook
 
-    def run(attack):
-        cells = [new_code_cell(each) for each in (START, attack, ASSERTS)]
-        book = new_notebook(cells=cells)
-        folder = tmp_path_factory.mktemp("stock")
-        NotebookClient(
-            book, allow_errors=True, timeout=90, resources={"metadata": {"path": folder}}
-        ).execute()
-        return not any(each.output_type == "error" for each in book.cells[2].outputs)
-
-    return run
+    mend = "get_ipython().ast_transformers.clear(); torch.allclose = allclose"
+    attempts = {"right": DENSITY, "wrong": "def log_density(x):\n    return x"} | ATTACKS
+    cells = [part for each in attempts.values() for part in (each, ASSERTS, mend)]
+    book = new_notebook(
+        cells=[new_code_cell(each) for each in (f"{START}\nallclose = torch.allclose", *cells)]
+    )
+    resources = {"metadata": {"path": tmp_path_factory.mktemp("stock")}}
+    NotebookClient(book, allow_errors=True, timeout=90, resources=resources).execute()
+    outputs = [cell.outputs for cell in book.cells[2::3]]
+    failed = [any(each.output_type == "error" for each in found) for found in outputs]
+    return {name: not each for name, each in zip(attempts, failed, strict=True)}
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_what_fools_asserts_in_the_kernel_earns_nothing_here(grade, stock, name):
-    assert stock(DENSITY) and not stock(
-        "def log_density(x):\n    return x"
-    )  # the asserts themselves are sound
-    assert stock(ATTACKS[name])
+    assert stock["right"] and not stock["wrong"], "the asserts themselves are unsound"
+    assert stock[name]
     assert share(grade(ATTACKS[name]), FIRST) <= 0.5  # a right shape and finite values are honestly there
-    assert not all(each["passed"] for each in grade(ATTACKS[name])["exercises"][FIRST]["properties"])
 
 
 FORGED = {

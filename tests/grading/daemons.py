@@ -1,0 +1,50 @@
+"""Processes that an attack leaves behind, and how to find them again."""
+
+import time
+from collections.abc import Callable
+
+import psutil
+
+
+def daemon_code(token: str) -> str:
+    """Code that leaves a process with `token` in its command line, in a session of its own and without a parent."""
+    return f"""
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execv(sys.executable, [sys.executable, "-S", "-c", "import time; time.sleep(60)", {token!r}])
+    os._exit(0)
+os.wait()
+print("left")
+"""
+
+
+def with_token(token: str) -> list[psutil.Process]:
+    """Processes with that token at the end of their command line."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cmdline()[-1:] == [token]:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it runs, and is no zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def soon(condition: Callable[[], object], seconds: float = 10.0) -> bool:
+    """Whether the condition comes to hold in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
