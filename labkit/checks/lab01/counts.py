@@ -84,7 +84,7 @@ def _passes(count: Callable[[float], float]) -> str | None:
     if got == [1 + sum(ratio < share for ratio in ratios) for share in shares] or len(set(got)) == 1:
         return "compare the running sum, np.cumsum(ratios), with the share, not each ratio alone."
     asked, given = [f"{share:.3f}" for share in shares], [f"{k:g}" for k in got]
-    return f"for shares {asked} of ratios {ratios.tolist()} expected {expected}, got {given}."
+    return f"of ratios {ratios.tolist()} got {given} for shares {asked}: where is each reached?"
 
 
 def _boundary(count: Callable[[float], float]) -> str | None:
@@ -133,7 +133,7 @@ def _rounds(power: Callable[[int], float]) -> str | None:
     for values, hint in hints.values():
         if got == values:
             return hint
-    return f"for {counts[wrong]} expected {expected[wrong]}, got {got[wrong]:g}: 2 ** round(log2(k))."
+    return f"for {counts[wrong]} got {got[wrong]:g}, which is not 2 ** round(log2(k))."
 
 
 def _whole(value: Any, name: str) -> str | None:
