@@ -108,9 +108,7 @@ def _reference(phi: Callable[[np.ndarray], Any]) -> str | None:
     if np.allclose(values, expected**2, atol=1e-8):
         return "that is phi squared: divide by the square root."
     i, j = np.unravel_index(np.nanargmax(np.abs(values - expected)), values.shape)
-    return (
-        f"attributes {i} and {j}: {values[i, j]:.3f} is not the correlation of these two columns of 0 and 1."
-    )
+    return f"attributes {i} and {j}: got {values[i, j]:.3f}, not the correlation of the two columns."
 
 
 def _constant(phi: Callable[[np.ndarray], Any]) -> str | None:
