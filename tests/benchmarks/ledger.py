@@ -84,6 +84,10 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"
 
 
+def document() -> str:
+    """Every machine's table, for the README."""
+    return "\n\n".join(f"**{file.stem}**\n\n{markdown(file)}" for file in sorted(RESULTS.glob("*.json")))
+
+
 if __name__ == "__main__":
-    for file in sorted(RESULTS.glob("*.json")):
-        print(f"{file.stem}\n\n{markdown(file)}\n")
+    print(document())
