@@ -75,7 +75,7 @@ class Ours:
         return tuple(history[["discriminator", "generator"]].to_numpy()[0].tolist())
 
 
-@pytest.mark.parametrize("width", [16])
+@pytest.mark.parametrize("width", [16, 64])
 def test_an_epoch(folder, tmp_path, width):
     """Equal work but for the second batch of fakes, which is ours alone; JPEGs of 178×218 to 64×64."""
     torch.set_num_threads(CORES)
