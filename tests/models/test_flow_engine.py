@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from labkit.errors import LabkitError
+from labkit.models.flow_density import ROWS_AT_A_TIME
 from labkit.models.flow_engine import FusedRealNVP
 from labkit.models.flows import Flow, FlowConfig, build_flow
 
@@ -33,8 +34,13 @@ def test_values_agree(config):
 def test_gradients_agree(config):
     flow, x = moved_flow(config), codes(config.dim)
     engine = FusedRealNVP(flow)
-    engine.nll(x).backward()
-    flow.nll(x).backward()
+    row_weights = torch.linspace(-1, 2, len(x), dtype=x.dtype)
+    in_x = []
+    for model in (engine, flow):
+        seen = x.clone().requires_grad_()
+        (model.log_prob(seen) @ row_weights).backward()
+        in_x.append(seen.grad)
+    torch.testing.assert_close(*in_x, rtol=0, atol=1e-10)
     with (
         torch.no_grad()
     ):  # the engine's layout is linear in the weights, so it carries gradients over as well
@@ -44,6 +50,41 @@ def test_gradients_agree(config):
     for (name, ours), theirs in zip(flow.named_parameters(), carried.parameters()):
         live = ours.grad != 0
         torch.testing.assert_close(theirs[live], ours.grad[live], rtol=0, atol=1e-10, msg=name)
+
+
+def test_passes_do_not_disturb_each_other():
+    engine = FusedRealNVP(moved_flow(CONFIGS[4]))
+    batches = codes(8, 48).split(16)
+    alone = []
+    for batch in batches:
+        engine.zero_grad()
+        engine.nll(batch).backward()
+        alone.append([weight.grad.clone() for weight in engine.parameters()])
+    losses = [
+        engine.nll(batch) for batch in batches
+    ]  # three forward passes, and an evaluation, before a backward
+    with torch.no_grad():
+        engine.log_prob(batches[0] + 1)
+    for loss, expected in zip(losses, alone):
+        engine.zero_grad()
+        loss.backward()
+        for weight, gradient in zip(engine.parameters(), expected):
+            torch.testing.assert_close(weight.grad, gradient, rtol=0, atol=0)
+
+
+def test_many_rows_without_a_gradient_are_as_with_one():
+    engine, x = FusedRealNVP(moved_flow(CONFIGS[2])), codes(8, 2 * ROWS_AT_A_TIME + 5)
+    with torch.no_grad():
+        found = engine.log_prob(x)
+    torch.testing.assert_close(found, engine.log_prob(x).detach(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_a_graph_is_walked_once(retain):
+    loss = FusedRealNVP(moved_flow(CONFIGS[2])).nll(codes(8))
+    loss.backward(retain_graph=retain)
+    with pytest.raises(RuntimeError, match="keeps no graph" if retain else "second time"):
+        loss.backward()
 
 
 @pytest.mark.parametrize("bound", [None, 1.5])
