@@ -55,13 +55,18 @@ def parts(parameters: Tensor, channels: int, mixtures: int = 1) -> tuple[Tensor,
             f"discretised logistic: {mixtures} mixtures of {channels} channels need {wanted} maps, "
             f"not a tensor {tuple(parameters.shape)}; end the decoder in parameter_count(channels, mixtures) of them."
         )
-    n, _, height, width = parameters.shape
-    logits, rest = parameters.split((wanted - 2 * mixtures * channels, 2 * mixtures * channels), 1)
-    mean, log_scale = rest.reshape(n, mixtures, 2 * channels, height, width).chunk(2, 2)
+    logits, mean, log_scale = split_maps(parameters, channels, mixtures)
     if mixtures == 1:
-        logits = parameters.new_zeros(n, 1, height, width)
+        logits = torch.zeros_like(parameters[:, :1])
     floored = LOWEST_LOG_SCALE + softplus(log_scale - LOWEST_LOG_SCALE)  # a floor that still has a slope
     return log_softmax(logits, 1), mean, floored
+
+
+def split_maps(parameters: Tensor, channels: int, mixtures: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Views of maps (N, …, H, W): logits of the mixture's weights (none for one mixture), means, raw log-scales."""
+    numbers = 2 * mixtures * channels
+    logits, rest = parameters.split((parameters.shape[1] - numbers, numbers), 1)
+    return logits, *rest.unflatten(1, (mixtures, 2 * channels)).chunk(2, 2)
 
 
 def parameter_count(channels: int, mixtures: int = 1) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.errors import LabkitError
-from labkit.models.discretised_logistic import expected_image, log_likelihood, parameter_count
+from labkit.models.discretised_logistic import expected_image, log_likelihood, parameter_count, split_maps
 from labkit.models.hvae_cells import Double, GenerativeCell, Halve, InferenceCell, run_cells
 from labkit.models.hvae_groups import HVAEConfig, MapGroup, Terms, VectorGroup
 from labkit.models.hvae_spectral import SpectralNorms
@@ -84,10 +84,12 @@ class HVAE(nn.Module):
             nn.SiLU(),
             nn.Conv2d(FINAL, parameter_count(config.channels, config.mixtures), 3, padding=1),
         )
-        with (
-            torch.no_grad()
-        ):  # log-scales start near those of pictures, not at white noise of the whole range
-            self.head[-1].bias[-config.channels :] -= 1.5
+        with torch.no_grad():
+            # Log-scales start near those of pictures, not at white noise of the whole range.
+            _, _, log_scale = split_maps(
+                self.head[-1].bias[None, :, None, None], config.channels, config.mixtures
+            )
+            log_scale -= 1.5
         self.spectral = SpectralNorms(self)
 
     def _sides(self) -> list[int]:

@@ -12,7 +12,6 @@ from labkit.errors import LabkitError
 
 KERNEL = 5  # of the depthwise convolution
 SQUEEZE = 4  # channels over those of the squeeze
-BRANCH = 1.0  # weight of a residual branch
 MOMENTUM = 0.05
 
 
@@ -32,7 +31,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class GenerativeCell(nn.Module):
-    """x + 0.1 · f(x): 1×1 to E·C channels, a 5×5 convolution in each channel by itself, 1×1 back to C.
+    """x + f(x): 1×1 to E·C channels, a 5×5 convolution in each channel by itself, 1×1 back to C.
 
     Args:
         channels: C.
@@ -60,11 +59,11 @@ class GenerativeCell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, C, H, W) of the same shape."""
-        return x + BRANCH * self.layers(x)
+        return x + self.layers(x)
 
 
 class InferenceCell(nn.Module):
-    """x + 0.1 · f(x) with two ordinary 3×3 convolutions: the encoder needs no wide view at few parameters."""
+    """x + f(x) with two ordinary 3×3 convolutions: the encoder needs no wide view at few parameters."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -80,7 +79,7 @@ class InferenceCell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, C, H, W) of the same shape."""
-        return x + BRANCH * self.layers(x)
+        return x + self.layers(x)
 
 
 class Halve(nn.Module):

@@ -33,7 +33,7 @@ class HVAETraining:
         warm_up: steps in which the weight of the KL rises from `first_weight` to 1; 0 for none.
         first_weight: of the KL.
         balance: spread the KL over the groups while it warms up, see `kl_weights`.
-        spectral: λ of the spectral penalty, in nats; 0 for none. The authors have 0.1 for faces.
+        spectral: λ of the spectral penalty, in nats; 0 for none. The authors have 0.1 for faces of 64×64.
         rate, last_rate: of Adam, falling from one to the other along half a cosine.
     """
 
@@ -56,7 +56,8 @@ def kl_weights(kl: Tensor, latents: Tensor) -> Tensor:
     """Weights (L,) of mean 1 for groups, large where a group costs many nats for its size; no gradient.
 
     γ_l ∝ E[KL_l] / s_l with s_l the group's latents: a heavy group is pressed, one that has fallen silent is left in
-    peace, until all share the load in proportion to their size. As in the authors' program.
+    peace, until all share the load in proportion to their size. As in the authors' program, but that their s_l is the
+    number of places in a map over the number of groups at that scale.
 
     Args:
         kl: nats of each image and group, (N, L).

@@ -1,4 +1,4 @@
-"""The hierarchical VAE: closed forms, bounds, shapes, cells, checkpointing, temperatures, batch normalisation."""
+"""The hierarchical VAE: closed forms, bounds, shapes, checkpointing, temperatures, batch normalisation."""
 
 import copy
 import math
@@ -19,14 +19,8 @@ from labkit.metrics.hvae import (
     statistics_of_samples,
 )
 from labkit.metrics.peak_memory import peak_bytes
+from labkit.models.discretised_logistic import parts
 from labkit.models.hvae import HVAE, HVAEConfig, count_parameters
-from labkit.models.hvae_cells import (
-    GenerativeCell,
-    InferenceCell,
-    generative_cell_parameters,
-    receptive_field,
-    run_cells,
-)
 from labkit.models.hvae_groups import BOUND, bounded, draw_latents, residual_kl
 
 SMALL = HVAEConfig(groups=(1, 2), size=16, width=4, vector=5)
@@ -164,39 +158,6 @@ def test_importance_weighted_bound_is_below_the_evidence_of_a_model_that_ignores
     )
 
 
-@pytest.mark.parametrize("depthwise", [True, False])
-@pytest.mark.parametrize(("channels", "expansion"), [(4, 3), (16, 2), (24, 1)])
-def test_cell_has_as_many_parameters_as_the_formula(channels, expansion, depthwise):
-    cell = GenerativeCell(channels, expansion, depthwise)
-    counted = sum(weight.numel() for weight in cell.parameters())
-    assert counted == generative_cell_parameters(channels, expansion, depthwise)
-
-
-def reach(net, channels, side=41):
-    """Side of the square of inputs that one output depends on, squeeze-and-excitation (which sees all) left out."""
-    x = torch.randn(1, channels, side, side, dtype=torch.float64).requires_grad_()
-    out = net(x)
-    gradient = torch.autograd.grad(out[0, 0, out.shape[2] // 2, out.shape[3] // 2], x)[0][0]
-    return int((gradient.abs().sum(0) > 1e-12).any(0).sum())
-
-
-def without_squeeze(cell):
-    cell = copy.deepcopy(cell).double().eval()
-    cell.layers[-1] = nn.Identity()
-    return cell
-
-
-def test_receptive_field_is_that_of_the_gradient():
-    torch.manual_seed(0)
-    deep = nn.Sequential(*[without_squeeze(GenerativeCell(4)) for _ in range(3)])
-    assert reach(deep, 4) == receptive_field([5, 5, 5]) == 13
-    assert reach(without_squeeze(InferenceCell(4)), 4) == receptive_field([3, 3]) == 5
-    strided = nn.Sequential(nn.Conv2d(4, 4, 3, 2), nn.Conv2d(4, 4, 3, 2), nn.Conv2d(4, 4, 3)).double()
-    assert reach(strided, 4) == receptive_field([3, 3, 3], [2, 2, 1]) == 15
-    with pytest.raises(LabkitError, match="2 kernels"):
-        receptive_field([3, 3], [1])
-
-
 def test_checkpointing_changes_neither_gradients_nor_running_statistics():
     plain, saving = model_of(), model_of(replace(SMALL, checkpointing=True))
     noise = plain.noise(4, torch.Generator().manual_seed(0))
@@ -225,12 +186,6 @@ def test_checkpointing_needs_less_memory_and_the_count_is_right():
         return c * 3 + 1  # never more than three at once
 
     assert peak_bytes(known) == pytest.approx(3 * 4000, abs=200)
-
-
-def test_checkpointing_is_not_used_without_gradients():
-    cells = nn.Sequential(GenerativeCell(4))
-    with torch.no_grad():
-        assert run_cells(cells, torch.randn(2, 4, 8, 8), True).grad_fn is None
 
 
 def test_temperature_zero_is_deterministic_and_each_group_has_its_own():
@@ -300,6 +255,13 @@ def test_redrawing_all_groups_gives_independent_pictures_and_none_the_same():
     with torch.no_grad():
         model.groups[1].absorb.weight.zero_()  # what is drawn there is not heard
     assert level_share(model, 50, 1) == 0
+
+
+def test_every_component_starts_with_the_scale_of_pictures():
+    model = model_of(replace(SMALL, mixtures=3)).eval()
+    parameters, _ = model._descend(model.noise(2), model.see(pictures(2)), [1.0] * len(model.groups))
+    log_scale = parts(parameters, 3, 3)[2]
+    assert ((log_scale.mean((0, 3, 4)) + 1.5).abs() < 0.7).all()
 
 
 def test_spectral_norms_are_those_of_the_singular_values():
