@@ -48,12 +48,19 @@ def run(
     scheduler: Annotated[
         str | None, typer.Option(help="address of a dask scheduler whose workers run the labs, all at once")
     ] = None,
+    processes: Annotated[
+        int, typer.Option(help="train each lab's models in so many processes together; torchrun sets it too")
+    ] = 1,
 ) -> None:
     """Execute labs and write a report page; what is done and unchanged is not run again."""
     from labkit.runner.console import Console, results_table
+    from labkit.runner.group import torchrun_place
     from labkit.runner.labs import choose_labs, list_labs, project_root
     from labkit.runner.run import RunConfig, run_labs, validate
 
+    rank, launched = torchrun_place()
+    if rank:
+        return  # process 0 starts a group for each lab
     chosen = choose_labs(labs or [], list_labs())
     config = RunConfig(
         profile=profile,
@@ -65,11 +72,34 @@ def run(
         budget_factor=budget_factor,
         force=force,
         scheduler=scheduler,
+        processes=max(processes, launched),
     )
     config = validate(config, chosen)
     signal.signal(signal.SIGTERM, _as_interrupt)
     results = run_labs(chosen, config, Console())
     print(f"\n{results_table(results)}\n\nreport: {config.out / config.profile / 'index.html'}")
+    raise typer.Exit(_status([result.state for result in results], all(result.fine for result in results)))
+
+
+@app.command()
+def gpu(
+    data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="where results go; runs/ of the project if not given")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="for every random generator")] = 0,
+    profile: Annotated[str, typer.Option(help="smoke tries it without a GPU")] = "gpu",
+) -> None:
+    """Run every lab's gpu profile in ten minutes on one large GPU, and write one JSON; a second call goes on."""
+    from labkit.runner.console import Console, results_table
+    from labkit.runner.gpu_pack import run_pack
+    from labkit.runner.labs import list_labs, project_root
+    from labkit.runner.run import RunConfig
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    config = RunConfig(profile, out or project_root() / "runs", data, seed)
+    results, path = run_pack(list_labs(), config, Console())
+    print(f"\n{results_table(results)}\n\npack: {path}")
     raise typer.Exit(_status([result.state for result in results], all(result.fine for result in results)))
 
 

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 PROFILES = ("smoke", "cpu", "gpu")
 BUDGET_VARIABLE = "LABKIT_BUDGET_SECONDS"  # tells a kernel how long its whole lab may take
+LOST = "another one was lost"  # what a process of a group says when one that trains with it has gone
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

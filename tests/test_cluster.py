@@ -12,10 +12,10 @@ import pytest
 
 from labkit.errors import LabkitError
 from labkit.record import STATE, read_record
-from labkit.runner.cluster import connect
 from labkit.runner.console import Console
 from labkit.runner.labs import list_labs
 from labkit.runner.run import RunConfig, run_labs, validate
+from labkit.scheduler import connect
 
 distributed = pytest.importorskip("distributed", reason="needs the extra grade")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the planted accident is a POSIX signal")
@@ -123,6 +123,16 @@ def _runs(pid: int) -> bool:
 
 
 def test_a_wrong_address_is_one_sentence(monkeypatch):
-    monkeypatch.setattr("labkit.runner.cluster.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("labkit.scheduler.CONNECT_SECONDS", 1)
     with pytest.raises(LabkitError, match="no scheduler answers there; start one"):
         connect("tcp://127.0.0.1:9")
+
+
+def test_labs_that_share_a_worker_get_as_many_times_their_budget(project):
+    options = {"n_workers": 1, "threads_per_worker": 3, "processes": False, "dashboard_address": None}
+    labs = list_labs()
+    with distributed.LocalCluster(**options) as cluster:
+        config = validate(
+            RunConfig("smoke", project / "runs", scheduler=cluster.scheduler_address, budget_factor=3.0), labs
+        )
+    assert [config.jobs, config.sharing, config.budget(labs[0])] == [4, 2, 600.0]

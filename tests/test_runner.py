@@ -89,6 +89,7 @@ def session(tmp_path_factory, make_lab):
         patch.setenv("JUPYTER_DATA_DIR", str(root / "user"))
         patch.setenv("JUPYTER_PATH", str(root / "path"))
         patch.delenv("LABKIT_DATA", raising=False)
+        patch.delenv("LABKIT_CACHE", raising=False)
         console = Recorder()
         labs = list_labs()
         config = RunConfig("smoke", root / "runs", jobs=2)

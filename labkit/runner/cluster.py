@@ -8,56 +8,63 @@ another one, and nothing else.
 import json
 import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import LabkitError
 from labkit.record import LOG
 from labkit.runner import processes
-from labkit.runner.execute import Outcome, emit
+from labkit.runner.execute import Outcome, Task, emit
+from labkit.scheduler import AWAY_VARIABLE, SCHEDULER_VARIABLE, connect
 
-CONNECT_SECONDS = 15
 GRACE_SECONDS = 60.0
-
-
-def connect(address: str) -> Any:
-    """A client of the scheduler at `address`, e.g. "tcp://10.0.0.1:8786".
-
-    Raises:
-        LabkitError: dask.distributed is not installed, or nobody answers there.
-    """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise LabkitError("--scheduler needs dask.distributed: pip install 'labkit[grade]'.") from error
-    try:
-        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise LabkitError(
-            f"--scheduler {address}: no scheduler answers there; start one with `dask scheduler` and workers with "
-            "`dask worker ADDRESS --nthreads 1`."
-        ) from error
+POLL_SECONDS = 0.2
 
 
 def work(task: dict[str, Any]) -> dict[str, Any]:
-    """Execute a `Task` in a process of its own on this worker; returns its `Outcome`, both as plain values."""
+    """Execute a `Task` in a process of its own on this worker; returns its `Outcome`, both as plain values.
+
+    Once the lab waits for the models of a sweep, which are tasks of their own, this worker may take one of them.
+    """
+    from distributed import get_worker
+
     log = Path(task["folder"]) / LOG
-    process = processes.start(["-m", "labkit.runner.execute", json.dumps(task)], log=log, threads=None)
-    outcome = None
-    try:
-        said, _ = process.communicate(timeout=task["budget_seconds"] + GRACE_SECONDS)
-        for line in said.splitlines():
-            message = json.loads(line) if line.startswith("{") else {}
-            outcome = message.get("outcome", outcome)
-    except subprocess.TimeoutExpired:
+    until = time.monotonic() + task["budget_seconds"] + GRACE_SECONDS
+    with tempfile.TemporaryDirectory(prefix="labkit-") as spare:
+        away = Path(spare) / "away"
+        variables = {SCHEDULER_VARIABLE: get_worker().scheduler.address, AWAY_VARIABLE: str(away)}
+        process = processes.start(Task(**task).command, log=log, threads=None, variables=variables)
+        try:
+            said = _wait(process, away, until)
+        finally:
+            processes.kill_tree(process)
+    if said is None:
         late = f"killed: its {task['budget_seconds']:.0f} s were spent and it took no interrupt"
-        outcome = asdict(Outcome("timed out", late, task["budget_seconds"]))
-    finally:
-        processes.kill_tree(process)
+        return asdict(Outcome("timed out", late, task["budget_seconds"]))
+    outcome = None
+    for line in said.splitlines():
+        message = json.loads(line) if line.startswith("{") else {}
+        outcome = message.get("outcome", outcome)
     return outcome or asdict(
         Outcome("failed", f"its process ended with status {process.returncode}; see {log}")
     )
+
+
+def _wait(process: subprocess.Popen, away: Path, until: float) -> str | None:
+    """What the process has printed when it has ended; None if it has not by then."""
+    from distributed import secede
+
+    seceded = False
+    while time.monotonic() < until:
+        try:
+            return process.communicate(timeout=POLL_SECONDS)[0]
+        except subprocess.TimeoutExpired:
+            if not seceded and away.exists():
+                secede()
+                seceded = True
+    return None
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ the same task gives the same record, whichever process or machine does it and ho
 import json
 import os
 import re
+import signal
 import sys
-import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,12 +31,20 @@ class Task:
         folder: where its run record goes.
         parameters: what papermill injects.
         budget_seconds: when its kernel is interrupted.
+        processes: how many train its models together (`labkit.runner.group`).
     """
 
     notebook: str
     folder: str
     parameters: dict[str, Any]
     budget_seconds: float
+    processes: int = 1
+
+    @property
+    def command(self) -> list[str]:
+        """What a Python is started with to do it."""
+        program = "labkit.runner.execute" if self.processes == 1 else "labkit.runner.group"
+        return ["-m", program, json.dumps(asdict(self))]
 
 
 @dataclass
@@ -165,20 +173,14 @@ def _timed_out(watch: Watch) -> Outcome:
     return Outcome("timed out", message, watch.elapsed)
 
 
-def _end_with_parent(parent: int) -> None:
-    """End this process and its kernel when whoever started it is gone: another may begin the same lab anew."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    processes.end_children()
-    os._exit(1)
-
-
 def main() -> None:
     """Execute the task given as the first argument, make its page, report the outcome."""
     # A kernel of another environment under the same name must not be picked up instead of this one.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ.pop("JUPYTER_PATH", None)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    processes.end_with_parent()
+    # In a group, the runner's interrupt reaches this program too; it is meant for the kernel below.
+    signal.signal(signal.SIGINT, lambda *_: None)
     task = Task(**json.loads(sys.argv[1]))
     outcome = execute(task)
     try:

@@ -5,18 +5,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 
-def start(arguments: Sequence[str], *, log: Path, threads: int | None) -> subprocess.Popen:
+def start(
+    arguments: Sequence[str], *, log: Path, threads: int | None, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen:
     """Start `python ARGUMENTS`; standard output is a pipe of text lines, standard error goes to `log`.
 
     It gets a session of its own, so that Ctrl-C in the terminal reaches only the parent, which then decides.
+    `variables` are added to its environment.
     """
-    environment = dict(os.environ, PYTHONIOENCODING="utf-8", PYTHONUNBUFFERED="1")
+    environment = dict(os.environ, PYTHONIOENCODING="utf-8", PYTHONUNBUFFERED="1", **(variables or {}))
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     with open(log, "w", encoding="utf-8") as errors:
@@ -53,6 +58,22 @@ def end_children() -> None:
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             child.kill()
+
+
+def end_with_parent() -> None:
+    """From now on, end this process and all that it starts when whoever started it is gone.
+
+    Another may by then have begun the same work anew.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        end_children()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def kill_tree(process: subprocess.Popen) -> None:

@@ -25,9 +25,11 @@ from labkit.runner.freshness import (
     fingerprint,
     is_fresh,
 )
+from labkit.runner.group import devices
 from labkit.runner.job import Job
 from labkit.runner.labs import COMMON_PARAMETERS, Lab, project_root
 from labkit.runner.results import Result
+from labkit.scheduler import connect
 
 FREE_BYTES = 200 * 2**20
 GRACE_SECONDS = 60.0
@@ -44,12 +46,14 @@ class RunConfig:
         out: the folder above <profile>/<lab>.
         data: where real data lie, or None.
         seed: for every generator.
-        jobs: labs at a time; each gets its share of the cores and as many times its budget.
+        jobs: labs at a time; each gets its share of the cores.
         extra: further notebook parameters.
         budget_factor: for machines slower than the profiles expect.
         force: run also what is done and unchanged.
         scheduler: address of a dask.distributed scheduler whose workers run the labs, all at once; they must see this
             project and `out` under the same paths. None runs them here.
+        processes: how many train a lab's models together.
+        sharing: labs that share what they run on; each gets as many times its budget.
     """
 
     profile: str
@@ -61,6 +65,8 @@ class RunConfig:
     budget_factor: float = 1.0
     force: bool = False
     scheduler: str | None = None
+    processes: int = 1
+    sharing: int = 1
 
     def folder(self, lab: Lab) -> Path:
         """Where the record of a lab goes."""
@@ -74,8 +80,7 @@ class RunConfig:
 
     def budget(self, lab: Lab) -> float:
         """Seconds that a lab may take."""
-        sharing = self.jobs if self.scheduler is None else 1
-        return lab.budget_seconds[self.profile] * self.budget_factor * sharing
+        return lab.budget_seconds[self.profile] * self.budget_factor * self.sharing
 
 
 def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
@@ -88,8 +93,10 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
         raise LabkitError(
             f"--profile: there is no profile {config.profile!r}{nearest(config.profile, PROFILES)}"
         )
-    if config.jobs < 1 or config.budget_factor <= 0:
-        raise LabkitError("--jobs and --budget-factor must be positive; leave them out if in doubt.")
+    if config.jobs < 1 or config.budget_factor <= 0 or config.processes < 1:
+        raise LabkitError(
+            "--jobs, --processes and --budget-factor must be positive; leave them out if in doubt."
+        )
     for name in config.extra:
         if name in COMMON_PARAMETERS:
             raise LabkitError(f"-p {name}: has an option of its own; use --{name.lower()}.")
@@ -105,12 +112,15 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
     out = config.out.absolute()
     _check_room(out / config.profile)
     data = config.data.absolute() if config.data else None
-    if config.scheduler is not None:
-        from labkit.runner.cluster import connect
-
-        connect(config.scheduler).close()
-    jobs = config.jobs if config.scheduler is None else len(labs)
-    return replace(config, out=out, data=data, jobs=min(jobs, max(1, len(labs))))
+    if config.scheduler is None:
+        jobs = sharing = min(config.jobs, max(1, len(labs)))
+        if config.processes > 1:
+            devices(config.profile, config.processes)
+    else:
+        jobs = max(1, len(labs))
+        with connect(config.scheduler) as client:
+            sharing = math.ceil(jobs / max(1, sum(client.nthreads().values())))
+    return replace(config, out=out, data=data, jobs=jobs, sharing=sharing)
 
 
 def run_labs(labs: list[Lab], config: RunConfig, console: Console) -> list[Result]:
@@ -200,15 +210,12 @@ class _Runner:
         drop_stale_checkpoints(folder, made_of, config.force)
         for name in (NOTEBOOK, PAGE):
             (folder / name).unlink(missing_ok=True)
-        task = Task(str(lab.path.absolute()), str(folder), parameters, config.budget(lab))
-        arguments, threads, limit = (
-            ["labkit.runner.execute"],
-            _share_of_cores(config.jobs),
-            task.budget_seconds,
-        )
+        task = Task(str(lab.path.absolute()), str(folder), parameters, config.budget(lab), config.processes)
+        arguments, limit = task.command, task.budget_seconds
+        threads = _share_of_cores(config.jobs * config.processes)
         if config.scheduler is not None:
-            arguments, threads, limit = ["labkit.runner.cluster", config.scheduler], None, math.inf
-        arguments = ["-m", *arguments, json.dumps(asdict(task))]
+            arguments = ["-m", "labkit.runner.cluster", config.scheduler, json.dumps(asdict(task))]
+            threads, limit = None, math.inf
         process = processes.start(arguments, log=folder / LOG, threads=threads)
         self.running.append(Job(lab, folder, process, limit, made_of))
         self.console.say(f"▸ {lab.stem}: started; allowed {task.budget_seconds / 60:.1f} min")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -161,10 +162,7 @@ def fit(
                     if not stopped:
                         row = run.finish_epoch(batches.count)
                         bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
-                        if group.leads:
-                            looks(run, row)
-                            if monitor is not None:
-                                monitor(run, row)
+                        group.led(partial(_look, looks, monitor, run, row))
                         _follow_leader(run, group)
                         _stop_if_diverged(run)
             save()
@@ -214,6 +212,12 @@ def _train_epoch(
             run.run_clock()
     run.pause_clock()
     return True
+
+
+def _look(looks: Looks, monitor: Monitor | None, run: TrainingState, row: dict[str, float]) -> None:
+    looks(run, row)
+    if monitor is not None:
+        monitor(run, row)
 
 
 def _follow_leader(run: TrainingState, group: Group) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from labkit.errors import LabkitError
+from labkit.names import LOST
 
 STEPS_BETWEEN_QUESTIONS = 10
 
@@ -90,14 +91,26 @@ class Group:
             raise ProcessLost(str(error)) from error
         return parcel[0]
 
+    def led(self, work: Callable[[], None]) -> None:
+        """Have the leading process alone do something; what it raises, each raises."""
+        error = None
+        if self.leads:
+            try:
+                work()
+            except Exception as raised:
+                if self.size == 1:
+                    raise
+                error = raised
+        if (error := self.from_leader(error)) is not None:
+            raise error
+
     def anyone(self, said: Any, step: int) -> bool:
         """Whether `said` is true of this process or, asked at every tenth step, of another."""
         if self.size == 1:
             return bool(said)
         if step % STEPS_BETWEEN_QUESTIONS:
             return False
-        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        return bool(self.all_reduce(torch.tensor(float(bool(said)), device=device)).item())
+        return bool(self.all_reduce(torch.tensor(float(bool(said)))).item())
 
     @contextmanager
     def survives(self, save: Callable[[], None], path: Path | None) -> Iterator[None]:
@@ -108,7 +121,7 @@ class Group:
             save()
             kept = "" if path is None else f"; the checkpoint is {path}"
             raise LabkitError(
-                f"process {self.rank} of {self.size}: another one was lost{kept}. Start again, with as many "
+                f"process {self.rank} of {self.size}: {LOST}{kept}. Start again, with as many "
                 "processes as you like, to go on."
             ) from error
 
@@ -135,7 +148,7 @@ def join() -> Group:
     if size == 1 or not dist.is_available():
         return Group()
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         atexit.register(dist.destroy_process_group)
     return Group(dist.get_rank(), dist.get_world_size())
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from labkit.errors import LabkitError
+from labkit.training.group import join
 from labkit.training.progress import say
 from labkit.training.sweep import cell_name
 
@@ -107,7 +108,8 @@ def _search(
     while len(done := _done(study)) < trials:
         study.sampler = _sampler(optuna, seed + len(done))
         study.optimize(objective, n_trials=1)
-    return pd.DataFrame([_row(trial) for trial in _done(study)])
+    group = join()  # of processes that train together, one alone has looked at the models
+    return pd.DataFrame(group.from_leader([_row(trial) for trial in _done(study)] if group.leads else None))
 
 
 def _study(optuna: ModuleType, folder: Path, space: Mapping[str, Sequence[Any]]) -> Any:

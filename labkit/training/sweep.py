@@ -3,22 +3,22 @@
 import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from labkit.errors import LabkitError
-from labkit.files import write_json
+from labkit.scheduler import SCHEDULER_VARIABLE
+from labkit.training import sweep_cluster
+from labkit.training.cell import Cell, Config, TrainOne
+from labkit.training.group import join
 from labkit.training.progress import say
 
-FORMAT = "labkit sweep 1"
 HASH_LETTERS = 12
-
-Config = Mapping[str, Any] | Any
-TrainOne = Callable[[Any, int, Path], Mapping[str, float]]
 
 
 def grid_sweep(
@@ -35,6 +35,11 @@ def grid_sweep(
     folder it is given to `fit` as run_dir. A file cut short is trained anew. Cells of other configs or seeds may
     lie there too, and are left alone. The code of `train_one` is not compared: name in the config what makes it.
 
+    With the address of a dask scheduler in `LABKIT_SCHEDULER` (`labkit run --scheduler` sets it), its workers train
+    the cells, each in a process of its own; they must see `folder` under the same path. `train_one` and all that it
+    uses are sent to them: what it leaves behind for later belongs into files of its run_dir, not into variables. For
+    processes that train together (`torchrun`) the files and numbers of process 0 count.
+
     Args:
         configs: dicts or dataclasses of plain values, all with the same names.
         train_one: (config, seed, run_dir) → {name: number}.
@@ -48,27 +53,32 @@ def grid_sweep(
     Raises:
         LabkitError: no or repeated configs or seeds, names that clash, a file of something else in a cell's place.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     plain = [_plain(config) for config in configs]
-    cells = [(config, values, int(seed)) for config, values in zip(configs, plain) for seed in seeds]
-    paths = [folder / f"{cell_name({**values, 'seed': seed})}.json" for _, values, seed in cells]
+    cells = [
+        Cell(config, values, seed, folder / f"{cell_name({**values, 'seed': seed})}.json")
+        for config, values in zip(configs, plain)
+        for seed in map(int, seeds)
+    ]
     names = {tuple(sorted(values)) for values in plain}
-    if not cells or len(set(paths)) < len(paths) or len(names) > 1 or "seed" in plain[0]:
+    if not cells or len({cell.path for cell in cells}) < len(cells) or len(names) > 1 or "seed" in plain[0]:
         raise LabkitError(
             f"grid_sweep: {len(plain)} configs and seeds {list(seeds)}; give at least one of each, no config or seed "
             'twice, and the same names in every config, none of them "seed".'
         )
+    group, address = join(), os.environ.get(SCHEDULER_VARIABLE)
+    if address and group.size == 1 and (missing := [cell for cell in cells if cell.read() is None]):
+        sweep_cluster.train(address, missing, train_one, partial(say, shown=progress))
     rows = []
-    for place, ((config, values, seed), path) in enumerate(zip(cells, paths), 1):
-        what = f"model {place} of {len(cells)}: {_words(values)}, seed {seed}"
-        result = _read(path, values, seed)
+    for place, cell in enumerate(cells, 1):
+        what = f"model {place} of {len(cells)}: {cell.words}"
+        result = group.from_leader(cell.read())
         if result is None:
             say(what, progress)
-            result = _numbers(train_one(config, seed, path.with_suffix("")), values)
-            write_json(path, {"format": FORMAT, "config": values, "seed": seed, "result": _writable(result)})
+            result = group.from_leader(cell.train(train_one, write=group.leads))
         else:
             say(f"{what}: trained before", progress)
-        rows.append({**_hashable(values), "seed": seed, **result})
+        rows.append({**_hashable(cell.values), "seed": cell.seed, **result})
     table = pd.DataFrame(rows)
     table.attrs["config_columns"] = list(plain[0])
     return table
@@ -98,28 +108,6 @@ def cell_name(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:HASH_LETTERS]
 
 
-def _read(path: Path, values: Mapping[str, Any], seed: int) -> dict[str, float] | None:
-    """The numbers of a finished cell; None where there is no file, or one cut short.
-
-    Raises:
-        LabkitError: the file is whole and another's.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError:  # not JSON, or not even text
-        return None
-    expected = {"format": FORMAT, "config": dict(values), "seed": seed}
-    ours = isinstance(content, dict) and {name: content.get(name) for name in expected} == expected
-    if not ours or not isinstance(content.get("result"), dict):
-        raise LabkitError(
-            f"{path}: is no cell of this sweep (made by something else, or another config of the same name); "
-            "choose another folder, or delete the file to train that model anew."
-        )
-    return {name: float(value) for name, value in content["result"].items()}
-
-
 def _plain(config: Config) -> dict[str, Any]:
     values = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else config
     try:
@@ -131,21 +119,3 @@ def _plain(config: Config) -> dict[str, Any]:
 def _hashable(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values as a table can group by them: lists, such as an image's size, as text."""
     return {name: str(value) if isinstance(value, list | dict) else value for name, value in values.items()}
-
-
-def _numbers(result: Mapping[str, float], values: Mapping[str, Any]) -> dict[str, float]:
-    try:
-        numbers = {str(name): float(value) for name, value in dict(result).items()}
-    except (TypeError, ValueError) as error:
-        raise LabkitError(f"grid_sweep: train_one must return {{name: number}}; {error}.") from error
-    if clash := sorted(numbers.keys() & {*values, "seed"}):
-        raise LabkitError(f"grid_sweep: train_one returns {clash[0]!r}, a column of the config; rename it.")
-    return numbers
-
-
-def _writable(result: Mapping[str, float]) -> dict[str, float | str]:
-    return {name: value if math.isfinite(value) else str(value) for name, value in result.items()}
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in values.items())

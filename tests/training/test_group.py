@@ -90,3 +90,20 @@ def test_rows_are_dealt_out_once_each_with_their_share():
     assert sum(group.weight for group in groups) == pytest.approx(1.0)
     with pytest.raises(LabkitError, match="a batch of 2 cannot be shared by 3 processes"):
         groups[0].rows_of(batch[:2])
+
+
+def test_what_process_0_raises_when_it_looks_is_raised_in_each(monkeypatch):
+    def fails():
+        raise ValueError("worse than the others")
+
+    for group in (Group(), Group(0, 2), Group(1, 2)):
+        sent = []
+        answer = ValueError("worse than the others") if group.rank else None
+        monkeypatch.setattr(
+            group, "from_leader", lambda error, a=answer, s=sent: s.append(error) or a or error
+        )
+        with pytest.raises(ValueError, match="worse"):
+            group.led(fails if group.leads else lambda: pytest.fail("process 0 alone looks"))
+        assert [str(error) for error in sent] == (["worse than the others"] if group.leads else ["None"])[
+            : group.size - 1
+        ]
