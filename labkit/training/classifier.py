@@ -1,6 +1,6 @@
 """Fitting attribute classifiers: a whole network, or a head on features that a frozen trunk computed once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -125,8 +125,8 @@ def predict_logits(
 ) -> Tensor:
     """Logits (N, A) on the CPU for uint8 images (N, 3, H, W), in eval mode."""
     model.eval()
-    batches = torch.as_tensor(np.ascontiguousarray(images)).split(batch_size)
-    return torch.cat([model(batch.to(device).float() / 255).float().cpu() for batch in batches])
+    logits = [model(pictures).float().cpu() for pictures in _pictures(images, batch_size, device)]
+    return torch.cat(logits)
 
 
 @torch.no_grad()
@@ -150,10 +150,15 @@ def trunk_features(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for _ in range(max(views, 1)):
-            for batch in torch.as_tensor(np.ascontiguousarray(images)).split(32):
-                pictures = batch.to(device).float() / 255
+            for pictures in _pictures(images, 32, device):
                 found.append(model.features(pictures if strong is None else strong(pictures)).float().cpu())
     return torch.cat(found)
+
+
+def _pictures(images: np.ndarray, batch_size: int, device: torch.device | str) -> Iterator[Tensor]:
+    """Batches in [0, 1] of uint8 images, which may be a memory map: one batch at a time is copied."""
+    for start in range(0, len(images), batch_size):
+        yield torch.tensor(images[start : start + batch_size], device=device).float() / 255
 
 
 def fit_head(

@@ -31,6 +31,7 @@ from labkit.training.fit import FitResult, fit
 from labkit.training.step import Update
 
 Likelihood = Literal["gaussian", "bernoulli"]
+Penalty = Literal["kl", "tc"]
 Sampling = Literal["stratified", "weighted"]
 
 
@@ -47,7 +48,7 @@ class Objective:
     """
 
     beta: float = 1.0
-    penalty: Literal["kl", "tc"] = "kl"
+    penalty: Penalty = "kl"
     likelihood: Likelihood = "gaussian"
     sigma: float = 0.1
     sampling: Sampling = "stratified"
@@ -144,21 +145,42 @@ def disentangling_loss(
     """The objective's mean over a batch of images in [−1, 1], in nats per image.
 
     Returns:
-        The loss, and to log: `reconstruction` (−log p(x | z)), `kl`, `tc` (β-TCVAE only) in nats, and `mse`.
+        The loss, and its `loss_terms` to log.
+    """
+    noise = torch.randn(len(x), model.latent_dim, dtype=x.dtype, device=x.device)
+    terms = loss_terms(model, x, noise, objective, dataset_size)
+    loss = weighed(terms, objective.beta, objective.penalty)
+    return loss, {name: value.detach() for name, value in terms.items()}
+
+
+def loss_terms(
+    model: VAE, x: Tensor, noise: Tensor, objective: Objective, dataset_size: int
+) -> dict[str, Tensor]:
+    """What an objective weighs, whatever its β: means over a batch of images in [−1, 1].
+
+    Args:
+        noise: the standard normal ε of z = mean + exp(log_var / 2) ε, (N, M).
+
+    Returns:
+        `reconstruction` (−log p(x | z)), `kl`, `tc` (β-TCVAE only), in nats per image, and `mse`.
     """
     mean, log_var = model.encode(x)
-    z = model.reparameterise(mean, log_var)
+    z = mean + torch.exp(0.5 * log_var) * noise
     image, mean, log_var = (value.to(x.dtype) for value in (model.decode(z), mean, log_var))
     lost = -log_likelihood(x, image, objective.likelihood, objective.sigma).mean()
     kl = kl_divergence(mean, log_var).sum(1).mean()
     terms = {"reconstruction": lost, "kl": kl, "mse": (image - x).square().mean()}
-    if objective.penalty == "kl":
-        loss = lost + objective.beta * kl
-    else:
+    if objective.penalty == "tc":
         parts = kl_parts(z.to(x.dtype), mean, log_var, dataset_size, objective.sampling)
         terms["tc"] = parts.total_correlation.mean()
-        loss = lost + kl + (objective.beta - 1) * terms["tc"]
-    return loss, {name: value.detach() for name, value in terms.items()}
+    return terms
+
+
+def weighed(terms: Mapping[str, Tensor], beta: float | Tensor, penalty: Penalty) -> Tensor:
+    """The objective of this penalty from `loss_terms`; of several models at once where terms and β are (E,)."""
+    if penalty == "kl":
+        return terms["reconstruction"] + beta * terms["kl"]
+    return terms["reconstruction"] + terms["kl"] + (beta - 1) * terms["tc"]
 
 
 def fit_disentangling(

@@ -89,11 +89,13 @@ CASES_C_DISENTANGLEMENT = {
         ],
     ),
     "C9": (
-        {"lost": {"50": 0.1, "100": 0.05, "500": 0.01}, "blind": 0.1},
+        {"lost": {"50": 0.1, "100": 0.05, "500": 0.01}, "blind": 0.1, "epochs": 30},
         REPRODUCED,
         [
             ({"lost": {"50": 0.1, "100": 0.05, "500": 0.03}}, NOT_REPRODUCED),
             ({"lost": {"50": 0.0, "100": 0.0, "500": 0.0}, "blind": 0.01}, NOT_REPRODUCED),
+            ({"epochs": 29}, NEEDS_FULL_DATA),
+            ({"blind": 0.01, "epochs": 29}, NEEDS_FULL_DATA),
             ({"lost": {"50": 0.0, "100": 0.05, "500": 0.025}}, REPRODUCED),
         ],
     ),

@@ -55,6 +55,18 @@ def test_beta_of_one_is_the_elbo(penalty):
     assert terms["kl"] > 1 and terms.get("tc", 1.0) > 0.1
 
 
+def test_the_loss_draws_latents_as_the_model_does():
+    model, x = model_and_images()
+    with torch.no_grad():
+        model.to_log_var.bias.fill_(4.0)  # so that a picture shows how wide its posterior is
+    torch.manual_seed(1)
+    z = model.reparameterise(*model.encode(x))
+    expected = -log_likelihood(x, model.decode(z), "gaussian", 0.1).mean()
+    torch.manual_seed(1)
+    _, terms = disentangling_loss(model, x, Objective(sigma=0.1), 100)
+    torch.testing.assert_close(terms["reconstruction"], expected.detach())
+
+
 @pytest.mark.parametrize(("penalty", "term"), [("kl", "kl"), ("tc", "tc")])
 def test_beta_weighs_its_own_term(penalty, term):
     one, terms = loss_of(Objective(1.0, penalty, sigma=1.0))
