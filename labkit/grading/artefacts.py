@@ -16,6 +16,7 @@ from labkit.errors import LabkitError
 
 LIMIT_BYTES = 256 * 2**20  # of a file, and of what unpacks from it
 LIMIT_ARRAYS = 10_000
+READABLE = (".npz", ".safetensors")
 KINDS = "biufc"  # no objects, which only pickle can read, and no texts
 
 
@@ -35,11 +36,10 @@ def read_arrays(path: Path, *, limit_bytes: int = LIMIT_BYTES, finite: bool = Tr
         raise LabkitError(f"{path.name}: is not there as a plain file; export it again.")
     if path.stat().st_size > limit_bytes:
         raise LabkitError(f"{path.name}: is larger than {limit_bytes / 2**20:.0f} MB; export less.")
-    readers = {".npz": _read_npz, ".safetensors": _read_safetensors}
-    if path.suffix not in readers:
+    if path.suffix not in READABLE:
         raise LabkitError(f"{path.name}: is neither .npz nor .safetensors; export it as one of them.")
     try:
-        arrays = readers[path.suffix](path, limit_bytes)
+        arrays = (_read_npz if path.suffix == ".npz" else _read_safetensors)(path, limit_bytes)
     except LabkitError:
         raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError) as error:

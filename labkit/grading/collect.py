@@ -1,6 +1,7 @@
 """Finds what students handed in: a folder or a zip, with a file, a folder or a zip for each student.
 
 Nothing is followed or extracted: plain files only, read up to a limit, and names are turned into harmless ones.
+A sentence quotes a name by repr, since it may hold what no file or terminal should.
 """
 
 import os
@@ -22,7 +23,7 @@ from labkit.runner.labs import Lab
 DEPTH = 5
 MAX_FILES = 20_000
 WRAPPERS = ("submitted", "submissions")
-MOODLE = re.compile(r"_assignsubmission_\w*$|_assignsubmission_.*$")
+MOODLE = re.compile(r"_assignsubmission_.*$")
 
 
 class RefusedError(LabkitError):
@@ -36,6 +37,7 @@ class Member:
     Attributes:
         parts: its path's components, the student's first.
         modified: seconds since 1970 by its own folder or zip; 0 if unknown.
+        written: the same as its maker's own zip has it: to choose between files, never to tell who is late.
         read: its bytes; raises RefusedError where it has more than the limit.
         refused: why it may not be read, empty if it may.
     """
@@ -44,6 +46,7 @@ class Member:
     modified: float
     read: Callable[[int], bytes]
     refused: str = ""
+    written: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,16 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
     for member in _members(source):
         where = "/".join(member.parts)
         if not member.parts or any(is_unsafe(part) for part in (*member.parts, where)):
-            left_out.append(f"{where}: leads out of its folder; it was not read.")
+            left_out.append(f"{where!r}: leads out of its folder; it was not read.")
         elif name := _owner(member, lab):
             groups[name].append(member)
         else:
-            left_out.append(f"{where}: it cannot be told whose it is; give it the student's name.")
+            left_out.append(f"{where!r}: it cannot be told whose it is; give it the student's name.")
     submissions, taken = [], set()
-    for name, members in sorted(groups.items()):
-        if (chosen := _choose(members, lab)) is None:
-            left_out.append(f"{name}: nothing in it is for {assignment(lab)}.")
+    # Whose name is harmless as it is keeps it, whoever else's becomes the same.
+    for name in sorted(groups, key=lambda name: (_harmless(name, set()) != name, name)):
+        if (chosen := _choose(groups[name], lab)) is None:
+            left_out.append(f"{name!r}: nothing in it is for {assignment(lab)}.")
             continue
         student = _harmless(name, taken)
         notes = chosen.notes + ([f"handed in as {name!r}, kept as {student}."] if student != name else [])
@@ -102,11 +106,17 @@ def _members(source: Path) -> Iterator[Member]:
 
 
 def _in_folder(folder: Path, above: tuple[str, ...]) -> Iterator[Member]:
-    for count, entry in enumerate(sorted(os.scandir(folder), key=lambda each: each.name)):
-        if count >= MAX_FILES:
-            raise LabkitError(
-                f"{folder}: holds more than {MAX_FILES:,} files; that is no set of submissions."
-            )
+    try:
+        entries = sorted(os.scandir(folder), key=lambda each: each.name)
+        fault = f"it holds more than {MAX_FILES:,} files" if len(entries) > MAX_FILES else ""
+    except OSError as error:
+        fault = f"it cannot be opened ({error.strerror})"
+    if fault and not above:
+        raise LabkitError(f"{folder}: {fault}; give the folder that holds what was handed in.")
+    if fault:
+        yield Member((*above, folder.name), 0.0, _nothing, fault)
+        return
+    for entry in entries:
         if entry.name.startswith(".") or entry.name == "__MACOSX":
             continue
         where, path = (*above, entry.name), Path(entry.path)
@@ -130,7 +140,8 @@ def _student_zip(path: Path, where: tuple[str, ...], modified: float) -> Iterato
     """The members of a student's own zip, dated as the zip is: the dates inside are the student's to choose."""
     above = (*where[:-1], path.stem)
     try:
-        yield from (replace(member, modified=modified) for member in _in_zip(path, above))
+        for member in _in_zip(path, above):
+            yield replace(member, modified=modified, written=member.modified)
     except LabkitError:
         yield Member((*above, path.name), modified, _nothing, "it is no zip that can be read")
 
@@ -141,9 +152,9 @@ def _in_zip(path: Path, above: tuple[str, ...]) -> Iterator[Member]:
         raise LabkitError(f"{path}: holds more than {MAX_FILES:,} files; that is no set of submissions.")
     for info in entries:
         inside = tuple(parts(info.filename))
-        if inside[0] == "__MACOSX" or inside[-1].startswith("."):
-            continue
         refused = refusal(info) or ("it swells as no notebook does" if is_bomb(info) else "")
+        if inside[0] == "__MACOSX" or any(part.startswith(".") for part in inside if part.strip(".")):
+            continue
         if refused == "unsafe path":
             inside = tuple(info.orig_filename.split("/"))
         elif inside[-1].lower().endswith(".zip"):
@@ -175,15 +186,15 @@ def _choose(members: list[Member], lab: Lab) -> Submission | None:
     if not pool:
         reasons = [member.refused for member in mine if member.refused]
         return Submission("", refused=f"no notebook was handed in{f': {reasons[0]}' if reasons else ''}.")
-    newest = max(pool, key=lambda member: member.modified)
+    newest = max(pool, key=lambda member: (member.modified, member.written))
     if newest.refused:
-        return Submission("", newest.modified, refused=f"{newest.parts[-1]}: {newest.refused}.")
+        return Submission("", newest.modified, refused=f"{newest.parts[-1]!r}: {newest.refused}.")
     notes = [f"{len(pool)} notebooks were handed in; the newest one counts."] if len(pool) > 1 else []
     return Submission("", newest.modified, newest.read, notes=notes)
 
 
 def _of_another_lab(member: Member, lab: Lab) -> bool:
-    folders = [part for part in member.parts[1:-1] if re.fullmatch(r"lab\w+", part)]
+    folders = [part for part in member.parts[1:-1] if re.fullmatch(r"lab\d\d[a-z]?", part)]
     if folders:
         return assignment(lab) not in folders
     number = re.match(r"(\d\d[a-z]?)_", member.parts[-1]) if len(member.parts) > 1 else None

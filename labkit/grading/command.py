@@ -36,6 +36,15 @@ def release(
 
 
 @grade_app.command()
+def image() -> None:
+    """Build the container image in which `--container` runs submissions; once, and after an update."""
+    from labkit.grading.container import IMAGE, build_image
+    from labkit.runner.labs import project_root
+
+    print(f"{build_image(project_root())} has the image {IMAGE}")
+
+
+@grade_app.command()
 def prepare(
     lab: LabArgument,
     source: Annotated[Path, typer.Option("--from", help="a folder or zip of what was handed in")],
@@ -73,7 +82,7 @@ def run(
     outcomes = run_submissions(course, _lab(lab, course), **settings)
     for outcome in outcomes:
         if outcome["status"] != "ok":
-            print(f"{outcome['student']}: {outcome['status']}, {outcome['reason']}")
+            print(f"{outcome['student']}: {outcome['reason']}")
     print(f"{len(outcomes)} submissions have an outcome")
 
 
@@ -102,9 +111,14 @@ def ingest(
 @grade_app.command()
 def feedback(lab: LabArgument, course: CourseOption = COURSE) -> None:
     """Write a page for each student: work, properties, hints, points, comments."""
-    from labkit.grading.feedback import write_feedback
+    from labkit.grading.feedback import unread, write_feedback
 
-    print(f"{len(write_feedback(course, _lab(lab, course)))} pages in {course / 'feedback'}")
+    chosen = _lab(lab, course)
+    print(f"{len(write_feedback(course, chosen))} pages in {course / 'feedback'}")
+    if waiting := unread(course, chosen):
+        print(
+            f"{len(waiting)} hold answers that nobody has read yet, shown with 0 points: {', '.join(waiting)}"
+        )
 
 
 @grade_app.command()
@@ -125,12 +139,9 @@ def export(
 @grade_app.command()
 def overview(lab: LabArgument, course: CourseOption = COURSE) -> None:
     """Show what the class missed most, and write it as a page."""
-    from labkit.grading.export import overview as told
     from labkit.grading.export import write_overview
 
-    chosen = _lab(lab, course)
-    page = write_overview(course, chosen)
-    print(f"{told(course, chosen)}\npage: {page}")
+    _show(write_overview(course, _lab(lab, course)))
 
 
 @grade_app.command()
@@ -149,8 +160,14 @@ def demo(
     need_nbgrader()
     # Its cells take seconds, so its endless loop need not take longer than half a minute.
     settings = {"jobs": jobs, "unsafe": unsafe, "container": container, "limits": Limits(cell_seconds=30)}
-    page = run_demo(course, lambda folder, lab: run_submissions(folder, lab, **settings))
-    print(f"{page.with_suffix('.md').read_text(encoding='utf-8')}\npage: {page}")
+    _show(run_demo(course, lambda folder, lab: run_submissions(folder, lab, **settings)))
+
+
+def _show(page: Path) -> None:
+    """Print the text of a class overview, as one reads it, and where its page lies."""
+    from labkit.grading.neutral import unescaped
+
+    print(f"{unescaped(page.with_suffix('.md').read_text(encoding='utf-8'))}\npage: {page}")
 
 
 def _lab(name: str, course: Path) -> "Lab":

@@ -5,22 +5,30 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import labkit
 from labkit.errors import LabkitError
+from labkit.grading import relay
 from labkit.grading.limits import MEBIBYTE, Limits
-from labkit.grading.sandbox import CONNECTION, SOCKETS, SUBMISSION, TMP
+from labkit.grading.sandbox import CONNECTION, ORIGINAL, SOCKETS, START, SUBMISSION, TMP
 
 RUNTIMES = ("podman", "docker")
 IMAGE = "labkit-sandbox"
+PYTHON = (
+    "/usr/local/bin/python"  # by its path: jupyter_client puts its own interpreter in the place of the name
+)
 # labkit comes from the instructor's installation, so that the image need not be built anew with each version.
-PACKAGE = "/opt/labkit/labkit"
+PACKAGES = "/opt/labkit"
+RELAY = "/run/relay.py"
+# What podman makes writable for everyone, without a limit, in a container that is to be read-only.
+PODMANS_OWN = ("/run", "/var/tmp")
 RECIPE = """\
 FROM python:3.12-slim
-COPY constraints.txt pyproject.toml README.md LICENSE /build/
-COPY labkit /build/labkit
+COPY . /build
 RUN pip install --no-cache-dir -c /build/constraints.txt /build && pip uninstall --yes labkit && rm -r /build
 """
+INGREDIENTS = ("constraints.txt", "pyproject.toml", "README.md", "LICENSE")
 PATIENCE = 20.0
 
 
@@ -39,8 +47,7 @@ def container_command(
     """The command that runs `argv` in a container called `name`, with /submission as its working folder.
 
     As `labkit.grading.sandbox.sandbox_command`, but for these: `argv` names programs of the image (made from
-    `RECIPE`); `writable` is mounted itself, so hand in a throw-away copy, and of its size only each file's is
-    limited; sockets appear in `sockets`/run. Killing the command leaves the container: see `remove_container`.
+    `RECIPE`), and killing the command leaves the container: see `remove_container`.
 
     Raises:
         LabkitError: `runtime` is neither podman nor docker.
@@ -48,24 +55,26 @@ def container_command(
     if runtime not in RUNTIMES:
         raise LabkitError(f"There is no container runtime {runtime!r}; choose {' or '.join(RUNTIMES)}.")
     limits = limits or Limits()
-    command = [runtime, "run", "--rm", "--name", name, "--hostname", "sandbox"]
+    command = [runtime, "run", "--rm", "--interactive", "--name", name, "--hostname", "sandbox"]
     command += ["--network", "none", "--ipc", "private"]
     command += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"]
-    command += [*_limits(limits), *_user(runtime), "--workdir", SUBMISSION]
-    package = Path(labkit.__file__).resolve().parent
-    mounts = [(package, PACKAGE), *((Path(path), str(path)) for path in readable)]
+    command += [*_limits(limits, runtime), *_user(runtime), "--workdir", SUBMISSION]
+    mounts = [*_package(), (Path(writable), ORIGINAL), (Path(relay.__file__), RELAY)]
+    mounts += [(Path(path), str(path)) for path in readable]
     if (Path(sockets) / "connection.json").exists():
         mounts.append((Path(sockets) / "connection.json", CONNECTION))
     for outside, inside in mounts:
         command += ["--mount", f"type=bind,source={outside},target={inside},readonly"]
-    command += ["--mount", f"type=bind,source={writable},target={SUBMISSION}"]
-    command += ["--mount", f"type=bind,source={Path(sockets) / 'run'},target={SOCKETS}"]
-    command += ["--tmpfs", f"{PACKAGE}/grading:ro,size={MEBIBYTE}"]
     usual = {"HOME": TMP, "TMPDIR": TMP, "LANG": "C.UTF-8", "USER": "student"}
-    usual["PYTHONPATH"] = str(Path(PACKAGE).parent)
+    usual["PYTHONPATH"] = PACKAGES
     for key, value in {**usual, **(environment or {})}.items():
         command += ["--env", f"{key}={value}"]
-    return [*command, image, *argv]
+    return [*command, image, "/bin/sh", "-c", START, "sh", *argv]
+
+
+def with_relay(argv: Sequence[str]) -> list[str]:
+    """The command inside that runs `argv` and carries its sockets, and its files, out: see `relay.Relay`."""
+    return [PYTHON, "-I", RELAY, SOCKETS, *argv]
 
 
 def remove_container(runtime: str, name: str) -> None:
@@ -79,19 +88,45 @@ def require_container(runtime: str | None = None, image: str = IMAGE) -> str:
     Raises:
         LabkitError: none does; says what to do.
     """
+    answers = _answering(runtime)
+    for name in answers:
+        if _asks(name, "image", "inspect", image):
+            return name
+    raise LabkitError(f"{answers[0]} has no image {image!r}: build it with `labkit grade image`.")
+
+
+def build_image(project: Path, image: str = IMAGE) -> str:
+    """Build the image in which submissions run, with the packages that the project's constraints name.
+
+    Args:
+        project: the project's folder.
+        image: its name.
+
+    Returns the runtime that has it: podman where it answers, else docker.
+
+    Raises:
+        LabkitError: no runtime answers, or the build failed; its own output says why.
+    """
+    runtime = _answering()[0]
+    with TemporaryDirectory(prefix="labkit-") as folder:
+        Path(folder, "Dockerfile").write_text(RECIPE)
+        for name in INGREDIENTS:
+            shutil.copy(project / name, folder)
+        done = subprocess.run([runtime, "build", "--tag", image, folder])
+    if done.returncode != 0:
+        raise LabkitError(f"{runtime} could not build the image {image!r}; what it printed above says why.")
+    return runtime
+
+
+def _answering(runtime: str | None = None) -> list[str]:
+    """The runtimes that answer, of which there is at least one."""
     answers = [name for name in ([runtime] if runtime else RUNTIMES) if _asks(name, "version")]
     if not answers:
         raise LabkitError(
             f"There is no container runtime here: install {runtime or ' or '.join(RUNTIMES)}, start its service, "
             "and see that this user may use it."
         )
-    for name in answers:
-        if _asks(name, "image", "inspect", image):
-            return name
-    raise LabkitError(
-        f"{answers[0]} has no image {image!r}: build it in the project's folder from "
-        f"labkit.grading.container.RECIPE with `{answers[0]} build --tag {image} --file - .`."
-    )
+    return answers
 
 
 def _asks(runtime: str, *question: str) -> bool:
@@ -103,18 +138,45 @@ def _asks(runtime: str, *question: str) -> bool:
         return False
 
 
-def _limits(limits: Limits) -> list[str]:
+def _package() -> list[tuple[Path, str]]:
+    """All of labkit but this room, one by one: podman fills what is mounted over a folder with its content."""
+    package, hidden = Path(labkit.__file__).resolve().parent, (Path(__file__).parent.name, "__pycache__")
+    names = sorted(path.name for path in package.iterdir() if path.name not in hidden)
+    return [(package / name, f"{PACKAGES}/labkit/{name}") for name in names]
+
+
+def _limits(limits: Limits, runtime: str) -> list[str]:
     options = ["--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes)]
     options += ["--pids-limit", str(limits.processes), "--shm-size", str(64 * MEBIBYTE)]
-    ulimits = {"fsize": limits.file_bytes, "cpu": limits.cpu_seconds, "nofile": 1024, "core": 0}
+    ulimits = {
+        "data": limits.memory_bytes,
+        "fsize": limits.file_bytes,
+        "cpu": limits.cpu_seconds,
+        "nofile": 1024,
+        "core": 0,
+    }
+    if _keeps_user(runtime):
+        # Without a control group it leaves --memory and --pids-limit out. Processes are counted in the container's
+        # user namespace here; elsewhere they would be all that the caller has.
+        ulimits["nproc"] = limits.processes
     for name, value in ulimits.items():
         options += ["--ulimit", f"{name}={value}:{value}"]
-    return [*options, "--tmpfs", f"{TMP}:rw,nosuid,nodev,size={limits.tmp_bytes},mode=1777"]
+    rooms = {TMP: limits.tmp_bytes, SUBMISSION: limits.tmp_bytes, SOCKETS: MEBIBYTE}
+    for place, size in rooms.items():
+        options += ["--tmpfs", f"{place}:rw,nosuid,nodev,size={size},mode=1777"]
+    for place in PODMANS_OWN:
+        options += ["--tmpfs", f"{place}:rw,nosuid,nodev,size={MEBIBYTE},mode=755"]
+    return options
+
+
+def _keeps_user(runtime: str) -> bool:
+    """Whether the container has a user namespace of its own, in which the caller is called the same."""
+    return runtime == "podman" and os.geteuid() != 0
 
 
 def _user(runtime: str) -> list[str]:
-    """The caller's own user, so that the caller owns the files that come out; a nameless one instead of root."""
+    """The caller's own user, who may read what is shown; a nameless one instead of root."""
     if os.geteuid() == 0:
         return ["--user", "65534:65534"]
-    keep = ["--userns", "keep-id"] if runtime == "podman" else []
+    keep = ["--userns", "keep-id"] if _keeps_user(runtime) else []
     return [*keep, "--user", f"{os.geteuid()}:{os.getegid()}"]

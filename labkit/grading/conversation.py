@@ -1,7 +1,7 @@
 """The trusted side of a graded conversation: a check runs here, the student's functions run in their kernel.
 
 A call of a `StudentFunction` sends its arguments and gets values back. What the check itself hands over (functions,
-modules, optimizers) stays here, and the student's code reaches of it only what `PublicNames` lists. No word of the
+modules, optimizers) stays here, and the student's code reaches of it only what `public_names` lists. No word of the
 kernel is evaluated, imported or unpickled; a kernel that lies can do no more than give a wrong answer.
 """
 

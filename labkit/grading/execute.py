@@ -23,6 +23,7 @@ from labkit.checks.compare import salted
 from labkit.checks.exchange import NoAnswer
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_json, write_text
+from labkit.grading.artefacts import READABLE
 from labkit.grading.channel import Channel
 from labkit.grading.conversation import Conversation
 from labkit.grading.exercises import Exercise, exercises
@@ -262,10 +263,13 @@ def _not_files(folder: str, names: list[str]) -> list[str]:
 
 
 def _keep_artefacts(work: Path, target: Path) -> None:
+    """Arrays and weights alone: figures are in the notebook, and checkpoints are pickles, which nobody may read."""
     from labkit.grading.staging import copy_plain
 
+    if work.is_symlink() or not work.is_dir():
+        return  # without a sandbox a submission can take its folder away
     target.parent.mkdir(parents=True, exist_ok=True)
-    copy_plain(work, target, ARTEFACT_BYTES)
+    copy_plain(work, target, ARTEFACT_BYTES, READABLE)
 
 
 def _clean(value: Any) -> Any:

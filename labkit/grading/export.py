@@ -10,7 +10,7 @@ from typing import Any
 from labkit.errors import LabkitError
 from labkit.files import write_text
 from labkit.grading.gradebook import Record, graded_cells, records, update_penalties
-from labkit.grading.layout import assignment, open_gradebook
+from labkit.grading.layout import assignment, open_gradebook, student_folder
 from labkit.grading.neutral import plain_text, safe_markdown
 from labkit.grading.prepare import read_release
 from labkit.runner.labs import Lab
@@ -29,6 +29,7 @@ COLUMNS = (
     "status",
     "reason",
 )
+STALE = "not ingested"
 STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
 )
@@ -52,24 +53,28 @@ def export_csv(course: Path, lab: Lab, path: Path) -> int:
 def grade_rows(course: Path, lab: Lab) -> list[dict[str, Any]]:
     """Points as the gradebook has them, a human's included, and beside them why.
 
+    Who was never ingested has no row; whose outcome is another than was ingested has the status "not ingested".
+
     Raises:
         LabkitError: nobody is graded yet.
     """
-    from nbgrader.api import MissingEntry
-
     released, rows = read_release(course, lab), []
     exercises = [*graded_cells(released, manual=False), *graded_cells(released, manual=True)]
     with open_gradebook(course) as gradebook:
+        from nbgrader.api import MissingEntry
+
         update_penalties(gradebook, course, lab)
         for record in records(course, lab):
+            if not (student_folder(course, "autograded", record.student, lab) / lab.path.name).is_file():
+                continue
             place = (lab.stem, assignment(lab), record.student)
             try:
                 lost = gradebook.find_submission_notebook(*place).late_submission_penalty or 0.0
-                rows += [
-                    _row(gradebook.find_grade(name, *place), name, record, lab, lost) for name in exercises
-                ]
+                grades = {name: gradebook.find_grade(name, *place) for name in exercises}
             except MissingEntry:
                 continue
+            status = STALE if _stale(record, grades) else record.status
+            rows += [_row(grade, name, record, lab, lost, status) for name, grade in grades.items()]
     if not rows:
         raise LabkitError(
             f"{assignment(lab)}: nobody is graded; run `labkit grade ingest {lab.number}` first."
@@ -99,6 +104,9 @@ def overview(course: Path, lab: Lab) -> str:
     ]
     if unsafe := [each.student for each in found if (each.outcome or {}).get("sandbox") == "none"]:
         parts.append(f"**Without a sandbox**: {', '.join(unsafe)}.")
+    graded = {row["student"] for row in rows if row["status"] != STALE}
+    if waiting := [each.student for each in found if each.status != "not run" and each.student not in graded]:
+        parts.append(f"**Not ingested**: {', '.join(waiting)}; run `labkit grade ingest {lab.number}`.")
     if stopped := [each for each in found if each.status not in ("ok", "not run")]:
         parts.append("## Did not run to their end\n\n" + "\n".join(_stopped(each) for each in stopped))
     return "\n\n".join(parts) + "\n"
@@ -114,7 +122,15 @@ def write_overview(course: Path, lab: Lab) -> Path:
     return page
 
 
-def _row(grade: Any, name: str, record: Record, lab: Lab, lost: float) -> dict[str, Any]:
+def _stale(record: Record, grades: dict[str, Any]) -> bool:
+    """Whether the outcome that there is now is another than the gradebook knows."""
+    known = {name: grades[name].auto_score for name in record.scores}
+    return record.status != "not run" and any(
+        known[name] is None or abs(known[name] - score.points) > 1e-9 for name, score in record.scores.items()
+    )
+
+
+def _row(grade: Any, name: str, record: Record, lab: Lab, lost: float, status: str) -> dict[str, Any]:
     score = record.scores.get(name)
     missed = [each["name"] for each in score.properties if not each["passed"]] if score else []
     late = record.prepared.get("late_seconds")
@@ -129,7 +145,7 @@ def _row(grade: Any, name: str, record: Record, lab: Lab, lost: float) -> dict[s
         "properties missed": "; ".join(missed),
         "late penalty of the lab": round(lost, 4),
         "hours late": "" if late is None else round(late / 3600, 2),
-        "status": record.status,
+        "status": status,
         "reason": score.reason if score else record.refused,
     }
 
@@ -154,8 +170,9 @@ def _points(rows: list[dict[str, Any]]) -> str:
     for name, those in by_exercise.items():
         full = sum(row["points"] >= row["of"] for row in those) if those[0]["of"] else "–"
         wait = sum(bool(row["waits for a human"]) for row in those)
-        average = mean(row["points"] for row in those)
-        lines.append(f"| {plain_text(name)} | {average:.2f} | {those[0]['of']:g} | {full} | {wait} |")
+        read = [row["points"] for row in those if not row["waits for a human"]]
+        average = f"{mean(read):.2f}" if read else "–"
+        lines.append(f"| {plain_text(name)} | {average} | {those[0]['of']:g} | {full} | {wait} |")
     return "\n".join(lines)
 
 
@@ -188,4 +205,4 @@ def _timed(record: Record) -> bool:
 
 def _stopped(record: Record) -> str:
     reason = record.refused or str((record.outcome or {}).get("reason") or "no reason known.")
-    return f"- {record.student}: {record.status}, {plain_text(reason)}"
+    return f"- {record.student}: {plain_text(reason)}"

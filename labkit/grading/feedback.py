@@ -48,6 +48,13 @@ def write_feedback(course: Path, lab: Lab) -> list[Path]:
     return written
 
 
+def unread(course: Path, lab: Lab) -> list[str]:
+    """Students one of whose answers waits for a human: until then it counts for nothing."""
+    with open_gradebook(course) as gradebook:
+        rows = gradebook.assignment_submissions(assignment(lab))
+        return sorted(row.student.id for row in rows if row.needs_manual_grade)
+
+
 def _feedback_exporter() -> Any:
     from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
     from nbgrader.preprocessors import GetGrades

@@ -141,7 +141,7 @@ def update_penalties(gradebook: Any, course: Path, lab: Lab) -> None:
 
 def _score(record: Record, name: str, points: float) -> Score:
     outcome = record.outcome or {}
-    otherwise = record.refused or str(outcome.get("reason") or "")
+    otherwise = record.refused or str(outcome.get("reason") or ("" if outcome else "it is not run yet."))
     exercises = outcome.get("exercises")
     exercise = exercises.get(name) if isinstance(exercises, dict) and not record.refused else None
     try:
@@ -155,7 +155,8 @@ def _ingest_one(gradebook: Any, course: Path, lab: Lab, record: Record, released
     notebook = _submitted(course, lab, record, released)
     shown = student_folder(course, "autograded", student, lab) / lab.path.name
     before = _answers(_read_notebook(shown))
-    executed = executed_cells(student_folder(course, "executed", student, lab) / lab.path.name)
+    path = student_folder(course, "executed", student, lab) / lab.path.name
+    executed = executed_cells(path) if record.outcome else {}  # else of what was handed in before
     blank = _answers(released)
     # Answers are compared as they are shown, so that the notebook of the last time says what they were.
     notebook = shown_notebook(notebook, executed, record.scores, _notes(record))
@@ -166,12 +167,12 @@ def _ingest_one(gradebook: Any, course: Path, lab: Lab, record: Record, released
     for name, score in record.scores.items():
         _enter_test(gradebook.find_grade(name, *place), score.points)
     for name in graded_cells(released, manual=True):
-        blank_essay = bool(record.refused) or _same(answers.get(name), blank.get(name))
+        blank_essay = bool(record.refused) or _unanswered(answers, blank, name)
         changed = not _same(answers.get(name), before.get(name, answers.get(name)))
         _enter_essay(gradebook.find_grade(name, *place), blank_essay, changed)
     for name in blank:
         comment = gradebook.find_comment(name, *place)
-        comment.auto_comment = "No response." if _same(answers.get(name), blank[name]) else None
+        comment.auto_comment = "No response." if _unanswered(answers, blank, name) else None
     gradebook.db.commit()
     write_text(shown, notebook_text(notebook))
 
@@ -205,6 +206,10 @@ def _answers(notebook: NotebookNode | None) -> dict[str, str]:
 
 def _same(one: str | None, other: str | None) -> bool:
     return (one or "").strip() == (other or "").strip()
+
+
+def _unanswered(answers: dict[str, str], blank: dict[str, str], name: str) -> bool:
+    return _same(answers.get(name), "") or _same(answers.get(name), blank.get(name))
 
 
 def _notes(record: Record) -> list[str]:

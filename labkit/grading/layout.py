@@ -15,6 +15,9 @@ from labkit.runner.labs import Lab
 # One component of a path that no shell, glob or regular expression reads as anything but itself.
 STUDENT = re.compile(r"\w[\w.@+-]{0,79}")
 
+# received/<student>/<lab>/timestamp.txt is all that nbgrader's own commands see of what was handed in.
+RECEIVED = "received"
+
 
 def assignment(lab: Lab) -> str:
     """nbgrader's name of a lab, and of its folders: "lab03a"."""
@@ -32,7 +35,7 @@ def release_path(course: Path, lab: Lab) -> Path:
 
 
 def student_folder(course: Path, stage: str, student: str, lab: Lab) -> Path:
-    """<course>/<stage>/<student>/<lab>; stage: submitted, executed, autograded or feedback.
+    """<course>/<stage>/<student>/<lab>; stage: submitted, received, executed, autograded or feedback.
 
     Raises:
         LabkitError: `student` is not a name that `prepare` gives, so that it might lead elsewhere.

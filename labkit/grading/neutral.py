@@ -5,10 +5,13 @@ harmless before nbgrader sees it, and rendered by filters that sanitise once mor
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import bleach
 from bleach.css_sanitizer import CSSSanitizer
+from bleach.html5lib_shim import Filter
+from bleach.sanitizer import Cleaner
 from nbconvert.exporters.html import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors.sanitize import SanitizeHTML
@@ -31,6 +34,7 @@ LINK = re.compile(r"https?://|mailto:|#")
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 STYLE = re.compile(r"<(style|script)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 OPENING = re.compile(r"<(?![\s=\d])")
+MARKS = r"[\\`*_\[\]!|$#~]"  # what Markdown may take for its own
 IMAGES = ("image/png", "image/jpeg")
 MAX_TEXT = 20_000  # characters of one output; what a test prints is shorter by far
 
@@ -43,7 +47,12 @@ def plain_markdown(source: str) -> str:
 def plain_text(text: str) -> str:
     """Text that Markdown shows as it is: hints quote what a student's code said."""
     escaped = plain_markdown(" ".join(text.split()))
-    return re.sub(r"([\\`*_\[\]!|$#~])", r"\\\1", escaped)
+    return re.sub(rf"({MARKS})", r"\\\1", escaped)
+
+
+def unescaped(markdown: str) -> str:
+    """Markdown for a terminal: without the backslashes of `plain_text`."""
+    return re.sub(rf"\\({MARKS})", r"\1", markdown)
 
 
 def safe_markdown(source: str) -> str:
@@ -52,16 +61,21 @@ def safe_markdown(source: str) -> str:
     return safe_html(MarkdownWithMath(renderer=renderer).render(source))
 
 
-def safe_html(html: str) -> str:
-    """HTML with an allow-list of tags and attributes; pictures only if they lie in the page itself."""
-    return bleach.clean(
-        STYLE.sub("", html),
+def safe_html(html: str | bytes) -> str:
+    """HTML with an allow-list of tags and attributes; pictures only if they lie in the page itself.
+
+    It is also the filter `clean_html` of feedback and formgrader: nbconvert's own takes tables apart.
+    """
+    text = html.decode("utf-8", "replace") if isinstance(html, bytes) else html
+    cleaner = Cleaner(
         tags=TAGS,
         attributes=_allowed,
         protocols={*bleach.ALLOWED_PROTOCOLS, "data"},
         strip=True,
         css_sanitizer=CSSSanitizer(),
+        filters=[_Padded],
     )
+    return cleaner.clean(STYLE.sub("", text))
 
 
 def neutral_outputs(outputs: list[Any]) -> list[NotebookNode]:
@@ -82,8 +96,18 @@ def exporter(template: str, folders: list[str], styles: list[str]) -> HTMLExport
         extra_template_basedirs=folders,
         extra_template_paths=styles,
         sanitize_html=True,
-        filters={"markdown2html": safe_markdown},
+        filters={"markdown2html": safe_markdown, "clean_html": safe_html},
     )
+
+
+class _Padded(Filter):
+    """Tables whose cells do not run into one another: both pages have Bootstrap's styles."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for token in super().__iter__():
+            if token["type"] == "StartTag" and token["name"] == "table":
+                token["data"] = {(None, "class"): "table-condensed"}
+            yield token
 
 
 def _neutral_output(output: Any) -> list[NotebookNode]:
@@ -128,7 +152,7 @@ def _allowed(tag: str, name: str, value: str) -> bool:
     if tag == "a" and name == "href":
         return bool(LINK.match(value))
     if name == "class":
-        return bool(CLASSES.fullmatch(value))
+        return bool(CLASSES.fullmatch(value.strip()))
     return name in ATTRIBUTES.get(tag, [])
 
 

@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from labkit.errors import LabkitError
 from labkit.files import write_json, write_text
 from labkit.grading.collect import RefusedError, Submission, collect
-from labkit.grading.layout import assignment, open_gradebook, release_path, student_folder
+from labkit.grading.layout import RECEIVED, assignment, open_gradebook, release_path, student_folder
 from labkit.grading.release import notebook_text
 from labkit.grading.repair import read_cells, repair
 from labkit.runner.labs import Lab
@@ -37,6 +37,7 @@ def prepare(
     Args:
         source: a folder or a zip, see `collect`.
         deadline: a moment; one without a time zone is local time. Late is what its folder or zip dates after it.
+            None keeps the one that the gradebook has, at first none.
         max_bytes: the most one notebook may have.
 
     Raises:
@@ -46,6 +47,7 @@ def prepare(
     released = read_release(course, lab)
     found, left_out = collect(source, lab)
     result = Prepared(left_out=left_out)
+    deadline = deadline or _known_deadline(course, lab)
     for submission in found:
         folder = student_folder(course, "submitted", submission.student, lab)
         notebook, about = _sanitised(submission, released, max_bytes)
@@ -110,6 +112,17 @@ def _moment(submission: Submission) -> str | None:
     return datetime.fromtimestamp(submission.modified, UTC).isoformat(timespec="seconds")
 
 
+def _known_deadline(course: Path, lab: Lab) -> datetime | None:
+    from nbgrader.api import MissingEntry
+
+    with open_gradebook(course) as gradebook:
+        try:
+            due = gradebook.find_assignment(assignment(lab)).duedate
+        except MissingEntry:
+            return None
+    return due.replace(tzinfo=UTC) if due else None
+
+
 def _register(course: Path, lab: Lab, students: dict[str, dict], deadline: datetime | None) -> None:
     with open_gradebook(course) as gradebook:
         if deadline is not None:
@@ -118,4 +131,13 @@ def _register(course: Path, lab: Lab, students: dict[str, dict], deadline: datet
         for student, about in students.items():
             gradebook.update_or_create_student(student)
             when = {"timestamp": about["submitted"]} if about["submitted"] else {}
-            gradebook.update_or_create_submission(assignment(lab), student, **when)
+            row = gradebook.update_or_create_submission(assignment(lab), student, **when)
+            _show_received(course, lab, student, row.timestamp)
+
+
+def _show_received(course: Path, lab: Lab, student: str, moment: datetime | None) -> None:
+    """Formgrader counts these folders, and takes for graded whose file says the moment that the gradebook has."""
+    folder = student_folder(course, RECEIVED, student, lab)
+    folder.mkdir(parents=True, exist_ok=True)
+    if moment is not None:
+        write_text(folder / "timestamp.txt", moment.isoformat())

@@ -2,7 +2,7 @@
 
 The same kernelspec serves nbclient, papermill and nbval: they talk to the kernel through sockets that the kernel
 makes inside its sandbox. Under bubblewrap these lie in its own memory file system, so that they cannot fill the disk,
-and are reached from outside through /proc; a container's lie in a mounted folder.
+and are reached from outside through /proc; from a container they are carried by `labkit.grading.relay`.
 """
 
 import asyncio
@@ -10,11 +10,12 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NoReturn
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
@@ -23,15 +24,26 @@ from traitlets import Dict, List, Unicode
 from labkit.errors import LabkitError
 from labkit.files import write_json
 from labkit.grading.cgroup import Group, has_systemd, make_group, systemd_scope
-from labkit.grading.container import IMAGE, container_command, remove_container, require_container
+from labkit.grading.container import (
+    IMAGE,
+    PYTHON,
+    container_command,
+    remove_container,
+    require_container,
+    with_relay,
+)
+from labkit.grading.fetch import fetch_files
 from labkit.grading.limits import Limits
 from labkit.grading.processes import LastWords, second_process
+from labkit.grading.relay import Relay
 from labkit.grading.sandbox import CONNECTION, SOCKETS, SUBMISSION, bare, require_sandbox, sandbox_command
 from labkit.grading.staging import copy_plain, replace_content, throw_away
 
 KERNEL = "labkit-sandbox"
 BUBBLEWRAP = "bubblewrap"
 START_SECONDS = 20.0
+CONTAINER_START_SECONDS = 60.0
+END_SECONDS = 2.0
 
 
 def sandbox_kernel(
@@ -59,7 +71,7 @@ def sandbox_kernel(
     Raises:
         LabkitError: `writable` cannot be a copy made for one kernel.
     """
-    python = sys.executable if runtime == BUBBLEWRAP else "python"
+    python = sys.executable if runtime == BUBBLEWRAP else PYTHON
     config = {
         "limits": limits.as_dict(),
         "writable": str(throw_away(Path(writable).resolve())) if writable else "",
@@ -93,6 +105,7 @@ class SandboxProvisioner(LocalProvisioner):
         self._group: Group | None = None
         self._inside: int | None = None  # the kernel's process number, as seen from here
         self._name = f"labkit-{secrets.token_hex(8)}"
+        self._relay: Relay | None = None
         self._words: LastWords | None = None
         self._brought_back = False
 
@@ -125,11 +138,12 @@ class SandboxProvisioner(LocalProvisioner):
         Raises:
             LabkitError: the sandbox ended at once; says its last words.
         """
+        contained = self.runtime != BUBBLEWRAP
         command = self._command(cmd)
         self.process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if contained else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if contained else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=bare(),
             cwd="/",
@@ -138,8 +152,7 @@ class SandboxProvisioner(LocalProvisioner):
         self.pid = self.pgid = self.process.pid
         self._words = LastWords(self.process.stderr)
         self._brought_back = False
-        if self.runtime == BUBBLEWRAP:
-            await self._reach_inside()
+        await (self._reach_container() if contained else self._reach_inside())
         return self.connection_info
 
     async def shutdown_requested(self, restart: bool = False) -> None:
@@ -159,6 +172,8 @@ class SandboxProvisioner(LocalProvisioner):
     async def cleanup(self, restart: bool = False) -> None:
         await super().cleanup(restart)
         self._remove_container()
+        if self._relay is not None:
+            self._relay.ended(END_SECONDS)
         if self._group is not None:
             self._group.remove()
             self._group = None
@@ -171,12 +186,13 @@ class SandboxProvisioner(LocalProvisioner):
         if not self.writable or self._brought_back or self.process is None or self.process.poll() is not None:
             return
         self._brought_back = True
-        source = self._folder / "submission"
-        if self.runtime == BUBBLEWRAP:
-            source = Path(f"/proc/{self._inside}/root{SUBMISSION}")
-        with TemporaryDirectory(dir=self._folder) as fresh, suppress(OSError):
-            copy_plain(source, Path(fresh) / "files", Limits.of(self.limits).tmp_bytes)
-            replace_content(Path(self.writable), Path(fresh) / "files")
+        with TemporaryDirectory(dir=self._folder) as folder, suppress(OSError):
+            fresh, limit = Path(folder) / "files", Limits.of(self.limits).tmp_bytes
+            if self.runtime == BUBBLEWRAP:
+                copy_plain(Path(f"/proc/{self._inside}/root{SUBMISSION}"), fresh, limit)
+            else:
+                fetch_files(self._folder / "run", fresh, limit)
+            replace_content(Path(self.writable), fresh)
 
     def last_words(self) -> str:
         """The end of what the sandbox wrote to stderr."""
@@ -197,11 +213,8 @@ class SandboxProvisioner(LocalProvisioner):
             "environment": self.kernel_spec.env,
         }
         if self.runtime != BUBBLEWRAP:
-            (self._folder / "run").mkdir(exist_ok=True)
-            for folder in (self._folder / "run", self._folder / "submission"):
-                folder.chmod(0o777)  # the container's user is another; the folder around them is private
-            self._folder.chmod(0o711)
-            return container_command(cmd, runtime=self.runtime, name=self._name, image=self.image, **given)
+            given |= {"runtime": self.runtime, "name": self._name, "image": self.image}
+            return container_command(with_relay(cmd), **given)
         command = sandbox_command(cmd, **given)
         self._group = make_group(limits)
         if self._group is not None:
@@ -230,8 +243,23 @@ class SandboxProvisioner(LocalProvisioner):
                 link.symlink_to(f"/proc/{self._inside}/root{SOCKETS}")
                 return
             await asyncio.sleep(0.01)
+        self._fail()
+
+    async def _reach_container(self) -> None:
+        """Put sockets into `run` that lead into the container."""
+        (self._folder / "run").mkdir(exist_ok=True)
+        self._relay = Relay(self._folder / "run", self.process.stdin, self.process.stdout)
+        deadline = time.monotonic() + CONTAINER_START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if self._relay.begun(0):
+                return
+            await asyncio.sleep(0.02)
+        self._fail()
+
+    def _fail(self) -> NoReturn:
         self.process.kill()
         self._words.finish()
+        self._remove_container()
         raise LabkitError(f"The sandbox did not start: {self.last_words() or 'it gave no reason'}")
 
     def _remove_container(self) -> None:

@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from labkit.errors import LabkitError
 from labkit.files import write_text
 from labkit.grading.layout import (
+    RECEIVED,
     assignment,
     gradebook_url,
     need_nbgrader,
@@ -27,14 +28,21 @@ from labkit.runner.labs import Lab
 CODE_STUB = "raise NotImplementedError"
 TEXT_STUB = "*Your answer.*"
 
-# Read by nbgrader's commands and by formgrader, which render with nbconvert's defaults: nothing sanitised.
-SETTINGS = """\
-# Written by `labkit release`. What students hand in is shown with its HTML sanitised.
+# Read by nbgrader's commands and by formgrader, which render with nbconvert's defaults: nothing sanitised. Their
+# "autograde" runs what it finds with all rights of whoever clicks: in `RECEIVED` lie only moments, no notebook.
+SETTINGS = f"""\
+# Written by `labkit release`. What students hand in is shown with its HTML sanitised, and never run from here.
 c = get_config()  # noqa: F821
+c.CourseDirectory.submitted_directory = "{RECEIVED}"
+c.ClearSolutions.code_stub = {{"python": "{CODE_STUB}"}}
+c.ClearSolutions.text_stub = "{TEXT_STUB}"
 c.CourseDirectory.db_url = "sqlite:///gradebook.db"
 c.SanitizeHTML.enabled = True
 c.HTMLExporter.sanitize_html = True
-c.HTMLExporter.filters = {"markdown2html": "labkit.grading.neutral.safe_markdown"}
+c.HTMLExporter.filters = {{
+    "markdown2html": "labkit.grading.neutral.safe_markdown",
+    "clean_html": "labkit.grading.neutral.safe_html",
+}}
 """
 
 
@@ -49,14 +57,14 @@ def release(lab: Lab, course: Path, *, check: bool = False) -> Path:
             are in the gradebook already and the exercises are no longer the ones they were made for.
     """
     need_nbgrader()
-    path = release_path(course, lab)
+    path, text = release_path(course, lab), notebook_text(student_version(lab))
     if check:
-        _compare(path, notebook_text(student_version(lab)), lab)
+        _compare(path, text, lab)
         return path
     course.mkdir(parents=True, exist_ok=True)
     _register(lab, course)
     write_text(source_path(course, lab), lab.path.read_text(encoding="utf-8"))
-    write_text(path, notebook_text(student_version(lab)))
+    write_text(path, text)
     if not (settings := course / "nbgrader_config.py").exists():
         write_text(settings, SETTINGS)
     return path

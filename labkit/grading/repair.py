@@ -1,6 +1,8 @@
-"""A student's notebook made whole again from the release: answers are the student's, all else is the course's.
+"""A student's notebook made whole again from the release: exercises and tests are the course's, their answers and all
+other cells the student's.
 
-No metadata, output or kernel of a submission is kept, so nothing written there can matter. Each repair is a sentence.
+No metadata, output or kernel of a submission is kept, so nothing written there can matter. Each repair is a sentence;
+what it quotes of a submission is quoted by repr, since it may hold what no file or terminal should.
 """
 
 import ast
@@ -65,7 +67,7 @@ def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
         raise RefusedError("it has no cells.")
     if len(cells) > MAX_CELLS:
         raise RefusedError(f"it has {len(cells):,} cells, more than the {MAX_CELLS:,} that are taken.")
-    return cells, _about_kernel(notebook)
+    return cells, _about_kernel(notebook) + _about_pictures(notebook["cells"])
 
 
 def repair(released: NotebookNode, handed: list[Handed]) -> tuple[NotebookNode, list[str]]:
@@ -73,7 +75,8 @@ def repair(released: NotebookNode, handed: list[Handed]) -> tuple[NotebookNode, 
     wanted = {cell.metadata.nbgrader.grade_id: cell for cell in released.cells if "nbgrader" in cell.metadata}
     said: list[str] = []
     found = _find(wanted, handed, said)
-    cells = [(name, _cell(wanted.get(name), cell, name, said)) for name, cell in _named(found, handed)]
+    named = [each for each in _named(found, handed) if not _is_empty_copy(wanted, *each)]
+    cells = [(name, _cell(wanted.get(name), cell, name, said)) for name, cell in named]
     previous, exercise = "", ""
     for name, model in wanted.items():
         if not model.metadata.nbgrader.solution:
@@ -99,7 +102,7 @@ def _find(wanted: dict[str, NotebookNode], handed: list[Handed], said: list[str]
         if cell.grade_id in wanted:
             by_name[cell.grade_id].append(cell)
         elif cell.grade_id:
-            said.append(f"{cell.grade_id[:60]}: no cell of this lab has that name.")
+            said.append(f"{cell.grade_id[:60]!r}: no cell of this lab has that name.")
     found = {}
     for name, cells in by_name.items():
         answered = [cell for cell in cells if cell.source.strip() != wanted[name].source.strip()]
@@ -137,6 +140,13 @@ def _defined(source: str) -> set[str]:
 
 def _named(found: dict[str, Handed], handed: list[Handed]) -> list[tuple[str, Handed]]:
     return [(next((name for name, own in found.items() if own is cell), ""), cell) for cell in handed]
+
+
+def _is_empty_copy(wanted: dict[str, NotebookNode], name: str, cell: Handed) -> bool:
+    """A second cell of an exercise with nothing of the student's in it: as a stub it would undo the first one."""
+    return (
+        not name and cell.grade_id in wanted and cell.source.strip() == wanted[cell.grade_id].source.strip()
+    )
 
 
 def _cell(model: NotebookNode | None, cell: Handed, name: str, said: list[str]) -> NotebookNode:
@@ -216,5 +226,11 @@ def _about_kernel(notebook: Any) -> list[str]:
     kernel = metadata.get("kernelspec") if isinstance(metadata, dict) else None
     name = kernel.get("name") if isinstance(kernel, dict) else None
     if isinstance(name, str) and name != KERNEL["name"]:
-        return [f"its kernel was called {name[:60]}; it is run with python3."]
+        return [f"its kernel was called {name[:60]!r}; it is run with python3."]
+    return []
+
+
+def _about_pictures(cells: list[Any]) -> list[str]:
+    if any(cell["cell_type"] == "markdown" and cell.get("attachments") for cell in cells):
+        return ["pictures pasted into its text cells are not kept; a plot belongs in a code cell."]
     return []

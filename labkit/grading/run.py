@@ -12,8 +12,8 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -30,7 +30,7 @@ from labkit.runner.labs import Lab
 
 OUTCOME = "outcome.json"
 SECRET = ".grading-salt"
-ATTEMPTS = 2  # of a submission whose worker died
+RETRIES = 2  # of a submission whose worker died, or stopped with an error
 
 
 @dataclass(frozen=True)
@@ -135,42 +135,36 @@ def finished(task: Task) -> dict[str, Any] | None:
     return outcome if isinstance(outcome, dict) and outcome.get("notebook_sha256") == now else None
 
 
-def do(task: Task) -> str:
-    """Execute a task in this process; what was done meanwhile is not done again. Returns the student."""
+def do(task: Task) -> None:
+    """Execute a task in this process; what was done meanwhile is not done again."""
     from labkit.grading.execute import execute
 
     if finished(task) is None:
         execute(task.submission, task.out, task.lab, kernel=task.kernel, limits=task.limits, salt=task.salt)
-    return task.submission.parent.name
 
 
 def _on_this_machine(tasks: Sequence[Task], jobs: int) -> None:
-    """Worker processes; where one dies the others' work is kept, and what it was at is tried once more, alone."""
-    for _ in _finish(tasks, jobs):
-        pass
+    """Worker processes; where one dies the others' work is kept, and what is left is tried again, at last alone."""
+    _work_on(tasks, jobs)
     left = [task for task in tasks if finished(task) is None]
-    for _ in _finish(left, jobs):
-        pass
+    _work_on(left, jobs)
     for task in left:
-        for _ in range(ATTEMPTS - 1):
-            if finished(task) is None:
-                list(_finish([task], 1))
+        if finished(task) is None:
+            _work_on([task], 1)
         if finished(task) is None:
             _give_up(task)
 
 
-def _finish(tasks: Sequence[Task], jobs: int) -> Iterator[str]:
-    """Students whose tasks are done, until all are or a worker dies."""
+def _work_on(tasks: Sequence[Task], jobs: int) -> None:
+    """Do tasks and print their students, until all are done or a worker dies."""
     if not tasks:
         return
     settings = {"mp_context": get_context("spawn"), "initializer": _end_with, "initargs": (os.getpid(),)}
     with ProcessPoolExecutor(max(1, min(jobs, len(tasks))), **settings) as pool:
-        waiting = [pool.submit(do, task) for task in tasks]
+        waiting = {pool.submit(do, task): task for task in tasks}
         try:
             for done in as_completed(waiting):
-                if student := _student(done):
-                    print(student, flush=True)
-                    yield student
+                _say(waiting[done], done.exception())
         except BrokenProcessPool:
             return
         finally:
@@ -178,12 +172,12 @@ def _finish(tasks: Sequence[Task], jobs: int) -> Iterator[str]:
                 each.cancel()
 
 
-def _student(done: Future) -> str:
-    """The student of a task that is done; "" if it met an error that is not the instructor's: no other stops."""
-    error = done.exception()
+def _say(task: Task, error: BaseException | None) -> None:
+    """Print how a task ended; an error that is not the instructor's stops no other."""
     if isinstance(error, LabkitError | BrokenProcessPool):
         raise error
-    return "" if error else done.result()
+    said = f": stopped with {repr(error)[:200]}" if error else ""
+    print(f"{task.submission.parent.name}{said}", flush=True)
 
 
 def _end_with(parent: int) -> None:
@@ -204,13 +198,9 @@ def _on_dask(tasks: Sequence[Task], scheduler: str) -> None:
             f"{scheduler}: no scheduler answers there ({error}); start one with `dask scheduler`."
         ) from None
     with client:
-        waiting = {client.submit(do, task, pure=False, retries=ATTEMPTS): task for task in tasks}
+        waiting = {client.submit(do, task, pure=False, retries=RETRIES): task for task in tasks}
         for done in as_completed(waiting):
-            error = done.exception()
-            if isinstance(error, LabkitError):
-                raise error
-            if error is None:
-                print(done.result(), flush=True)
+            _say(waiting[done], done.exception())
     for task in tasks:
         if finished(task) is None:
             _give_up(task)
@@ -219,7 +209,7 @@ def _on_dask(tasks: Sequence[Task], scheduler: str) -> None:
 def _give_up(task: Task) -> None:
     """Leave an outcome for a submission whose workers died."""
     notebook = task.submission / task.lab.path.name
-    reason = "the worker that graded it died each time; look at it by hand."
+    reason = "the worker that graded it died or stopped with an error each time; look at it by hand."
     outcome = {
         "lab": task.lab.number,
         "student": task.submission.parent.name,

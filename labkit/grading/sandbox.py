@@ -39,7 +39,8 @@ SYSTEM = (
 TOP = ("/bin", "/lib", "/lib32", "/lib64")
 # Every sandbox that root starts has a user of its own, from a range that nothing else hands out.
 FIRST_USER, USERS = 1_900_000_000, 10_000_000
-_START = f'cp -R {ORIGINAL}/. {SUBMISSION} && exec "$@"'
+# From the copy's original to the copy, before the command begins.
+START = f'cp -R {ORIGINAL}/. {SUBMISSION} && exec "$@"'
 
 Mount = tuple[str, str]
 
@@ -70,7 +71,7 @@ def sandbox_command(
         LabkitError: a readable path is missing or holds so much that showing it would show other people's work.
     """
     limits = limits or Limits()
-    inner = ["/bin/sh", "-c", _START, "sh", *limits.as_prlimit(), *argv]
+    inner = ["/bin/sh", "-c", START, "sh", *limits.as_prlimit(), *argv]
     mounts = [*_mounts(readable), (str(writable), ORIGINAL)]
     if (Path(sockets) / "connection.json").exists():
         mounts.append((str(Path(sockets) / "connection.json"), CONNECTION))

@@ -67,8 +67,12 @@ def parse_late_rule(rule: str | None, grace: str | None = None) -> LateRule:
     """A rule such as "10%/day" or "2%/hour", with a grace such as "1h" or "30 min".
 
     Raises:
-        LabkitError: either cannot be read.
+        LabkitError: either cannot be read, or there is a grace without a rule.
     """
+    if grace and rule is None:
+        raise LabkitError(
+            f"--grace {grace}: belongs to a rule; write --late, for example 10%/day, beside it."
+        )
     late = LateRule(grace_seconds=_seconds(grace) if grace else 0.0)
     if rule is None or rule.strip().lower() in ("", "none", "0"):
         return late

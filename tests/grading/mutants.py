@@ -18,11 +18,13 @@ class Mutants:
 
     Attributes:
         right, wrong: name → the functions that the check is given.
+        expected: name of a wrong one → what it misses: property → part of its hint.
         stubs: the functions of an untouched exercise.
     """
 
     right: dict[str, tuple] = field(default_factory=dict)
     wrong: dict[str, tuple] = field(default_factory=dict)
+    expected: dict[str, dict[str, str]] = field(default_factory=dict)
     stubs: list[tuple] = field(default_factory=list)
 
 
@@ -32,7 +34,7 @@ def mutants() -> dict[str, Mutants]:
     found: dict[str, Mutants] = {}
     for path in FILES:
         recorder = recorded(path, Named())
-        for kind in ("right", "wrong"):
+        for kind in ("right", "wrong", "expected"):
             for check, name, solution in recorder.named[kind]:
                 getattr(found.setdefault(name_of(check), Mutants()), kind)[name] = solution
         for check, solution in recorder.stubs:
@@ -45,7 +47,7 @@ class Named(Recorder):
 
     def __init__(self):
         super().__init__()
-        self.named = {"right": [], "wrong": []}
+        self.named = {"right": [], "wrong": [], "expected": []}
 
     def right(self, check, solution):
         super().right(check, solution)
@@ -53,12 +55,14 @@ class Named(Recorder):
 
     def wrong(self, check, solution, expected):
         super().wrong(check, solution, expected)
-        self._name("wrong", check, solution)
+        self.named["expected"].append((check, self._name("wrong", check, solution), expected))
 
     def _name(self, kind, check, solution):
         words = [each for each in self.case.values() if isinstance(each, str)]
         number = sum(each is check for each, _, _ in self.named[kind]) + 1
-        self.named[kind].append((check, words[-1] if words else f"{kind} {number}", solution))
+        name = words[-1] if words else f"{kind} {number}"
+        self.named[kind].append((check, name, solution))
+        return name
 
 
 def name_of(check) -> str:

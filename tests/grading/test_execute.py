@@ -33,11 +33,13 @@ def graded(tmp_path):
 
 def test_a_right_notebook_that_warns_has_full_marks_and_keeps_its_artefacts(graded):
     outcome, out = graded(
-        between="warnings.warn('beware'); print('x', file=sys.stderr); open('made.txt', 'w').write('1'); input()"
+        between="warnings.warn('beware'); print('x', file=sys.stderr)\n"
+        "for end in ('npz', 'safetensors', 'pt', 'png'): open(f'made.{end}', 'w').write('1')\ninput()"
     )
     assert (outcome["status"], outcome["reason"], outcome["sandbox"]) == ("ok", "", "none")
     assert share(outcome, FIRST) == share(outcome, SECOND) == 1
-    assert (out / "artefacts" / "made.txt").read_text() == "1"
+    kept = sorted((out / "artefacts").iterdir())
+    assert [path.name for path in kept] == ["made.npz", "made.safetensors"] and kept[0].read_text() == "1"
     cells = nbformat.read(out / "77_small.ipynb", as_version=4).cells
     assert any("StdinNotImplementedError" in str(each.get("outputs")) for each in cells)
     assert "hold" in cells[2].outputs[0].text
@@ -53,7 +55,7 @@ def test_wrong_missing_and_stub_lose_what_they_should(graded):
 
 
 def test_a_dead_kernel_keeps_what_was_graded_before_it(graded):
-    outcome, out = graded(between="import os; os._exit(1)")
+    outcome, out = graded(between="import os, shutil; shutil.rmtree(os.getcwd()); os._exit(1)")
     assert outcome["status"] == "kernel died" and "died" in outcome["reason"]
     assert share(outcome, FIRST) == 1 and share(outcome, SECOND) == 0
     assert outcome["exercises"][SECOND]["reason"] == outcome["reason"]

@@ -1,18 +1,30 @@
 import re
 import subprocess
 import sys
+from datetime import UTC, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from example_course import active, properties, run_trusted, write_outcome
 from nbformat.v4 import new_output
+from typer.testing import CliRunner
 
+from labkit.cli import app
 from labkit.errors import LabkitError
 from labkit.grading.demo import DEADLINE, make_demo
-from labkit.grading.feedback import write_feedback
+from labkit.grading.export import overview
+from labkit.grading.feedback import unread, write_feedback
 from labkit.grading.gradebook import ingest
-from labkit.grading.layout import assignment, open_gradebook, student_folder
-from labkit.grading.neutral import neutral_outputs, plain_markdown, plain_text, safe_html, safe_markdown
+from labkit.grading.layout import assignment, open_gradebook, release_path, student_folder
+from labkit.grading.neutral import (
+    neutral_outputs,
+    plain_markdown,
+    plain_text,
+    safe_html,
+    safe_markdown,
+    unescaped,
+)
 from labkit.grading.prepare import prepare
 
 pytest.importorskip("nbgrader", reason="needs the extra `grade`")
@@ -29,16 +41,24 @@ def pages(tmp_path_factory):
     run_trusted(course, lab)
     exercises = {"log-density-test": properties(True, False, hint="you forgot <b>2π</b> in `x`.")}
     picture = new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
-    table = new_output("display_data", data={"text/html": f"<style>td{{}}</style>{TABLE}"})
+    table = new_output("display_data", data={"text/html": pd.DataFrame({"x": [1]})._repr_html_()})
     write_outcome(course, lab, "dan-mean-for-sum", exercises=exercises, outputs=[picture, table])
     ingest(course, lab)
     with open_gradebook(course) as gradebook:
         place = (lab.stem, assignment(lab), "dan-mean-for-sum")
         gradebook.find_comment("essay", *place).manual_comment = "A *fine* answer."
-        gradebook.find_grade("essay", *place).manual_score = 1.5
+        essay = gradebook.find_grade("essay", *place)
+        essay.manual_score, essay.needs_manual_grade = 1.5, False
         gradebook.db.commit()
     written = write_feedback(course, lab)
     return course, lab, {path.parts[-3]: path.read_text(encoding="utf-8") for path in written}
+
+
+def table_in(page):
+    """Tags of the first table of a page, as a browser sees them: what was escaped is text."""
+    return re.findall(
+        r"<(t\w+)", page.partition("<table")[1] + page.partition("<table")[2].partition("</table>")[0]
+    )
 
 
 def text_of(page):
@@ -65,7 +85,8 @@ def test_a_page_shows_work_properties_points_and_comments(pages):
     assert "Score: 3.5 / 10.0" in text
     assert "you forgot &lt; b&gt;2π&lt; /b&gt; in `x`" in page
     assert "data:image/png;base64,iVBORw0KGgo=" in page
-    assert "<td>1</td>" in page and "td{}" not in page
+    assert table_in(page) == ["table", "thead", "tr", "th", "th", "tbody", "tr", "th", "td"]
+    assert "only-of-type" not in page and '<table class="table-condensed">' in page
 
 
 def test_hidden_tests_and_solutions_are_on_no_page(pages):
@@ -80,7 +101,8 @@ def test_no_page_can_do_more_than_that_of_an_honest_student(pages):
         assert active(page) == honest, student
 
 
-def test_nbgraders_own_command_works_on_the_course_and_is_sanitised_by_its_settings(pages):
+@pytest.mark.parametrize("student", ["mo-scripts", "dan-mean-for-sum"])
+def test_nbgraders_own_command_works_on_the_course_and_is_sanitised_by_its_settings(pages, student):
     course, lab, _ = pages
     command = [
         sys.executable,
@@ -89,14 +111,54 @@ def test_nbgraders_own_command_works_on_the_course_and_is_sanitised_by_its_setti
         "generate_feedback",
         assignment(lab),
         "--student",
-        "mo-scripts",
+        student,
         "--force",
     ]
     done = subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    page = student_folder(course, "feedback", "mo-scripts", lab) / f"{lab.stem}.html"
-    ours = pages[2]["mo-scripts"]
-    assert len(active(page.read_text(encoding="utf-8"))) == len(active(ours))
+    page = (student_folder(course, "feedback", student, lab) / f"{lab.stem}.html").read_text(encoding="utf-8")
+    ours = pages[2][student]
+    assert len(active(page)) == len(active(ours)) and table_in(page) == table_in(ours)
+
+
+@pytest.fixture
+def nbgrader(pages, monkeypatch):
+    """What formgrader's buttons call, with the settings that it reads in the course's folder."""
+    from nbgrader.apps.api import NbGraderAPI
+    from nbgrader.coursedir import CourseDirectory
+    from traitlets.config import PyFileConfigLoader
+
+    monkeypatch.chdir(pages[0])
+    config = PyFileConfigLoader("nbgrader_config.py", ".").load_config()
+    return NbGraderAPI(CourseDirectory(config=config), config=config)
+
+
+def test_formgrader_takes_what_was_ingested_for_graded(nbgrader, pages):
+    name = assignment(pages[1])
+    shown = {each["student"]: each for each in nbgrader.get_submissions(name)}
+    assert len(shown) == nbgrader.get_assignment(name)["num_submissions"] == 14
+    assert all(nbgrader.get_submission(name, student)["autograded"] for student in shown)
+    late = (DEADLINE + timedelta(hours=26)).astimezone(UTC)
+    assert shown["eve-late"]["timestamp"] == late.replace(tzinfo=None).isoformat()
+    assert shown["ada-right"]["needs_manual_grade"] and not shown["nia-untouched"]["needs_manual_grade"]
+
+
+def test_its_autograde_button_runs_nothing_and_takes_nothing_away(nbgrader, pages):
+    course, lab, _ = pages
+    before = student_folder(course, "autograded", "ada-right", lab) / lab.path.name
+    text = before.read_bytes()
+    done = nbgrader.autograde(assignment(lab), "ada-right")
+    assert not done["success"] and "No notebooks were matched" in done["error"]
+    assert before.read_bytes() == text
+
+
+def test_its_generate_button_gives_our_release(nbgrader, pages):
+    course, lab, _ = pages
+    released = release_path(course, lab)
+    text = released.read_bytes()
+    released.unlink()
+    assert nbgrader.generate_assignment(assignment(lab))["success"]
+    assert released.read_bytes() == text
 
 
 def test_without_grades_it_says_what_to_do(pages, tmp_path):
@@ -129,6 +191,16 @@ def test_plain_text_is_shown_as_it_is():
     said = "*a* _b_ `c` [d](e) ![f](g) $h$ <i>j</i> # k | l \\ m"
     shown = re.sub(r"<[^>]+>", "", safe_markdown(plain_text(said))).strip()
     assert shown.replace("&lt; ", "<").replace("&gt;", ">").replace("&amp;", "&") == said
+    assert unescaped(plain_text(said)).replace("< ", "<") == said
+
+
+def test_answers_that_nobody_has_read_are_named(pages):
+    course, lab, _ = pages
+    blank = {"dan-mean-for-sum", "lea-no-notebook", "nia-untouched"}
+    assert set(unread(course, lab)) == set(pages[2]) - blank
+    assert "| essay | 0.50 | 2 | 0 | 11 |" in overview(course, lab)
+    told = CliRunner().invoke(app, ["grade", "feedback", "demo", "--course", str(course)]).output
+    assert "11 hold answers that nobody has read yet" in told and "ada-right, ben" in told
 
 
 def test_outputs_keep_what_students_need_to_see():
@@ -159,7 +231,18 @@ def test_a_flood_is_cut():
 
 @pytest.mark.parametrize("html", ["<p>a <b>b</b></p>", "<ul><li>x</li></ul>", "<pre>a</pre>"])
 def test_plain_html_is_left_as_it_is(html):
-    assert safe_html(html) == html
+    assert safe_html(html) == safe_html(html.encode()) == html
+
+
+def test_the_colours_of_code_are_kept_and_formgraders_buttons_are_not():
+    code = '<div class=" highlight hl-ipython3"><pre><span class="kn">import</span></pre></div>'
+    assert safe_html(code) == code
+    assert safe_html('<span class="btn btn-default">Full credit</span>') == "<span>Full credit</span>"
+
+
+def test_no_attribute_of_a_table_is_a_students():
+    cleaned = '<table class="table-condensed"><tbody><tr><td>1</td></tr></tbody></table>'
+    assert safe_html('<table class="btn" id="a" onclick="b()"><tr><td>1</td></tr></table>') == cleaned
 
 
 def test_pictures_lie_in_the_page_or_are_not_shown():

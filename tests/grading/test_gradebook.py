@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import nbformat
@@ -6,6 +7,7 @@ from example_course import properties, run_trusted, write_outcome
 
 from labkit.errors import LabkitError
 from labkit.files import write_json
+from labkit.grading import gradebook as gradebook_module
 from labkit.grading.demo import DEADLINE, fill, make_demo
 from labkit.grading.gradebook import graded_cells, ingest, records
 from labkit.grading.layout import assignment, open_gradebook, release_path, student_folder
@@ -96,7 +98,9 @@ def test_a_late_submission_loses_its_share_and_gets_it_of_a_humans_points_too(gr
     ingest(course, lab)
     with open_gradebook(course) as gradebook:
         assert gradebook.find_submission_notebook(*place).late_submission_penalty == pytest.approx(0.2 * 10)
+    write_json(course / "late.json", json.loads((course / "late.json").read_text()) | {"lab99": {"share": 1}})
     ingest(course, lab, parse_late_rule("none"))
+    assert json.loads((course / "late.json").read_text())["lab99"] == {"share": 1}
     with open_gradebook(course) as gradebook:
         assert gradebook.find_submission_notebook(*place).late_submission_penalty is None
 
@@ -154,6 +158,7 @@ def test_a_human_looks_again_where_the_work_or_its_score_has_changed(graded):
     assert ingest(course, lab).left_out == {"ada-right": "not run yet; run `labkit grade run demo`."}
     run_trusted(course, lab)
     ingest(course, lab)
+    ingest(course, lab)  # who has not looked yet is still to look
     found = grades(course, lab, "ada-right")
     assert {name: each["needs_manual_grade"] for name, each in found.items()} == {
         "essay": True,
@@ -169,9 +174,67 @@ def test_an_outcome_of_an_earlier_hand_in_counts_for_nothing(graded):
     notebook.write_text(notebook.read_text().replace("square", "cube"))
     record = next(each for each in records(course, lab) if each.student == "ada-right")
     assert record.status == "not run" and record.outcome is None
+    assert {score.reason for score in record.scores.values()} == {"it is not run yet."}
     before = grades(course, lab, "ada-right")
     ingest(course, lab)
     assert grades(course, lab, "ada-right") == before
+
+
+def hand_in_again(course, lab, student, **answers):
+    """Another notebook of the student's own, or with `text` something that is none; prepared, not run."""
+    path = course / "handed-in" / student / lab.path.name
+    if "text" in answers:
+        path.write_text(answers["text"])
+    else:
+        again = nbformat.read(release_path(course, lab), as_version=4)
+        fill(again, **answers)
+        nbformat.write(again, path)
+    prepare(course, lab, course / "handed-in", deadline=DEADLINE)
+
+
+def test_a_refusal_shows_nothing_of_what_was_handed_in_before(graded):
+    course, lab = graded
+    prints = {"output_type": "stream", "name": "stdout", "text": "of the first hand-in"}
+    write_outcome(course, lab, "ada-right", exercises={}, outputs=[nbformat.from_dict(prints)])
+    ingest(course, lab)
+    assert "of the first" in str(autograded(course, lab, "ada-right"))
+    hand_in_again(course, lab, "ada-right", text="the wrong file")
+    ingest(course, lab)
+    assert "of the first" not in str(autograded(course, lab, "ada-right"))
+    found = grades(course, lab, "ada-right").values()
+    assert not any(each["auto_score"] or each["needs_manual_grade"] for each in found)
+
+
+def test_a_submission_that_cannot_be_scored_keeps_its_grades(graded, monkeypatch):
+    course, lab = graded
+    before = everything(course)
+    write_outcome(course, lab, "ada-right", exercises={test: properties(False) for test in TESTS})
+    enter, calls = gradebook_module._enter_essay, []
+
+    def stops_once(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise OSError("the disk is full")
+        enter(*arguments)
+
+    monkeypatch.setattr(gradebook_module, "_enter_essay", stops_once)
+    assert "disk is full" in ingest(course, lab).left_out["ada-right"]
+    assert everything(course) == before
+
+
+def test_an_essay_that_was_emptied_is_no_response(graded):
+    course, lab = graded
+    hand_in_again(course, lab, "ada-right", essay="  ")
+    run_trusted(course, lab)
+    ingest(course, lab)
+    essay = grades(course, lab, "ada-right")["essay"]
+    assert (essay["auto_score"], essay["needs_manual_grade"]) == (0, False)
+    with open_gradebook(course) as gradebook:
+        comments = {
+            student: gradebook.find_comment("essay", lab.stem, assignment(lab), student).auto_comment
+            for student in ("ada-right", "nia-untouched", "cleo-no-constant")
+        }
+    assert list(comments.values()) == ["No response.", "No response.", None]
 
 
 def test_one_bad_outcome_stops_nobody_else(graded):
@@ -187,6 +250,7 @@ def test_one_bad_outcome_stops_nobody_else(graded):
     result = ingest(course, lab)
     assert len(result.graded) == 13 and set(result.left_out) == {"ben-right-otherwise"}
     assert grades(course, lab, "ada-right")[TESTS[0]]["auto_score"] == 0
+    assert grades(course, lab, "dan-mean-for-sum")[TESTS[1]]["auto_score"] == 0
     assert grades(course, lab, "cleo-no-constant")[TESTS[0]]["auto_score"] == 3
 
 

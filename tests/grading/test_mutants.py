@@ -3,6 +3,7 @@
 import pytest
 from mutants import all_exercises, mutants, name_of
 
+from labkit.checks import AGAIN
 from labkit.checks.compare import salted
 from labkit.grading.conversation import loopback
 from labkit.grading.score import score_exercise
@@ -11,6 +12,13 @@ EXERCISES = [
     pytest.param(each, id=f"{lab.number}-{grade_id}-{each.check}") for lab, grade_id, each in all_exercises()
 ]
 SALT = 987_654_321
+# What a wrong solution misses beside what tests/checks says, and why: its name → property.
+ALSO = {
+    # The argument is a copy in another process, where autograd sees that it is overwritten.
+    "in place": "forward's log-determinant is that of its Jacobian",
+    # With these inputs steps that add up lead away.
+    "gradients never zeroed": "the loss falls on an easy problem",
+}
 
 
 def graded(check, solution, points=3.0):
@@ -40,10 +48,11 @@ def test_right_ones_earn_all_wrong_ones_lose_their_properties_and_are_told_why(e
         score, _ = graded(check, solution)
         assert score.points == score.maximum, name
     for name, solution in known.wrong.items():
-        missed = {each.name: each.hint for each in check(*solution) if not each.passed}
         score, properties = graded(check, solution)
         lost = {each["name"]: each["hint"] for each in properties if not each["passed"]}
-        assert missed.keys() <= lost.keys() and all(lost.values()), name
+        expected = known.expected[name]
+        assert lost.keys() - {ALSO.get(name)} == expected.keys() and all(lost.values()), name
+        assert all(hint in lost[each] or lost[each] == AGAIN for each, hint in expected.items()), name
         assert score.points == pytest.approx(3.0 * (1 - len(lost) / len(properties))) and lost, name
     for stub in known.stubs:
         score, properties = graded(check, stub)

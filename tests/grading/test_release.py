@@ -102,7 +102,9 @@ def test_a_stale_copy_is_told(lab, course):
         release(lab, course, check=True)
     assert [path.name for path in course.iterdir()] == ["gradebook.db"]
     path = release(lab, course)
+    made = {each: each.stat().st_mtime_ns for each in (path, source_path(course, lab))}
     assert release(lab, course, check=True) == path
+    assert {each: each.stat().st_mtime_ns for each in made} == made
     before = path.read_text()
     lab.path.write_text(lab.path.read_text().replace("How many components", "How few components"))
     with pytest.raises(LabkitError, match="is stale"):
@@ -110,6 +112,18 @@ def test_a_stale_copy_is_told(lab, course):
     assert path.read_text() == before
     release(lab, course)
     assert "How few components" in path.read_text()
+
+
+def test_outputs_go_and_the_instructors_own_settings_stay(lab, course):
+    book = json.loads(lab.path.read_text())
+    book["cells"][2]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "the answer is 42"}]
+    lab.path.write_text(json.dumps(book))
+    assert "42" not in release(lab, course).read_text()
+    settings = course / "nbgrader_config.py"
+    assert "SanitizeHTML.enabled = True" in settings.read_text()
+    settings.write_text("c = get_config()")
+    release(lab, course)
+    assert settings.read_text() == "c = get_config()"
 
 
 def test_two_releases_are_the_same_to_the_byte(lab):
@@ -145,7 +159,9 @@ def replace_source(name, old, new):
 def test_a_source_out_of_order_is_refused_in_a_sentence(lab, course, change, words):
     with pytest.raises(LabkitError, match=words):
         release(edited(lab, change), course)
-    assert not (course / "release").exists()
+    assert [path.name for path in course.iterdir()] == ["gradebook.db"]
+    with open_gradebook(course) as gradebook:
+        assert not gradebook.assignments
 
 
 def test_exercises_cannot_change_under_submissions(lab, course):

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from small_lab import FIRST, SECOND, lab_in, share, submit
 
 from labkit.errors import LabkitError
+from labkit.grading import run as room
 from labkit.grading.run import _salt, run_submissions
 
 SECONDS = {"ada": 0, "bob": 6}  # bob is still at it when ada is done
@@ -98,6 +99,35 @@ def test_a_killed_run_and_a_killed_worker_lose_nothing_and_grade_nothing_twice(c
 def test_nothing_prepared_is_said(tmp_path):
     with pytest.raises(LabkitError, match="prepare"):
         run_submissions(tmp_path, lab_in(tmp_path), unsafe=True)
+
+
+def test_a_submission_that_no_worker_gets_done_stops_nobody_and_says_so(tmp_path, monkeypatch, capsys):
+    lab = lab_in(tmp_path)
+    for student in STUDENTS:
+        submit(tmp_path, lab, student)
+
+    def work_on(tasks, jobs):
+        for task in tasks:
+            if task.submission.parent.name == "bob":
+                room._say(task, ValueError("of a\x1b kind"))
+            else:
+                room.write_json(
+                    task.out / room.OUTCOME, {"notebook_sha256": room.sha256(task.submission / lab.path.name)}
+                )
+                room._say(task, None)
+
+    monkeypatch.setattr(room, "_work_on", work_on)
+    _, bob = run_submissions(tmp_path, lab, unsafe=True)
+    assert (bob["student"], bob["status"]) == ("bob", "refused") and "by hand" in bob["reason"]
+    assert set(bob["exercises"]) == {FIRST, SECOND}
+    assert (
+        capsys.readouterr().out.splitlines()
+        == ["ada"] + ["bob: stopped with ValueError('of a\\x1b kind')"] * 3
+    )
+    with pytest.raises(LabkitError):
+        room._say(
+            room.Task(tmp_path / "bob" / "lab77", tmp_path, lab, None, None, 1), LabkitError("no sandbox.")
+        )
 
 
 def test_dask_does_the_same(tmp_path):

@@ -78,8 +78,18 @@ def test_what_is_no_rule_is_refused_in_a_sentence(rule, grace):
         parse_late_rule("10%/day", "soon")
 
 
+def test_a_grace_alone_does_not_take_the_rule_back():
+    with pytest.raises(LabkitError, match="--grace 1h: belongs to a rule"):
+        parse_late_rule(None, "1h")
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("1h", 3600), ("30min", 1800), ("2 days", 2 * DAY), ("90s", 90)]
 )
 def test_graces_are_read(text, seconds):
     assert parse_late_rule("10%/day", text).grace_seconds == seconds
+
+
+def test_a_claim_of_points_counts_for_nothing_and_a_reason_is_kept():
+    score = score_exercise(6.0, entry(True, False) | {"points": 6, "reason": "no phi."})
+    assert (score.points, score.reason) == (3, "no phi.")

@@ -1,13 +1,16 @@
 """Attacks on the scoring: each gains points where hidden asserts run in the student's kernel, and none here."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from small_lab import DENSITY, FIRST, LIMITS, PLAIN, START, lab_in, share, submit
 
+from labkit.checks import lab00
 from labkit.checks.exchange import NoAnswer
 from labkit.grading.conversation import Conversation
 from labkit.grading.execute import execute
@@ -94,7 +97,8 @@ def stock(tmp_path_factory):
 def test_what_fools_asserts_in_the_kernel_earns_nothing_here(grade, stock, name):
     assert stock["right"] and not stock["wrong"], "the asserts themselves are unsound"
     assert stock[name]
-    assert share(grade(ATTACKS[name]), FIRST) <= 0.5  # a right shape and finite values are honestly there
+    honest = lab00.first_check(lambda x: torch.zeros(len(x)))  # what all of them return
+    assert share(grade(ATTACKS[name]), FIRST) <= sum(each.passed for each in honest) / len(honest) <= 0.5
 
 
 FORGED = {
@@ -112,14 +116,30 @@ FORGED = {
 def test_forged_answers_earn_nothing_and_give_one_reason(name):
     text = eval(FORGED[name][0])
     conversation = Conversation(lambda question: text)
-    from labkit.checks import lab00
-
     found = conversation.ask(lab00.first_check, ["log_density"])
     assert found and not any(each.passed for each in found) and FORGED[name][1] in conversation.broken
     assert conversation.broken in found[0].hint
 
 
 def test_a_kernel_that_answers_well_and_then_forges_keeps_only_what_it_earned():
+    from labkit.checks import evaluate
+    from labkit.checks.answering import Answering
+
+    asked = []
+
+    def forges(question):
+        asked.append(question)
+        return answering.receive(question) if len(asked) == 1 else '{"return": '
+
+    conversation = Conversation(forges)
+    answering = Answering({"f": lambda x: x}, conversation.receive)
+    names = ("one", "two", "three")
+    tests = {name: lambda f, x=x: None if f(x) == x else "no" for x, name in enumerate(names)}
+    found = conversation.ask(lambda f: evaluate({k: partial(test, f) for k, test in tests.items()}), ["f"])
+    assert [each.passed for each in found] == [True, False, False] and len(asked) == 2
+
+
+def test_a_check_that_takes_the_break_for_what_it_waits_for_gives_nothing_for_it():
     from labkit.checks import Property, evaluate
 
     def check(function):
@@ -154,7 +174,6 @@ def reach(thing):
 
 
 def test_no_attribute_leads_out_of_what_is_handed_over():
-    import torch
     from torch import nn
 
     from labkit.grading.conversation import StudentFunction, loopback
@@ -189,9 +208,6 @@ REPLIES = {
 
 
 def test_whatever_a_function_returns_is_a_hint_and_no_crash():
-    import torch
-
-    from labkit.checks import lab00
     from labkit.grading.conversation import loopback
 
     for name, body in REPLIES.items():

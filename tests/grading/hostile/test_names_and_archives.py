@@ -68,10 +68,11 @@ def test_a_backslash_in_a_files_name(room, tmp_path):
 
 def test_a_name_that_looks_like_anothers_takes_nobodys_place(room, tmp_path):
     course, lab, honest = room
-    source = hand_in(tmp_path / "in", {"Eve A.ipynb": honest, "Eve_A.ipynb": b"{}", "eve a.ipynb": b"{}"})
+    source = hand_in(tmp_path / "in", {"Eve A.ipynb": b"{}", "Eve_A.ipynb": honest, "eve a.ipynb": b"{}"})
     result = prepare(course, lab, source)
     assert sorted(result.students) == ["Eve_A", "Eve_A-2", "eve_a-3"]
-    assert sum(about["refused"] is None for about in result.students.values()) == 1
+    assert result.students["Eve_A"]["refused"] is None, "whose own name it is keeps it"
+    assert all(result.students[who]["refused"] for who in ("Eve_A-2", "eve_a-3"))
     assert (
         collect._harmless("Eve_A", set()) == "Eve_A" == collect._harmless("Eve A", set())
     )  # as they would be alone
@@ -93,6 +94,23 @@ def test_a_symbolic_link_in_place_of_a_submission(room, tmp_path):
     assert any("### BEGIN SOLUTION" in cell.source for cell in opened.cells)
 
 
+def test_names_that_no_file_or_terminal_should_hold(room, tmp_path):
+    """They end up in sentences: half a letter would stop the writing of them, and with it everybody's `prepare`."""
+    course, lab, honest = room
+    source = hand_in(tmp_path / "in", {"bob.ipynb": honest})
+    half = os.fsdecode(b"m\xff\x1b]0;.ipynb")
+    (source / half).symlink_to("elsewhere")
+    (source / half.replace("ipynb", "txt")).write_text("")
+    (source / "mallory").mkdir()
+    (source / "mallory" / half).symlink_to("elsewhere")
+    result = prepare(course, lab, source)
+    told = [about["refused"] for about in result.students.values() if about["refused"]] + result.left_out
+    assert len(told) == 3 and all(each.isprintable() for each in told)
+    assert result.students["bob"]["refused"] is None
+    with pytest.raises(UnicodeEncodeError):
+        half.encode()
+
+
 def test_a_symbolic_link_that_appears_after_the_look(room, tmp_path, monkeypatch):
     course, lab, _ = room
     link = tmp_path / "link.ipynb"
@@ -110,7 +128,7 @@ def test_a_symbolic_link_in_a_zip(room, tmp_path):
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr(entry, str(source_path(course, lab)))
-    assert prepare(course, lab, archive).students["mallory"]["refused"]
+    assert "symbolic link" in prepare(course, lab, archive).students["mallory"]["refused"]
     assert grade(course, lab) == {"mallory": 0}
 
 

@@ -35,6 +35,7 @@ def course(tmp_path):
         "submission": "submitted/bob/lab03a/03a.ipynb",
         "source": "source/lab03a/03a.ipynb",
         "gradebook": "gradebook.db",
+        "salt of hidden inputs": ".grading-salt",
         "outcome": "executed/bob/lab03a/outcome.json",
         "kernelspec": "jupyter/kernels/labkit-sandbox/kernel.json",
     }
@@ -44,7 +45,7 @@ def course(tmp_path):
     return {name: tmp_path / place for name, place in places.items()}
 
 
-@pytest.mark.parametrize("aim", ["submission", "source", "gradebook", "outcome"])
+@pytest.mark.parametrize("aim", ["submission", "source", "gradebook", "salt of hidden inputs", "outcome"])
 def test_reading_what_belongs_to_others(both, course, aim):
     inside, outside = both(f"print(open({str(course[aim])!r}).read())")
     assert SECRET in outside

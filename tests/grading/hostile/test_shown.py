@@ -4,12 +4,13 @@ Each attack is shown to work as well: against nbgrader as it comes, or with the 
 """
 
 import json
+from functools import cache
 
 import nbformat
 import pytest
 from example_course import active, properties, write_outcome
 from hostile_course import TESTS, VICTIM, hand_in, name
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_markdown_cell, new_raw_cell
 
 from labkit.grading.feedback import write_feedback
 from labkit.grading.gradebook import ingest
@@ -47,7 +48,7 @@ def test_markdown_that_acts(room, tmp_path, kind):
     for cell in honest.cells:
         if name(cell) == "essay":
             cell.source = MARKDOWN[kind]
-    honest.cells.append(new_markdown_cell(MARKDOWN[kind]))
+    honest.cells += [new_markdown_cell(MARKDOWN[kind]), new_raw_cell(MARKDOWN[kind])]
     assert_harmless(course, lab, honest, tmp_path, outputs=[], stock=kind not in INERT)
 
 
@@ -130,12 +131,17 @@ def assert_harmless(course, lab, notebook, tmp_path, *, outputs, stock=True, exe
         )
 
 
-def stock_page(notebook):
-    """A notebook as formgrader renders it, with nbgrader's defaults."""
+@cache
+def stock_exporter():
+    """What renders pages for formgrader, with nbgrader's defaults; making one takes longer than a page."""
     from nbconvert.exporters import HTMLExporter
     from nbgrader.server_extensions.formgrader import handlers
 
-    page = HTMLExporter(template_name="formgrade", extra_template_basedirs=[handlers.template_path])
+    return HTMLExporter(template_name="formgrade", extra_template_basedirs=[handlers.template_path])
+
+
+def stock_page(notebook):
+    """A notebook as formgrader renders it, with nbgrader's defaults."""
     resources = {
         "base_url": "",
         "index": 0,
@@ -144,4 +150,4 @@ def stock_page(notebook):
         "notebook_id": "x",
         "assignment_id": "x",
     }
-    return page.from_notebook_node(notebook, resources=resources)[0]
+    return stock_exporter().from_notebook_node(notebook, resources=resources)[0]
