@@ -12,7 +12,7 @@ READY := .venv/.ready-$(shell pwd | cksum | cut -d' ' -f1)
 KIT := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab doctor bench
+.PHONY: help run test lab doctor bench gpu
 
 help: ## what can be typed here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -25,7 +25,12 @@ test: $(READY) ## the tests, each notebook included
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadfile -m 'not bench'
 
 bench: $(READY) ## timings, into tests/benchmarks/results/
+	@$(KIT) -c 'import pytorch_lightning' 2>/dev/null || \
+	  $(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@$(KIT) -m pytest tests/benchmarks -m bench -s -q
+
+gpu: $(READY) ## every lab's gpu profile in ten minutes on one large GPU, into runs/gpu/pack.json
+	@$(KIT) -m labkit gpu $(ARGS)
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(KIT) -m labkit lab
