@@ -28,7 +28,7 @@ def fetch_files(sockets: Path, target: Path, limit_bytes: int, seconds: float = 
         line.connect(str(sockets / FILES))
         coming = _Coming(line, time.monotonic() + seconds)
         for _ in range(MAX_FILES):
-            if not (head := coming.read(FILE.size)):
+            if not (head := coming.read(FILE.size, may_be_over=True)):
                 return
             length, size = FILE.unpack(head)
             name = PurePosixPath(os.fsdecode(coming.read(length)))
@@ -53,8 +53,8 @@ class _Coming:
     def __init__(self, line: socket.socket, deadline: float) -> None:
         self._line, self._deadline = line, deadline
 
-    def read(self, size: int) -> bytes:
-        """`size` bytes, or none if there is nothing more.
+    def read(self, size: int, may_be_over: bool = False) -> bytes:
+        """`size` bytes; or none, if there is nothing more and that may be.
 
         Raises:
             OSError: it ends or the time is over before.
@@ -63,7 +63,7 @@ class _Coming:
         while len(data) < size:
             self._line.settimeout(max(self._deadline - time.monotonic(), 0.001))
             more = self._line.recv(size - len(data))
-            if not more and not data and size == FILE.size:
+            if not more and not data and may_be_over:
                 return b""
             if not more:
                 raise OSError("the files ended in the middle of one")

@@ -267,6 +267,13 @@ def test_files_that_never_end_are_not_waited_for(given):
         given(FILE.pack(1, 100) + b"a" + b"x", seconds=0.2, then=5.0)
 
 
-def test_a_file_that_ends_too_early_is_an_error(given):
+@pytest.mark.timeout(20)  # the grader must not wait for what a student's end never sends
+@pytest.mark.parametrize(("size", "sent"), [(100, 1), (100, 90), (FILE.size, 0)])
+def test_a_file_that_ends_too_early_is_an_error(given, size, sent):
     with pytest.raises(OSError, match="in the middle"):
-        given(FILE.pack(1, 100) + b"a" + b"x")
+        given(FILE.pack(1, size) + b"a" + bytes(sent))
+
+
+def test_a_name_that_never_comes_is_an_error(given):
+    with pytest.raises(OSError, match="in the middle"):
+        given(FILE.pack(FILE.size, 0))
