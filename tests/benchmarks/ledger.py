@@ -1,42 +1,74 @@
-"""The speed ledger: paired timings, one JSON per machine under results/."""
+"""The speed ledger: timings in turn and losses reached, one JSON per machine under results/."""
 
 import json
 import os
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
 import torch
+from ceiling import ceiling
 
 from labkit.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def paired(plain: Callable[[], None], fast: Callable[[], None], rounds: int = 9) -> dict[str, float]:
-    """Time two functions in turn, A B A B …, after one round that is not counted.
+def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each function in each round, A B C A B C …, after one round that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: column[1:] for name, column in seconds.items()}
+
+
+def paired(plain: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
+    """A row from the seconds of two functions in the same rounds.
 
     Returns:
         Median seconds of each, and the median over rounds of the ratio plain/fast: machines drift, pairs do not.
     """
-    times: list[tuple[float, float]] = []
-    for _ in range(rounds + 1):
-        pair = []
-        for function in (plain, fast):
-            start = time.perf_counter()
-            function()
-            pair.append(time.perf_counter() - start)
-        times.append((pair[0], pair[1]))
-    counted = times[1:]
     return {
-        "plain_seconds": median(a for a, _ in counted),
-        "fast_seconds": median(b for _, b in counted),
-        "ratio": median(a / b for a, b in counted),
-        "rounds": rounds,
+        "plain_seconds": median(plain),
+        "fast_seconds": median(fast),
+        "ratio": median(a / b for a, b in zip(plain, fast, strict=True)),
+        "rounds": len(plain),
     }
+
+
+def contest(
+    what: str,
+    plain: Mapping[str, Callable[[], object]],
+    engine: str,
+    fast: Callable[[], object],
+    *,
+    items: int,
+    rounds: int,
+    more: Mapping[str, float],
+) -> None:
+    """Enter a row for each plain loop beside `fast`, all timed in turn; with the share of the ceiling `fast` reaches.
+
+    Args:
+        what: the model, with what matters of its size.
+        engine: the name of `fast`.
+        items: on which each function trains, counted once an epoch.
+        more: to be entered with each row.
+    """
+    seconds = in_turn({**plain, engine: fast}, rounds)
+    limit = ceiling(fast)
+    for name in plain:
+        row = paired(seconds[name], seconds[engine])
+        row["items_per_second"] = items / row["fast_seconds"]
+        # A ceiling above the whole was measured while the machine was busy with something else.
+        if limit["ceiling_seconds"] < row["fast_seconds"]:
+            row |= limit | {"ceiling": limit["ceiling_seconds"] / row["fast_seconds"]}
+        enter(f"{what}: {name} against {engine}", row | dict(more))
 
 
 def enter(name: str, row: dict[str, object]) -> None:
@@ -64,20 +96,39 @@ def _machine() -> str:
 
 
 def markdown(path: Path) -> str:
-    """A machine's file as a table for the README: the two times of each pair and their ratio, or one speed."""
-    lines = ["| what | plain | labkit | ratio |", "| --- | --- | --- | --- |"]
-    for name, row in sorted(json.loads(path.read_text(encoding="utf-8")).items()):
-        if "ratio" in row:
-            times = (
-                f"{_seconds(row['plain_seconds'])} | {_seconds(row['fast_seconds'])} | {row['ratio']:.2g}×"
-            )
-        else:
-            (speed,) = (
-                f"{value:,.0f} {key.split('_')[0]}/s" for key, value in row.items() if key.endswith("_second")
-            )
-            times = f"– | {speed} | –"
-        lines.append(f"| {name} | {times} |")
-    return "\n".join(lines)
+    """A machine's file as tables for the README: timings, and the losses that both ways of training reach."""
+    rows = sorted(json.loads(path.read_text(encoding="utf-8")).items())
+    timings = [_timing(name, row) for name, row in rows if "labkit_mean" not in row]
+    losses = [_losses(name, row) for name, row in rows if "labkit_mean" in row]
+    tables = [_table(("what", "plain", "labkit", "ratio", "of the ceiling"), timings)]
+    if losses:
+        tables.append(_table(("what is reached, mean ± sd over seeds", "plain", "labkit"), losses))
+    return "\n\n".join(tables)
+
+
+def _timing(name: str, row: Mapping[str, float]) -> tuple[str, ...]:
+    if "ratio" not in row:
+        (speed,) = (
+            f"{value:,.0f} {key.split('_')[0]}/s" for key, value in row.items() if key.endswith("_second")
+        )
+        return name, "–", speed, "–", "–"
+    share = f"{row['ceiling']:.0%}" if "ceiling" in row else "–"
+    return (
+        name,
+        _seconds(row["plain_seconds"]),
+        _seconds(row["fast_seconds"]),
+        f"{row['ratio']:.3g}×",
+        share,
+    )
+
+
+def _losses(name: str, row: Mapping[str, float]) -> tuple[str, ...]:
+    return name, *(f"{row[f'{who}_mean']:.4g} ± {row[f'{who}_sd']:.3g}" for who in ("plain", "labkit"))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _seconds(seconds: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from celeba_files import jpegs, write_official
-from ledger import enter, paired
+from ledger import enter, in_turn, paired
 
 from labkit.data import ResidentBatches
 from labkit.data.celeba_prepare import prepare
@@ -63,7 +63,8 @@ def test_preparing_and_reading(source, tmp_path):
     def fast():
         prepare(Job(opened, 64, 64, tmp_path / str(next(calls))), progress=False)
 
-    row = paired(plain, fast, rounds=3)
+    seconds = in_turn({"plain": plain, "fast": fast}, rounds=3)
+    row = paired(**seconds)
     count = len(opened.images)
     row |= {
         "images_per_second": count / row["fast_seconds"],
@@ -73,6 +74,7 @@ def test_preparing_and_reading(source, tmp_path):
 
     faces = np.load(tmp_path / "0" / "faces-64x64.npy", mmap_mode="r")
     batches = ResidentBatches(faces, batch_size=128, flip=True, normalise="symmetric")
-    row = paired(plain, lambda: [None for _ in batches.epoch(0)], rounds=3)
+    seconds = in_turn({"plain": plain, "fast": lambda: [None for _ in batches.epoch(0)]}, rounds=3)
+    row = paired(**seconds)
     row |= {"images_per_second": count / row["fast_seconds"]}
     enter(f"CelebA 64×64, {what}: ImageFolder loop against resident batches", row)
