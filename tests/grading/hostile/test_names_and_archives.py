@@ -122,6 +122,7 @@ def test_a_symbolic_link_that_appears_after_the_look(room, tmp_path, monkeypatch
 
 
 def test_a_symbolic_link_in_a_zip(room, tmp_path):
+    """Not shown to bite: `unzip` makes such a link, Python's zipfile a file that holds the link's target."""
     course, lab, _ = room
     archive = tmp_path / "in.zip"
     entry = zipfile.ZipInfo(f"mallory/{lab.path.name}")

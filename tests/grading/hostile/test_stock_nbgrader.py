@@ -13,9 +13,10 @@ pytest.importorskip("nbgrader", reason="needs the extra `grade`")
 
 SQUARE = "def square(x):\n    return x * x"
 CUBE = "def cube(x):\n    return x ** 3"
+DOUBLE = "def double(x):\n    return 2 * x"
 WARNS = "import warnings\ndef square(x):\n    warnings.warn('old')\n    return x * x"
 RIGHT = {"square": SQUARE, "cube": CUBE}
-FULL = 4
+FULL = 6
 READS = """
 import json
 for cell in json.load(open({path!r}))["cells"]:
@@ -33,6 +34,10 @@ GRADES = """
 import sqlite3
 with sqlite3.connect({path!r}) as book:
     book.execute("update grade set manual_score = 50")
+"""
+FORGES = """
+import builtins
+builtins.sum = lambda points: 2
 """
 OVERWRITES = """
 class Right:
@@ -55,6 +60,7 @@ def attacks(course):
         "reads the answers": {"square": READS.format(path=str(answer_key)), "cube": ""},
         "reads another's work": {"square": READS.format(path=str(honest)), "cube": ""},
         "takes asserts out": {"square": HOOK, "cube": ""},
+        "forges the report": RIGHT | {"double": FORGES},
         "rigs comparison": {"square": OVERWRITES, "cube": ""},
         "thief": {"square": GRADES.format(path=str(course / "gradebook.db")), "cube": ""},
     }
@@ -82,7 +88,7 @@ def graded(tmp_path_factory):
         for student, answers in attacks(course).items():
             notebook = nbformat.read(course / "release" / "lab" / "lab.ipynb", as_version=4)
             for cell in notebook.cells:
-                cell.source = answers.get(cell.metadata.nbgrader.grade_id, cell.source)
+                cell.source = ({"double": DOUBLE} | answers).get(cell.metadata.nbgrader.grade_id, cell.source)
             path = course / "submitted" / student / "lab" / "lab.ipynb"
             path.parent.mkdir(parents=True)
             nbformat.write(notebook, path)
@@ -94,15 +100,19 @@ def graded(tmp_path_factory):
 
 
 def instructors():
-    """Two exercises of two points, each with a test that students see and one that they do not."""
+    """Three exercises of two points: two with a test that students see and one that they do not; and one whose test
+    reports the points, as nbgrader's partial credit wants it.
+    """
     cells = []
-    for name, solution, hidden in (("square", SQUARE, 9), ("cube", CUBE, 27)):
+    for name, solution, hidden in (("square", SQUARE, 9), ("cube", CUBE, 27), ("double", DOUBLE, 6)):
         lines = (
             solution.replace("    return", "    ### BEGIN SOLUTION\n    return") + "\n    ### END SOLUTION"
         )
         cells.append(new_code_cell(lines, metadata=about(name, solution=True)))
         test = f"assert {name}(1) == 1\n### BEGIN HIDDEN TESTS\nassert {name}(3) == {hidden}\n### END HIDDEN TESTS"
-        cells.append(new_code_cell(test, metadata=about(f"{name}-test", points=FULL // 2, grade=True)))
+        if name == "double":
+            test = "sum(double(x) == 2 * x for x in (1, 3))"
+        cells.append(new_code_cell(test, metadata=about(f"{name}-test", points=2, grade=True)))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
@@ -117,7 +127,7 @@ def test_who_attacks_nobody_is_graded_as_here(graded):
 
 
 def test_a_warning_costs_a_right_answer_its_points(graded):
-    assert graded[1]["warns"][:2] == (True, FULL / 2)
+    assert graded[1]["warns"][:2] == (True, FULL - 2)
 
 
 def test_a_killed_kernel_yields_no_grade_not_even_of_what_came_before(graded):
@@ -133,7 +143,14 @@ def test_a_flood_of_output_is_kept_whole(graded):
 
 
 @pytest.mark.parametrize(
-    "attack", ["reads the answers", "reads another's work", "takes asserts out", "rigs comparison"]
+    "attack",
+    [
+        "reads the answers",
+        "reads another's work",
+        "takes asserts out",
+        "rigs comparison",
+        "forges the report",
+    ],
 )
 def test_who_solves_nothing_gets_full_marks(graded, attack):
     assert graded[1][attack][:2] == (True, FULL)
@@ -141,4 +158,4 @@ def test_who_solves_nothing_gets_full_marks(graded, attack):
 
 def test_a_submission_writes_its_own_grade_and_everybody_elses(graded):
     _, points, everybody = graded[1]["thief"]
-    assert points == everybody["honest"] == 100 > FULL
+    assert points == everybody["honest"] == 150 > FULL
