@@ -14,6 +14,7 @@ from labkit.record import STATE, read_record
 from labkit.runner import freshness, run
 from labkit.runner.console import Console, results_table
 from labkit.runner.labs import choose_labs, list_labs
+from labkit.runner.results import Result
 from labkit.runner.run import RunConfig, run_labs, validate
 
 GOOD = """
@@ -213,6 +214,15 @@ def test_every_cause_of_other_results_is_noticed(session, monkeypatch, tmp_path)
     assert not freshness.is_fresh(
         folder(session, "01_fails"), read_record(folder(session, "01_fails"), STATE, {})["fingerprint"]
     )
+
+
+def test_a_lab_that_another_run_has_begun_anew_is_left_to_it(session, tmp_path):
+    root, _, _ = session
+    (lab,) = choose_labs(["00"], list_labs(root / "notebooks"))
+    runner = run._Runner([lab], RunConfig("smoke", tmp_path), Console())
+    runner.results[lab.stem] = Result(lab.stem, "ok")
+    runner.settle_data()
+    assert not list(tmp_path.rglob(STATE))
 
 
 class Links(html.parser.HTMLParser):

@@ -193,8 +193,9 @@ class _Runner:
         for stem, result in self.results.items():
             folder = self.config.out / self.config.profile / stem
             state = read_record(folder, STATE, {})
-            if result.state == "ok" and state.get("fingerprint", {}).get("data") != data:
-                state["fingerprint"]["data"] = data
+            made_of = state.get("fingerprint")  # None where another run has begun the lab anew
+            if result.state == "ok" and made_of and made_of.get("data") != data:
+                made_of["data"] = data
                 write_json(folder / STATE, state)
 
     def _start(self, lab: Lab) -> None:
