@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from consoles import Recorder
 
 from labkit.errors import LabkitError
 from labkit.record import STATE, read_record
-from labkit.runner.console import Console
 from labkit.runner.labs import list_labs
 from labkit.runner.run import RunConfig, run_labs, validate
 from labkit.scheduler import connect
@@ -38,14 +38,6 @@ LABS = {
     "02_fails": [TRIED, "raise ValueError('boom')"],
     "03_slow": [TRIED, "time.sleep(100)"],
 }
-
-
-class Quiet(Console):
-    def say(self, line):
-        pass
-
-    def status(self, line):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +69,7 @@ def test_a_lost_worker_costs_its_lab_a_restart_and_nothing_else(project):
         folders = {lab.stem: config.folder(lab) for lab in labs}
         killer = threading.Thread(target=kill_the_worker, args=(folders["01_loses_its_worker"] / "tried",))
         killer.start()
-        results = {result.lab: result for result in run_labs(labs, validate(config, labs), Quiet())}
+        results = {result.lab: result for result in run_labs(labs, validate(config, labs), Recorder())}
         killer.join()
     tries = {stem: (folder / "tried").read_text().splitlines() for stem, folder in folders.items()}
     assert {stem: result.state for stem, result in results.items()} == {

@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from consoles import Recorder
 
 from labkit.errors import LabkitError
 from labkit.runner import gpu_pack
-from labkit.runner.console import Console
 from labkit.runner.gpu_pack import LEAST_SECONDS, SECONDS, run_pack, with_shares
 from labkit.runner.labs import list_labs
 from labkit.runner.run import RunConfig
@@ -37,17 +37,6 @@ before = Path(OUT, "tried").exists()
 Path(OUT, "tried").touch()
 assert before, "not yet"
 """
-
-
-class Recorder(Console):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, line):
-        self.lines.append(line)
-
-    def status(self, line):
-        pass
 
 
 @pytest.fixture(scope="module")

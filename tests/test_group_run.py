@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 import torch.distributed as dist
+from consoles import Recorder
 
 from labkit.errors import LabkitError
 from labkit.runner import group
-from labkit.runner.console import Console
 from labkit.runner.execute import Task
 from labkit.runner.labs import list_labs
 from labkit.runner.run import RunConfig, run_labs, validate
@@ -66,14 +66,6 @@ Path(OUT, "losses.json").write_text(str(table["loss"].tolist() + search["epochs"
 """
 
 
-class Quiet(Console):
-    def say(self, line):
-        pass
-
-    def status(self, line):
-        pass
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, make_lab):
     root = tmp_path_factory.mktemp("project")
@@ -119,7 +111,7 @@ def test_a_lost_process_ends_the_lab_with_a_checkpoint_and_a_sentence_and_one_go
 ):
     labs, config = list_labs(), RunConfig("smoke", project / "lost", processes=2)
     monkeypatch.setenv("LABKIT_TEST_ACCIDENT", "1")
-    (lost,) = run_labs(labs, validate(config, labs), Quiet())
+    (lost,) = run_labs(labs, validate(config, labs), Recorder())
     folder = config.out / "smoke" / "00_sweep"
     assert lost.state == "failed"
     assert "process 0 of 2: another one was lost; the checkpoint is" in lost.message
@@ -130,7 +122,7 @@ def test_a_lost_process_ends_the_lab_with_a_checkpoint_and_a_sentence_and_one_go
 
     monkeypatch.delenv("LABKIT_TEST_ACCIDENT")
     before = {path: path.stat().st_mtime_ns for path in (folder / "sweep").glob("*.json")}
-    (again,) = run_labs(labs, validate(RunConfig("smoke", project / "lost"), labs), Quiet())
+    (again,) = run_labs(labs, validate(RunConfig("smoke", project / "lost"), labs), Recorder())
     assert again.state == "ok"
     assert losses(folder) == pytest.approx(alone, rel=1e-5)
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from consoles import Recorder
 
 from labkit.errors import LabkitError
 from labkit.record import STATE, read_record
@@ -57,19 +58,6 @@ LABS = {
 BUDGETS = {"03_slow": 4, "04_stubborn": 2}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the planted accidents are POSIX signals")
-
-
-class Recorder(Console):
-    """A console that remembers."""
-
-    def __init__(self):
-        self.lines = []
-
-    def say(self, line):
-        self.lines.append(line)
-
-    def status(self, line):
-        pass
 
 
 @pytest.fixture(scope="module")
