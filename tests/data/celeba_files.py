@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from labkit.data.celeba_names import ATTRIBUTES
+from labkit.data.celeba_source import Source
 
 Annotation = np.ndarray | str | None | EllipsisType
 
@@ -141,3 +142,25 @@ def _write_files(folder: Path, members: dict[str, bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+
+
+IMAGES = jpegs(6, size=(24, 30))
+ONE = IMAGES["000001.jpg"]
+
+
+def official_zip(folder: Path) -> Path:
+    """The published zip with `IMAGES`, its annotations beside it."""
+    return write_official(folder, IMAGES, zipped=True) / "img_align_celeba.zip"
+
+
+def tree(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """What lies below a folder, such that any change of it shows."""
+    return {
+        path: (path.lstat().st_mtime_ns, path.lstat().st_size, path.lstat().st_ino)
+        for path in folder.rglob("*")
+    }
+
+
+def read_all(source: Source) -> dict[str, bytes]:
+    """Every image of a source, by name."""
+    return {name: source.read(name) for name in source.images}

@@ -1,9 +1,30 @@
-"""Processes that an attack leaves behind, and how to find them again."""
+"""Processes that an attack makes or leaves behind, and how to find them again."""
 
 import time
 from collections.abc import Callable
 
 import psutil
+
+# At most 150 children, which wait and are gone at the end; prints how many there were.
+FORK_BOMB = """
+import os, signal, time
+children = []
+try:
+    while len(children) < 150:
+        child = os.fork()
+        if child == 0:
+            try:
+                time.sleep(20)
+            finally:
+                os._exit(0)
+        children.append(child)
+except OSError:
+    pass
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+print(len(children))
+"""
 
 
 def daemon_code(token: str) -> str:

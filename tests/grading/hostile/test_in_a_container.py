@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from daemons import daemon_code, soon, with_token
+from daemons import FORK_BOMB, daemon_code, soon, with_token
 from kernels import SMALL
 from small_lab import LIMITS, lab_in, share, submit
 
@@ -156,26 +156,7 @@ with open(place + "/endless", "wb") as stream:
 
 
 def test_a_fork_bomb(both):
-    code = """
-import os, signal, time
-children = []
-try:
-    while len(children) < 150:
-        child = os.fork()
-        if child == 0:
-            try:
-                time.sleep(20)
-            finally:
-                os._exit(0)
-        children.append(child)
-except OSError:
-    pass
-for child in children:
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-print(len(children))
-"""
-    inside, outside = both(code)
+    inside, outside = both(FORK_BOMB)
     assert int(outside) == 150
     assert 0 < int(inside) < SMALL.processes
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Empty
 
 import pytest
-from daemons import daemon_code, soon, with_token
+from daemons import FORK_BOMB, daemon_code, soon, with_token
 from jupyter_client.kernelspec import KernelSpecManager
 from kernels import SMALL
 from nbclient import NotebookClient
@@ -27,27 +27,7 @@ pytest_plugins = ["kernels"]
 
 
 def test_a_fork_bomb(both):
-    """At most 150 children, which wait and are gone at the end."""
-    code = """
-import os, signal, time
-children = []
-try:
-    while len(children) < 150:
-        child = os.fork()
-        if child == 0:
-            try:
-                time.sleep(20)
-            finally:
-                os._exit(0)
-        children.append(child)
-except OSError:
-    pass
-for child in children:
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-print(len(children))
-"""
-    inside, outside = both(code)
+    inside, outside = both(FORK_BOMB)
     assert int(outside) == 150
     assert 0 < int(inside) < SMALL.processes
 
