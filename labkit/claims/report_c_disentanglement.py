@@ -13,9 +13,8 @@ from labkit.claims.rules import (
     holds,
 )
 
-EPOCHS_TRAINED = (
-    30  # the models of a shorter training have not learnt all factors yet, least of all at a large β
-)
+# The models of a shorter training have not learnt all factors yet, least of all at a large β.
+EPOCHS_TRAINED = 30
 
 
 def _inverted_u(scores: dict[str, float], errors: dict[str, float]) -> bool:

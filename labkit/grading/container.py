@@ -15,9 +15,8 @@ from labkit.grading.sandbox import CONNECTION, ORIGINAL, SOCKETS, START, SUBMISS
 
 RUNTIMES = ("podman", "docker")
 IMAGE = "labkit-sandbox"
-PYTHON = (
-    "/usr/local/bin/python"  # by its path: jupyter_client puts its own interpreter in the place of the name
-)
+# By its path: jupyter_client puts its own interpreter in the place of the name.
+PYTHON = "/usr/local/bin/python"
 # labkit comes from the instructor's installation, so that the image need not be built anew with each version.
 PACKAGES = "/opt/labkit"
 RELAY = "/run/relay.py"

@@ -26,9 +26,8 @@ from labkit.record import LOG
 from labkit.runner import processes
 from labkit.runner.execute import Outcome, Task, emit
 
-NOTICE_SECONDS = (
-    15.0  # after which process 0 must have noticed that another one failed, if it waits for that one
-)
+# After which process 0 must have noticed that another one failed, if it waits for that one.
+NOTICE_SECONDS = 15.0
 POLL_SECONDS = 0.1
 
 

@@ -15,9 +15,8 @@ from labkit.training.augment import StrongAugmentation
 from labkit.training.fit import FitResult, fit
 from labkit.training.step import Update
 
-AUXILIARY_WEIGHT = (
-    0.4  # of Inception's second head (Szegedy et al., arXiv:1512.00567, as torchvision trains it)
-)
+# Of Inception's second head (Szegedy et al., arXiv:1512.00567, as torchvision trains it).
+AUXILIARY_WEIGHT = 0.4
 Batch = tuple[Tensor, Tensor]
 
 

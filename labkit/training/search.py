@@ -16,9 +16,8 @@ from labkit.training.progress import say
 from labkit.training.sweep import cell_name
 
 JOURNAL = "search.log"
-BEFORE_PRUNING = (
-    3  # models that are trained to the end before any is stopped for being worse than their median
-)
+# Models that are trained to the end before any is stopped for being worse than their median.
+BEFORE_PRUNING = 3
 
 Report = Callable[[int, float], None]
 TrainTrial = Callable[[dict[str, Any], Path, Report], float]

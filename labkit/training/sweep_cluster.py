@@ -21,9 +21,8 @@ from labkit.errors import LabkitError
 from labkit.scheduler import AWAY_VARIABLE, SCHEDULER_VARIABLE, connect, run_while_wanted
 from labkit.training.cell import Cell, TrainOne
 
-BEFORE_LABS = (
-    10  # dask priority: a lab waits for its cells, and would wait for ever behind labs not yet begun
-)
+# Dask priority: a lab waits for its cells, and would wait for ever behind labs not yet begun.
+BEFORE_LABS = 10
 
 
 def train(address: str, cells: Sequence[Cell], train_one: TrainOne, tell: Callable[[str], None]) -> None:
