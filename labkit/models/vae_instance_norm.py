@@ -11,6 +11,7 @@ bias before it would be taken away with the mean: those layers have none.
 
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labkit.errors import LabkitError
@@ -105,5 +106,20 @@ class InstanceNormDecoder(nn.Module):
         return self.layers(self.start(z))
 
 
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """`nn.InstanceNorm2d(channels)` of maps (N, C, H, W), on a CPU as group normalisation with a channel a group.
+
+    The numbers are the same but for rounding; torch's CPU kernel for groups takes half the time.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return super().forward(x)
+        return F.group_norm(x.contiguous(), self.num_features, eps=self.eps)
+
+
 def _normalised(channels: int) -> list[nn.Module]:
-    return [nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
+    return [InstanceNorm2d(channels), nn.ReLU(inplace=True)]

@@ -52,6 +52,7 @@ class ResNetVAE(VAE):
             image_shape=(3, config.size, config.size),
         )
         self.config = config
+        self.to(memory_format=torch.channels_last)  # faster on one core of a CPU, no slower on two
 
 
 class ResNetEncoder(nn.Module):

@@ -31,9 +31,9 @@ class Books:
             items: size of the batch.
         """
         self._items.append(items)
-        self._checks.append(check)
+        self._checks.append(check.clone())
         for name, value in values.items():
-            # The clone lets go of whatever larger tensor the value is a part of.
+            # The clone lets go of whatever larger tensor the value is a part of, or that is written to again.
             self._values.setdefault(name, []).append(torch.as_tensor(value).detach().clone())
 
     def close(self) -> tuple[dict[str, float], int]:

@@ -59,7 +59,7 @@ def fit_classifier(
     stop: bool = False,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    precision: str = "float32",
+    precision: str = "auto",
     run_dir: str | Path | None = None,
     progress: bool = False,
 ) -> FitResult:
@@ -103,9 +103,10 @@ def fit_classifier(
         weight_decay=weight_decay,
         fused=True,
     )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     return fit(
         model,
-        Update("loss", loss, optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)),
+        Update("loss", loss, optimizer, schedule, capturable=not augment),
         ResidentBatches(images, labels=labels, batch_size=batch_size, seed=seed, device=device),
         epochs=epochs,
         validate=validate if len(held_out[0]) else None,

@@ -91,7 +91,12 @@ def log_likelihood(x: Tensor, image: Tensor, likelihood: Likelihood, sigma: floa
     return -lost.flatten(1).sum(1)
 
 
-def log_weights(batch: int, dataset_size: int, sampling: Sampling = "stratified") -> Tensor:
+def log_weights(
+    batch: int,
+    dataset_size: int,
+    sampling: Sampling = "stratified",
+    device: torch.device | str | None = None,
+) -> Tensor:
     """Logarithms of the weights (B, B) with which a batch's posteriors stand for q(z): row i for z drawn from x_i.
 
     "stratified": the own posterior with weight 1/N, the other B − 1 share the rest: without bias, since the own
@@ -107,10 +112,11 @@ def log_weights(batch: int, dataset_size: int, sampling: Sampling = "stratified"
             f"log_weights: a batch of {batch} must have 2 images or more, and no more than the data set's "
             f"{dataset_size}."
         )
+    like = {"dtype": torch.float64, "device": device}
     if sampling == "weighted":
-        return torch.full((batch, batch), -math.log(dataset_size * batch), dtype=torch.float64)
+        return torch.full((batch, batch), -math.log(dataset_size * batch), **like)
     others = math.log((dataset_size - 1) / (dataset_size * (batch - 1)))
-    return torch.full((batch, batch), others, dtype=torch.float64).fill_diagonal_(-math.log(dataset_size))
+    return torch.full((batch, batch), others, **like).fill_diagonal_(-math.log(dataset_size))
 
 
 def kl_parts(
@@ -124,7 +130,7 @@ def kl_parts(
         dataset_size: N. With N = B the batch is all there is, and nothing is estimated but the mean over z.
         sampling: see `log_weights`.
     """
-    weights = log_weights(len(z), dataset_size, sampling).to(z)
+    weights = log_weights(len(z), dataset_size, sampling, z.device).to(z.dtype)
     # log q(z_i[m] | x_j), (B, B, M)
     densities = gaussian_log_density(z[:, None], mean[None], log_var[None])
     posterior = densities.diagonal().sum(0)
@@ -211,9 +217,13 @@ def fit_disentangling(
     count, device = len(images), model.to_mean.weight.device
     options = {"batch_size": batch_size, "seed": seed, "device": device, "normalise": "symmetric"}
     optimizer = torch.optim.Adam(model.parameters(), rate, fused=True)
+
+    def loss(model: VAE, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return disentangling_loss(model, x, objective, count)
+
     return fit(
         model,
-        Update("loss", lambda model, x: disentangling_loss(model, x, objective, count), optimizer),
+        Update("loss", loss, optimizer, capturable=True),
         ResidentBatches(images, **options),
         epochs=epochs,
         callbacks=callbacks,

@@ -19,9 +19,10 @@ from labkit.training.group import Group, join, shared_statistics
 from labkit.training.identity import describe_model, describe_run
 from labkit.training.interrupt import Interruptible
 from labkit.training.progress import Progress, say
+from labkit.training.recorded import Recorded, recorder_for
 from labkit.training.rng import preserved_rng, rng_state, seed_everything
 from labkit.training.state import TrainingState
-from labkit.training.step import GuardedStep, Update, trained_parameters
+from labkit.training.step import GuardedStep, Update, resolve_precision, trained_parameters
 
 SKIPS_BEFORE_STOP = 50
 Monitor = Callable[[TrainingState, dict[str, float]], None]
@@ -114,7 +115,7 @@ def fit(
         monitor: called with the run's state and row after all other looks at an epoch. It may put back an earlier
             state or set `stopped_early`; what it must remember goes into `state.monitored`, which is checkpointed.
         clip: largest gradient norm of an update.
-        precision: "float32", or "bf16" for autocast around the losses.
+        precision: "float32"; "bf16" for autocast around the losses; "auto" for that where the device is fast at it.
         seed: of noise drawn by losses and layers.
         run_dir: folder of this run, None to write nothing.
         checkpoint_seconds: least time between two checkpoints.
@@ -130,8 +131,9 @@ def fit(
     updates = [updates] if isinstance(updates, Update) else list(updates)
     group = join()
     _check(model, updates, batches, epochs, precision)
+    computed_in = resolve_precision(precision, trained_parameters(updates[0])[0].device)
     looks = Looks(validate, validate_every, watch, patience, callbacks)
-    run = TrainingState(model, [GuardedStep(update, model, clip, precision, group) for update in updates])
+    run = TrainingState(model, [GuardedStep(update, model, clip, computed_in, group) for update in updates])
     settings = {"clip": clip, "precision": precision, "seed": seed, "watch": watch, "patience": patience}
     settings |= {"validate_every": validate_every, "config": config or {}}
     about = {} if run_dir is None else describe_run(model, updates, batches, settings)
@@ -152,13 +154,14 @@ def fit(
     ):
         seed_everything(seed)
         _resume(run, checkpoints, epochs, group, seed)
-        say(_announcement(run, batches, epochs, precision, checkpoints.path, group), shown)
+        say(_announcement(run, batches, epochs, computed_in, checkpoints.path, group), shown)
         if not run.is_over(epochs):
             save()  # an unwritable folder is met before the work, not after it
+            perform = Recorded(run.steps, recorder_for(run.steps), shown)
             forecast = Forecast(run.steps[0].device, (epochs - run.epoch) * batches.count, shown)
             with Progress(epochs, batches.count, run.epoch * batches.count, shown) as bar:
                 while not run.is_over(epochs) and not stopped:
-                    stopped = not _train_epoch(run, batches, checkpoints, interrupt, (forecast, bar))
+                    stopped = not _train_epoch(run, perform, batches, checkpoints, interrupt, (forecast, bar))
                     if not stopped:
                         row = run.finish_epoch(batches.count)
                         bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
@@ -167,7 +170,7 @@ def fit(
                         _stop_if_diverged(run)
             save()
         if stopped or interrupt.requested:
-            interrupt.stop(_farewell(run, epochs, checkpoints.path))
+            interrupt.stop(_farewell(run, epochs, checkpoints.path, group))
     if run.best_weights is not None:
         model.load_state_dict(run.best_weights)
     model.eval()
@@ -184,6 +187,7 @@ def fit(
 
 def _train_epoch(
     run: TrainingState,
+    perform: Recorded,
     batches: Batches,
     checkpoints: Checkpoints,
     interrupt: Interruptible,
@@ -197,9 +201,7 @@ def _train_epoch(
     run.run_clock()
     for batch in islice(batches.epoch(run.epoch), run.step, None):
         items = len(batch[0] if isinstance(batch, tuple | list) else batch)
-        mine = group.rows_of(batch)
-        for step in run.steps:
-            step(mine, items)
+        perform(group.rows_of(batch), items)
         run.step += 1
         for counter in counters:
             counter.step(items)
@@ -268,8 +270,10 @@ def _announcement(
     )
 
 
-def _farewell(run: TrainingState, epochs: int, path: Path | None) -> str:
+def _farewell(run: TrainingState, epochs: int, path: Path | None, group: Group) -> str:
     where = f"stopped by request after {run.epoch} of {epochs} epochs and {run.step} batches"
+    if not group.leads:
+        return f"{where}, with process 0, which keeps what is kept"
     if path is None:
         return f"{where}; nothing is saved, as no run_dir was given, but the model keeps what it has learnt"
     return f"{where}; the checkpoint is {path}: do the same again to go on from there"
@@ -296,5 +300,5 @@ def _check(
         raise LabkitError(f"fit: two updates share a name in {names}; give each its own.")
     if not updates or not len(batches) or epochs < 1:
         raise LabkitError("fit: there is no update, no batch or no epoch; give at least one of each.")
-    if precision not in ("float32", "bf16"):
-        raise LabkitError(f'fit: precision={precision!r} is not known; it is "float32" or "bf16".')
+    if precision not in ("float32", "bf16", "auto"):
+        raise LabkitError(f'fit: precision={precision!r} is not known; it is "float32", "bf16" or "auto".')

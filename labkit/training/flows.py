@@ -80,7 +80,7 @@ def fit_flow(
     settings: dict[str, Any] = {"flow": vars(config), "noise": noise}
     result = fit(
         model,
-        Update("nll", nll, optimizer),
+        Update("nll", nll, optimizer, capturable=isinstance(model, FusedRealNVP)),
         ResidentBatches(codes, batch_size=batch_size, seed=seed, device=device),
         epochs=epochs,
         validate=watched if watch else None,

@@ -85,8 +85,8 @@ def gan_updates(
         return generator_step(model, real, augment)
 
     return [
-        Update("discriminator", step_d, adam(model.discriminator), log_gradient=True),
-        Update("generator", step_g, adam(model.generator), log_gradient=True),
+        Update("discriminator", step_d, adam(model.discriminator), log_gradient=True, capturable=True),
+        Update("generator", step_g, adam(model.generator), log_gradient=True, capturable=True),
     ]
 
 
@@ -102,7 +102,7 @@ def fit_gan(
     augment: tuple[str, ...] = (),
     health: HealthRule | None = USUAL_RULE,
     callbacks: Sequence[Callback] = (),
-    precision: str = "float32",
+    precision: str = "auto",
     seed: int = 0,
     run_dir: str | Path | None = None,
     config: Mapping[str, Any] | None = None,

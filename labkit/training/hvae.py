@@ -87,7 +87,7 @@ def hvae_loss(
     weight = kl_weight(step, training, x.device)
     kl = bound.kl
     if training.balance and training.warm_up:
-        latents = torch.tensor([math.prod(group.shape) for group in model.groups], device=x.device)
+        latents = torch.cat([kl.new_full((1,), math.prod(group.shape)) for group in model.groups])
         kl = torch.where(weight < 1, kl_weights(kl, latents), 1.0) * kl
     nats = bound.reconstruction.mean() - weight * kl.sum(1).mean()
     if training.spectral:
@@ -115,7 +115,7 @@ def hvae_update(model: HVAE, training: HVAETraining = HVAETraining(), epochs: in
     def loss(model: HVAE, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return hvae_loss(model, x, training, adam.state.get(first, {}).get("step", 0.0))
 
-    return Update("loss", loss, adam, schedule)
+    return Update("loss", loss, adam, schedule, capturable=True)
 
 
 def fit_hvae(
@@ -129,7 +129,7 @@ def fit_hvae(
     validate: Callable[[HVAE], Mapping[str, float]] | None = None,
     validate_every: int = 1,
     callbacks: Sequence[Callback] = (),
-    precision: str = "float32",
+    precision: str = "auto",
     seed: int = 0,
     run_dir: str | Path | None = None,
     config: Mapping[str, Any] | None = None,

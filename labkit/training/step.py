@@ -1,9 +1,9 @@
 """One optimisation step, which a loss or gradient that is not finite cannot spoil."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ class Update:
             a GPU is skipped without waiting for the device.
         schedule: a torch scheduler of that optimizer, stepped once an epoch.
         log_gradient: also log the norm of the gradient, before any clipping, as `<name>_gradient`.
+        capturable: torch's word for what a CUDA graph can hold: the loss does the same with every batch of a size,
+            whatever the numbers, and its Python reads nothing that changes from step to step. On a GPU such steps
+            are recorded and replayed (`labkit.training.recorded`).
     """
 
     name: str
@@ -34,6 +37,14 @@ class Update:
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None
     log_gradient: bool = False
+    capturable: bool = False
+
+
+class Noted(NamedTuple):
+    """What the books say of a step: a scalar that is not finite if it was skipped, and name → scalar to log."""
+
+    check: Tensor
+    values: dict[str, Tensor]
 
 
 class GuardedStep:
@@ -64,9 +75,19 @@ class GuardedStep:
         )  # naming the inputs costs a walk over the graph
         self._buffers = list(model.buffers())
         self._skips_on_device = can_skip_on_device(update.optimizer, self.device)
+        self._loads = 0
 
-    def __call__(self, batch: Any, items: int) -> None:
-        """Update on this process's rows of a batch of `items` items."""
+    @property
+    def recordable(self) -> bool:
+        """Whether a CUDA graph may hold this step."""
+        return self.update.capturable and self._skips_on_device and self.group.size == 1
+
+    def fixed_while_recorded(self) -> tuple[Any, ...]:
+        """What a recording of this step holds as plain numbers or addresses; another value makes it useless."""
+        return self._loads, *(group["lr"] for group in self.update.optimizer.param_groups)
+
+    def perform(self, batch: Any, recording: bool = False) -> Noted:
+        """Update on this process's rows of a batch, and say what came of it."""
         before = [buffer.clone() for buffer in self._buffers]
         loss, terms = self._loss(batch)
         self.update.optimizer.zero_grad(set_to_none=True)
@@ -78,10 +99,19 @@ class GuardedStep:
         check = loss.detach() + norm  # finite if both are
         if self.clip is not None:
             clip_grads_with_norm_(self.parameters, self.clip, norm)
-        self._step(check, before)
+        with _capturable(self.update.optimizer) if recording else nullcontext():
+            self._step(check, before)
         if self.update.log_gradient:
             terms = {**terms, f"{self.update.name}_gradient": norm}
-        self.books.note(check, {self.update.name: loss, **terms}, items)
+        return Noted(check, {self.update.name: loss, **terms})
+
+    def __call__(self, batch: Any, items: int) -> None:
+        """Update on this process's rows of a batch of `items` items, and note it."""
+        self.note(self.perform(batch), items)
+
+    def note(self, noted: Noted, items: int) -> None:
+        """Enter a step on a batch of `items` items into the books."""
+        self.books.note(noted.check, noted.values, items)
 
     def state_dict(self) -> dict[str, Any]:
         """Optimizer, schedule and books."""
@@ -94,7 +124,9 @@ class GuardedStep:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
+        self._loads += 1
         self.update.optimizer.load_state_dict(state["optimizer"])
+        _lay_out_alike(self.update.optimizer)
         if self.update.schedule is not None:
             self.update.schedule.load_state_dict(state["schedule"])
         self.books.load_state_dict(state["books"], self.device)
@@ -147,6 +179,41 @@ class GuardedStep:
         else:
             for buffer, old in zip(self._buffers, before):
                 buffer.copy_(old)
+
+
+@contextmanager
+def _capturable(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Tell torch that this step may be recorded: a fused optimizer has no number that is not on the device."""
+    before = [group.get("capturable") for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["capturable"] = True
+    try:
+        yield
+    finally:
+        for group, value in zip(optimizer.param_groups, before):
+            group["capturable"] = value
+
+
+def resolve_precision(asked: str, device: torch.device) -> str:
+    """What is meant by "auto": "bf16" where a device computes it fast (CUDA, AVX512-BF16, AMX), else "float32"."""
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)  # older versions of torch do not say
+    processor = capabilities() if device.type == "cpu" else {}
+    return "bf16" if processor.get("avx512_bf16") or processor.get("amx_bf16") else "float32"
+
+
+def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
+    """Give moments the memory layout of their parameters: a checkpoint's may differ, and torch's fused optimizers
+    walk through both in the order of memory.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            like = isinstance(value, Tensor) and value.shape == parameter.shape
+            if like and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def can_skip_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:

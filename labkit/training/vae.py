@@ -54,7 +54,11 @@ def vae_update(model: VAE, *, kl_weight: float, reduction: Reduction = "mean", r
             f'vae_update: kl_weight = {kl_weight} must be 0 or more and reduction = {reduction!r} "mean" or "sum".'
         )
     optimizer = torch.optim.Adam(model.parameters(), rate, fused=True)
-    return Update("loss", lambda model, batch: weighted_loss(model, batch, kl_weight, reduction), optimizer)
+
+    def loss(model: VAE, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return weighted_loss(model, batch, kl_weight, reduction)
+
+    return Update("loss", loss, optimizer, capturable=True)
 
 
 def fit_vae(
@@ -71,7 +75,7 @@ def fit_vae(
     held_out: tuple[np.ndarray, np.ndarray | None] | None = None,
     patience: int | None = None,
     callbacks: Sequence[Callback] = (),
-    precision: str = "float32",
+    precision: str = "auto",
     seed: int = 0,
     run_dir: str | Path | None = None,
     config: Mapping[str, Any] | None = None,

@@ -12,6 +12,7 @@ from labkit.models.vae import VAE, Elbo, gaussian_log_likelihood, kl_divergence,
 from labkit.models.vae_conditional import ConditionalConfig, ConditionalVAE
 from labkit.models.vae_instance_norm import (
     TABULATED_STRIDES,
+    InstanceNorm2d,
     InstanceNormConfig,
     InstanceNormDecoder,
     InstanceNormVAE,
@@ -211,6 +212,21 @@ def test_report_es_decoder_as_printed_misses_the_size():
     z = torch.zeros(1, 64)
     assert InstanceNormDecoder(config, TABULATED_STRIDES)(z).shape == (1, 3, 40, 32)
     assert InstanceNormDecoder(config)(z).shape == (1, 3, 64, 48)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5, 7), (2, 1, 1, 2), (3, 4, 8, 6), (2, 5, 1, 9)], ids=str)
+@pytest.mark.parametrize(
+    "memory_format", [torch.contiguous_format, torch.channels_last], ids=["usual", "last"]
+)
+def test_instance_normalisation_is_torchs(shape, memory_format):
+    x = (torch.randn(shape, dtype=torch.float64) * 3 + 2).to(memory_format=memory_format)
+    toll = torch.randn(shape, dtype=torch.float64)
+    found = []
+    for layer in (InstanceNorm2d(shape[1]), nn.InstanceNorm2d(shape[1])):
+        leaf = x.clone().requires_grad_()
+        out = layer(leaf)
+        found.append((out, *torch.autograd.grad((out * toll).sum(), leaf), layer.state_dict()))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
 
 
 def test_report_es_encoder_is_the_table():

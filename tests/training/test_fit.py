@@ -289,6 +289,24 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights():
     assert result.history["mse"].iloc[-1] < result.history["mse"].iloc[0]
 
 
+@pytest.mark.parametrize(
+    "has, precision", [({}, "float32"), ({"avx512_bf16"}, "bf16"), ({"amx_bf16"}, "bf16")]
+)
+def test_auto_is_bf16_where_the_processor_has_it(monkeypatch, capsys, has, precision):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_f": True} | dict.fromkeys(has, True))
+    kinds = []
+
+    def loss(model, batch):
+        out = model(batch)
+        kinds.append(out.dtype)
+        return (out.float() - batch).square().mean()
+
+    update = Update("mse", loss, torch.optim.Adam((model := net()).parameters()))
+    fit(model, update, ListBatches([rows()]), epochs=1, precision="auto")
+    assert kinds == [torch.bfloat16 if precision == "bf16" else torch.float32]
+    assert capsys.readouterr().err.startswith(f"cpu, {precision}:")
+
+
 def test_frozen_parameters_stay():
     model = net()
     model[0].requires_grad_(False)
