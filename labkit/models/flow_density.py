@@ -1,108 +1,68 @@
 """The log-density of a fused RealNVP with its gradient written out.
 
 Autograd spends most of a training step of so small a model on its own books: a node for each operation, a copy for
-each slice of a stacked weight. Here the chain rule is written for the whole flow. The loop over layers carries only
-the gradient of the features; what the weights need of each layer is laid into one array, so that the gradient of
-each stacked weight is a single product over all layers.
+each slice of a stacked weight. Here the chain rule is written for the whole flow. The loop over layers does only what
+needs the layer before; everything else is one operation over all layers, and slices are made once. What is left to
+spend is the time that starting an operation takes, so there are few of them, on memory that is used again.
 
-Shapes, with N rows, K layers, m = d/2 live features, hidden width h. A pair is (even, odd) features, or for what the
-nets compute (minus the log-scale, shift).
+What one layer moves, the next one keeps. Layers are counted from the latent's side; layer j = 1 … K computes, for the
+half that layer j + 1 has moved and the one that it has kept,
+
+    kept[j], normed[j] = ActNorm_j(moved[j + 1], kept[j + 1])
+    moved[j] = (normed[j] − shift(kept[j])) · exp(−log-scale(kept[j])),
+
+x being moved[K + 1] and kept[K + 1]. The base is one ActNorm more, of layer 0, and a standard normal.
+
+Shapes, with N rows, K layers, m = d/2 features in a half, hidden width h: features come before rows, so that a
+linear map is `weight @ features` and its transpose, which the gradient needs, costs no copy.
 """
 
 import math
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from labkit.models.flow_memory import Layout, Slices, Weights, Workspace
+
 ROWS_AT_A_TIME = 1024
-
-
-class Weights(NamedTuple):
-    """The stacked weights of a RealNVP: see `labkit.models.flow_engine.FusedRealNVP` for their shapes."""
-
-    w1: Tensor
-    b1: Tensor
-    w2: Tensor
-    b2: Tensor
-    w3: Tensor
-    b3: Tensor
-    act_s: Tensor
-    act_t: Tensor
-    loc: Tensor
-    log_scale: Tensor
-
-
-class Traces:
-    """An array for each thing that every layer computes, whole and in slices; also for the gradients of these.
-
-    Attributes:
-        normed: after the ActNorm, (K, 2, N, m).
-        hidden1: of both nets, after the ReLU, (K, N, 2h); `by_net` is the same memory as (K, 2, N, h).
-        hidden2: after the ReLU, (K, 2, N, h).
-        out: of the nets, the log-scale bounded, (K, 2, N, m).
-        normed_halves, out_parts: slices of a half or part, layer l at 2 l and 2 l + 1.
-        outs, hidden1s, by_nets, hidden2s: slices of a layer.
-    """
-
-    def __init__(self, x: Tensor, shape: tuple[int, int, int]) -> None:
-        (layers, m, wide), rows = shape, len(x)
-        self.normed, self.out = x.new_empty(layers, 2, rows, m), x.new_empty(layers, 2, rows, m)
-        self.hidden1, self.hidden2 = x.new_empty(layers, rows, wide), x.new_empty(layers, 2, rows, wide // 2)
-        self.by_net = self.hidden1.unflatten(2, (2, -1)).transpose(1, 2)
-        self.normed_halves, self.out_parts = _halves(self.normed), _halves(self.out)
-        self.normeds, self.outs = self.normed.unbind(0), self.out.unbind(0)
-        self.hidden1s, self.by_nets = self.hidden1.unbind(0), self.by_net.unbind(0)
-        self.hidden2s = self.hidden2.unbind(0)
-
-
-class Workspace:
-    """Memory for one forward and one backward pass over N rows, used again and again.
-
-    Attributes:
-        values, gradients: what the layers compute, and the gradients in it; the second is made when it is asked for.
-        factors, moveds: exp(−log-scale), and the new value of the moved half, (N, m) for each layer.
-    """
-
-    def __init__(self, x: Tensor, shape: tuple[int, int, int]) -> None:
-        layers, m, _ = shape
-        self._like, self._shape = x.detach(), shape
-        self.values = Traces(x, shape)
-        self.factors, self.moveds = (x.new_empty(layers, len(x), m).unbind(0) for _ in range(2))
-
-    @cached_property
-    def gradients(self) -> Traces:
-        return Traces(self._like, self._shape)
 
 
 class Density:
     """log p(x) in nats, (N,), for x (N, 2m), with or without a gradient; keeps its workspaces.
 
     Args:
+        layout: of the weights.
         bound: of the log-scale, None for none.
     """
 
-    def __init__(self, bound: float | None) -> None:
-        self.bound = bound
+    def __init__(self, layout: Layout, bound: float | None) -> None:
+        self.layout, self.bound = layout, bound
+        self._slices: Slices | None = None
         self._free: dict[tuple[Any, ...], list[Workspace]] = {}
 
-    def __call__(self, x: Tensor, weights: Weights) -> Tensor:
-        """Differentiable once, in x and in the weights."""
+    def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Differentiable once, in x and in the weights, a vector."""
         if torch.is_grad_enabled():
-            return _LogDensity.apply(self, x, *weights)
+            return _LogDensity.apply(self, x, weights)
         parts = []
         for rows in x.split(ROWS_AT_A_TIME):
-            space = self.take(rows, weights)
-            parts.append(_forward(rows, weights, self.bound, space)[0])
+            space = self.take(rows)
+            parts.append(_forward(rows, self.slices(weights), self.bound, space))
             self.give_back(rows, space)
         return torch.cat(parts)
 
-    def take(self, x: Tensor, weights: Weights) -> Workspace:
+    def slices(self, weights: Tensor) -> Slices:
+        """Those of these weights; made anew only if they lie elsewhere than last time."""
+        if self._slices is None or self._slices.vector.data_ptr() != weights.data_ptr():
+            self._slices = Slices(weights.detach(), self.layout)
+        return self._slices
+
+    def take(self, x: Tensor) -> Workspace:
         """A workspace for x that nobody else has."""
         free = self._free.get(_kind(x))
-        return free.pop() if free else Workspace(x, weights.w1.shape)
+        return free.pop() if free else Workspace(x, self.layout)
 
     def give_back(self, x: Tensor, space: Workspace) -> None:
         """It may be used again for tensors like x."""
@@ -111,110 +71,107 @@ class Density:
 
 class _LogDensity(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, density: Density, x: Tensor, *stacked: Tensor) -> Tensor:
-        weights = Weights(*stacked)
-        space = density.take(x, weights)
-        value, centred = _forward(x, weights, density.bound, space)
+    def forward(context: Any, density: Density, x: Tensor, weights: Tensor) -> Tensor:
+        space = density.take(x)
+        value = _forward(x, density.slices(weights), density.bound, space)
         context.density, context.space = density, space
-        context.save_for_backward(centred, *weights)
+        context.save_for_backward(x, weights)
         return value
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        centred, *stacked = context.saved_tensors
-        space, context.space = context.space, None
+        x, weights = context.saved_tensors
+        density, space, context.space = context.density, context.space, None
         if space is None:
             raise RuntimeError(
                 "the log-density of a fused flow keeps no graph: compute it again for each backward()"
             )
-        of_x, of_weights = _backward(gradient, Weights(*stacked), context.density.bound, centred, space)
-        context.density.give_back(of_x, space)
-        return None, of_x, *of_weights
+        of_weights = torch.empty_like(weights)
+        _backward(gradient, density.slices(weights), density.bound, space, density.layout.views(of_weights))
+        of_x = _gradient_in_rows(space) if context.needs_input_grad[1] else None
+        density.give_back(x, space)
+        return None, of_x, of_weights
 
 
-def _forward(x: Tensor, weights: Weights, bound: float | None, space: Workspace) -> tuple[Tensor, Tensor]:
-    """log p(x), and the latents less the base's mean (2, N, m)."""
-    w1, b1, w2, b2, w3, b3 = (weight.unbind(0) for weight in weights[:6])
-    act_scale = (-weights.act_s).exp()
-    scales, shifts = _halves(act_scale), _halves(-weights.act_t * act_scale)
-    values, factors, moveds = space.values, space.factors, space.moveds
-    normed, parts = values.normed_halves, values.out_parts
-    halves = [x[:, 0::2], x[:, 1::2]]
-    for layer in reversed(range(len(w1))):
-        even, kept, moved = 2 * layer, layer % 2, 1 - layer % 2
-        for half in range(2):
-            torch.addcmul(shifts[even + half], halves[half], scales[even + half], out=normed[even + half])
-        torch.addmm(b1[layer], normed[even + kept], w1[layer], out=values.hidden1s[layer]).relu_()
-        torch.baddbmm(b2[layer], values.by_nets[layer], w2[layer], out=values.hidden2s[layer]).relu_()
-        torch.baddbmm(b3[layer], values.hidden2s[layer], w3[layer], out=values.outs[layer])
+def _forward(x: Tensor, weights: Slices, bound: float | None, space: Workspace) -> Tensor:
+    """log p(x)."""
+    whole, values, layers = weights.whole, space.values, len(space.factor_of)
+    torch.exp(whole.act_s, out=space.act_scale)
+    torch.mul(whole.act_t, space.act_scale, out=space.act_shift)
+    values.hidden.copy_(whole.b12)
+    values.out.copy_(whole.b3)
+    for place, half in zip(values.entering_of[layers], _halves(x.T, layers)):
+        place.copy_(half)
+    for layer in range(layers, 0, -1):
+        net, scale, factor = layer - 1, values.scale_of[layer], space.factor_of[layer - 1]
+        _act_norm(layer, space)
+        values.hidden1_of[net].addmm_(weights.w1[net], values.kept_of[layer]).relu_()
+        values.hidden2_of[net].baddbmm_(weights.w2[net], values.by_net_of[net]).relu_()
+        values.out_of[net].baddbmm_(weights.w3[net], values.hidden2_of[net])
         if bound is not None:
-            parts[even].div_(bound).tanh_().mul_(bound)
-        torch.exp(parts[even], out=factors[layer])
-        halves[kept] = normed[even + kept]
-        halves[moved] = torch.sub(normed[even + moved], parts[even + 1], out=moveds[layer]).mul_(
-            factors[layer]
-        )
-    centred = torch.stack(halves) - weights.loc
-    z = centred * (-weights.log_scale).exp()
-    constant = weights.act_s.sum() + weights.log_scale.sum() + z.shape[2] * math.log(2 * math.pi)
-    return values.out[:, 0].sum((0, 2)) - 0.5 * z.square().sum((0, 2)) - constant, centred
+            scale.div_(bound).tanh_().mul_(bound)
+        torch.exp(scale, out=factor)
+        torch.add(values.moving_of[layer], values.shift_of[layer], out=values.moved_of[layer]).mul_(factor)
+    z = _act_norm(0, space)
+    log_det = values.out[:, 1].sum((0, 1)).add_(whole.act_s.sum())
+    return log_det.sub_(z.square().sum((0, 1)), alpha=0.5).sub_(z.shape[1] * math.log(2 * math.pi))
 
 
-def _backward(
-    gradient: Tensor, weights: Weights, bound: float | None, centred: Tensor, space: Workspace
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The gradient of `gradient` · log p in x (N, 2m), and in each of the weights."""
-    total, column = gradient.sum(), gradient[:, None].contiguous()
-    act_scale = (-weights.act_s).exp()
-    scales, factors, moveds = act_scale.unbind(0), space.factors, space.moveds
-    w1, w2, w3 = (weight.mT.unbind(0) for weight in (weights.w1, weights.w2, weights.w3))
+def _act_norm(layer: int, space: Workspace) -> Tensor:
+    values = space.values
+    entering, scale, shift = values.entering_of[layer], space.act_scale_of[layer], space.act_shift_of[layer]
+    return torch.addcmul(shift, entering, scale, out=values.normed_of[layer])
+
+
+def _backward(gradient: Tensor, weights: Slices, bound: float | None, space: Workspace, of: Weights) -> None:
+    """The gradient of `gradient` · log p: in the weights into `of`, in the features into the workspace."""
     values, into = space.values, space.gradients
-    normed, parts = into.normed_halves, into.out_parts
-
-    current = centred * (-2 * weights.log_scale).exp() * -column
-    of_loc = -current.sum(1, keepdim=True)
-    of_log_scale = -(current * centred).sum(1, keepdim=True) - total
-    for layer in range(len(scales)):
-        even, kept, moved = 2 * layer, layer % 2, 1 - layer % 2
-        arriving = current.unbind(0)
-        torch.addcmul(column, arriving[moved], moveds[layer], out=parts[even])
+    torch.mul(values.normed_of[0], -gradient, out=into.normed_of[0])
+    for net, factor in enumerate(space.factor_of):
+        layer, moved = net + 1, into.moved_of[net + 1]
+        torch.mul(into.normed_of[net], space.act_scale_of[net], out=into.entering_of[net])
+        torch.mul(moved, factor, out=into.shift_of[layer])
+        torch.addcmul(gradient, moved, values.moved_of[layer], out=into.scale_of[layer])
         if bound is not None:
-            parts[even].mul_(1 - (values.out_parts[even] / bound).square())
-        torch.mul(arriving[moved], factors[layer], out=normed[even + moved])
-        torch.neg(normed[even + moved], out=parts[even + 1])
-        _through_relu(torch.bmm(into.outs[layer], w3[layer]), values.hidden2s[layer], into.hidden2s[layer])
-        _through_relu(torch.bmm(into.hidden2s[layer], w2[layer]), values.by_nets[layer], into.by_nets[layer])
-        torch.addmm(arriving[kept], into.hidden1s[layer], w1[layer], out=normed[even + kept])
-        current = into.normeds[layer] * scales[layer]
+            into.scale_of[layer].mul_(1 - (values.scale_of[layer] / bound).square())
+        torch.bmm(weights.w3_t[net], into.out_of[net], out=into.hidden2_of[net])
+        _through_relu(into.hidden2_of[net], values.hidden2_of[net])
+        torch.bmm(weights.w2_t[net], into.hidden2_of[net], out=into.by_net_of[net])
+        _through_relu(into.hidden1_of[net], values.hidden1_of[net])
+        into.kept_of[layer].addmm_(weights.w1_t[net], into.hidden1_of[net])
 
-    kept_halves = torch.stack([values.normed_halves[2 * layer + layer % 2] for layer in range(len(scales))])
-    of_w2 = torch.empty_like(weights.w2)
-    for net in range(2):
-        torch.bmm(values.by_net[:, net].mT, into.hidden2[:, net], out=of_w2[:, net])
-    of_w3 = torch.bmm(values.hidden2.flatten(0, 1).mT, into.out.flatten(0, 1)).view_as(weights.w3)
-    return torch.stack(current.unbind(0), 2).flatten(1), (
-        torch.bmm(kept_halves.mT, into.hidden1),
-        into.hidden1.sum(1),
-        of_w2,
-        into.hidden2.sum(2, keepdim=True),
-        of_w3,
-        into.out.sum(2, keepdim=True),
-        -(into.normed * values.normed).sum(2, keepdim=True) - total,
-        -act_scale * into.normed.sum(2, keepdim=True),
-        of_loc,
-        of_log_scale,
-    )
+    (hidden1, hidden2), (of_hidden1, of_hidden2) = values.hidden, into.hidden
+    torch.bmm(of_hidden1.flatten(1, 2), values.kept.mT, out=of.w1)
+    torch.bmm(of_hidden2.flatten(0, 1), hidden1.flatten(0, 1).mT, out=of.w2)
+    torch.bmm(into.out.flatten(0, 1), hidden2.flatten(0, 1).mT, out=of.w3)
+    torch.sum(into.hidden, 4, keepdim=True, out=of.b12)
+    torch.sum(into.out, 3, keepdim=True, out=of.b3)
+    torch.sum(into.normed, 3, keepdim=True, out=of.act_t).mul_(space.act_scale)
+    torch.sum(into.normed * values.normed, 3, keepdim=True, out=of.act_s).add_(gradient.sum())
 
 
-def _halves(stacked: Tensor) -> tuple[Tensor, ...]:
-    """The slices of (K, 2, …): the pair of layer l at 2 l and 2 l + 1."""
-    return stacked.flatten(0, 1).unbind(0)
+def _gradient_in_rows(space: Workspace) -> Tensor:
+    """The gradient in x, (N, 2m)."""
+    halves = space.gradients.normed_of[-1] * space.act_scale_of[-1]
+    rows = halves.new_empty(halves.shape[2], 2 * halves.shape[1])
+    for place, half in zip(_halves(rows.T, len(space.factor_of)), halves):
+        place.copy_(half)
+    return rows
 
 
-def _through_relu(gradient: Tensor, reached: Tensor, into: Tensor) -> None:
-    """Let a gradient pass where the ReLU's output `reached` is positive."""
-    torch.ops.aten.threshold_backward.grad_input(gradient, reached, 0, grad_input=into)
+def _halves(features: Tensor, layers: int) -> tuple[Tensor, Tensor]:
+    """Views of features (2m, N): the half that the layer next to x keeps, and the other."""
+    kept = (layers - 1) % 2
+    return features[kept::2], features[1 - kept :: 2]
+
+
+_threshold_backward = torch.ops.aten.threshold_backward.grad_input
+
+
+def _through_relu(gradient: Tensor, reached: Tensor) -> None:
+    """Keep of a gradient what passes a ReLU that gave `reached`."""
+    _threshold_backward(gradient, reached, 0, grad_input=gradient)
 
 
 def _kind(x: Tensor) -> tuple[Any, ...]:

@@ -11,17 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from labkit.errors import LabkitError
-from labkit.models.flow_density import Density, Weights
+from labkit.models.flow_density import Density
+from labkit.models.flow_memory import Layout, Weights
 from labkit.models.flows import Flow, build_flow
 
 
 class FusedRealNVP(nn.Module):
     """The log-density of a RealNVP of d features, K layers and hidden width h, fused for training.
 
-    Layers are counted from the latent's side, as in `Flow.flows`. `w1` (K, d/2, 2h), `b1` (K, 2h),
-    `w2` (K, 2, h, h), `b2` (K, 2, 1, h), `w3` (K, 2, h, d/2), `b3` (K, 2, 1, d/2): index 0 of a pair is the net
-    of the log-scale with its sign turned (the inverse needs only −s), index 1 that of the shift.
-    `act_s`, `act_t` (K, 2, 1, d/2) are the ActNorms and `loc`, `log_scale` (2, 1, d/2) the base, even features first.
+    All its weights are one vector, the parameter `weights`; `labkit.models.flow_memory.Weights` says what is in it.
 
     Raises:
         LabkitError: the flow is not of family "realnvp".
@@ -34,14 +32,15 @@ class FusedRealNVP(nn.Module):
                 f"FusedRealNVP: fuses flows of family 'realnvp', not {flow.config.family!r}; train that one as it is."
             )
         self.config = flow.config
-        self._density = Density(flow.config.scale_bound)
-        for name, slots in _slots(flow).items():
-            value = torch.stack([torch.stack([sign * weight for weight, sign in row]) for row in slots])
-            self.register_parameter(name, nn.Parameter(_to_engine(name, value)))
+        first = flow.flows[0].s.net[0]
+        self._layout = Layout(flow.config.layers, flow.config.dim // 2, first.out_features)
+        self._density = Density(self._layout, flow.config.scale_bound)
+        live = [sign * weight.flatten() for field in _live(flow) for weight, sign in field]
+        self.weights = nn.Parameter(torch.cat(live))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) in nats for x (N, d), (N,); equal to `Flow.log_prob`. Differentiable once."""
-        return self._density(x, Weights(*(getattr(self, name) for name in Weights._fields)))
+        return self._density(x, self.weights)
 
     def nll(self, x: Tensor) -> Tensor:
         """Mean negative log-likelihood of x (N, d) in nats, a scalar."""
@@ -51,64 +50,39 @@ class FusedRealNVP(nn.Module):
         """A visible model with these weights, on their device and in their dtype."""
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn and then replaced
             flow = build_flow(self.config)
-        return self.write_to(flow.to(self.loc))
+        return self.write_to(flow.to(self.weights))
 
     @torch.no_grad()
     def write_to(self, flow: Flow) -> Flow:
         """Copy the trained weights into `flow`, which must be of the same configuration. Returns `flow`."""
         if flow.config != self.config:
             raise LabkitError(f"FusedRealNVP.write_to: the flow is {flow.config}, the engine {self.config}.")
-        for name, slots in _slots(flow).items():
-            for row, values in zip(slots, _to_flow(name, getattr(self, name))):
-                for (weight, sign), value in zip(row, values):
-                    weight.copy_(sign * value)
+        for field, values in zip(_live(flow), self._layout.views(self.weights)):
+            for (weight, sign), value in zip(field, values.reshape(len(field), -1)):
+                weight.copy_(sign * value.view_as(weight))
         for norm in flow.flows[1::2]:
             norm.data_dep_init_done = torch.ones_like(norm.data_dep_init_done)
         return flow
 
 
-def _to_engine(name: str, value: Tensor) -> Tensor:
-    """From one slot a net, (K, 2, …) as torch keeps linear weights, to the engine's layout."""
-    if name == "w1":  # (K, 2, h, d/2) → (K, d/2, 2h)
-        return value.flatten(1, 2).mT.contiguous()
-    if name == "b1":
-        return value.flatten(1, 2)
-    if name in ("w2", "w3"):
-        return value.mT.contiguous()
-    return value.unsqueeze(2) if name in ("b2", "b3") else value.squeeze(0) if name in _BASE else value
-
-
-def _to_flow(name: str, value: Tensor) -> Tensor:
-    """The inverse of `_to_engine`."""
-    if name == "w1":
-        return value.mT.unflatten(1, (2, -1))
-    if name == "b1":
-        return value.unflatten(1, (2, -1))
-    if name in ("w2", "w3"):
-        return value.mT
-    return value.squeeze(2) if name in ("b2", "b3") else value.unsqueeze(0) if name in _BASE else value
-
-
-_BASE = ("loc", "log_scale")
-
-
 @torch.no_grad()
-def _slots(flow: Flow) -> dict[str, list[list[tuple[Tensor, float]]]]:
-    """For each parameter of the engine, rows of (view of the flow's live weights, sign), a pair a row."""
-    slots: dict[str, list[list[tuple[Tensor, float]]]] = {name: [] for name in Weights._fields}
-    for layer, (coupling, norm) in enumerate(zip(flow.flows[0::2], flow.flows[1::2])):
-        first = layer % 2
-        live_in, live_out = slice(first, None, 2), slice(1 - first, None, 2)
-        nets = [[part for part in mlp.net if isinstance(part, nn.Linear)] for mlp in (coupling.s, coupling.t)]
-        slots["w1"].append([(net[0].weight[:, live_in], 1.0) for net in nets])
-        slots["b1"].append([(net[0].bias, 1.0) for net in nets])
-        slots["w2"].append([(net[1].weight, 1.0) for net in nets])
-        slots["b2"].append([(net[1].bias, 1.0) for net in nets])
-        slots["w3"].append([(net[2].weight[live_out], sign) for net, sign in zip(nets, (-1.0, 1.0))])
-        slots["b3"].append([(net[2].bias[live_out], sign) for net, sign in zip(nets, (-1.0, 1.0))])
-        slots["act_s"].append([(norm.s[:, half::2], 1.0) for half in range(2)])
-        slots["act_t"].append([(norm.t[:, half::2], 1.0) for half in range(2)])
-    for name in _BASE:
-        row = getattr(flow.q0, name)
-        slots[name].append([(row[:, half::2], 1.0) for half in range(2)])
-    return slots
+def _live(flow: Flow) -> Weights:
+    """For each field of `Weights`, its parts in order: (view of the flow's live weights, sign)."""
+    b1, b2 = [], []
+    fields = Weights(*([] for _ in Weights._fields))
+    affine = [(flow.q0.loc, flow.q0.log_scale)] + [(norm.t, norm.s) for norm in flow.flows[1::2]]
+    for layer, (shift, log_scale) in enumerate(affine):
+        for half in ((layer + 1) % 2, layer % 2):
+            fields.act_t.append((shift[:, half::2], -1.0))
+            fields.act_s.append((log_scale[:, half::2], -1.0))
+    for layer, coupling in enumerate(flow.flows[0::2]):
+        kept, moved = layer % 2, 1 - layer % 2
+        for net in (coupling.t, coupling.s):
+            first, second, last = (part for part in net.net if isinstance(part, nn.Linear))
+            fields.w1.append((first.weight[:, kept::2], 1.0))
+            fields.w2.append((second.weight, 1.0))
+            fields.w3.append((last.weight[moved::2], -1.0))
+            b1.append((first.bias, 1.0))
+            b2.append((second.bias, 1.0))
+            fields.b3.append((last.bias[moved::2], -1.0))
+    return fields._replace(b12=b1 + b2)

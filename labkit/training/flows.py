@@ -92,4 +92,5 @@ def fit_flow(
         config=settings,
         progress=progress,
     )
-    return (model.to_flow() if isinstance(model, FusedRealNVP) else model), result
+    flow.to(device)
+    return (model.write_to(flow) if isinstance(model, FusedRealNVP) else flow), result

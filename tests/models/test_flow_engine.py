@@ -72,6 +72,24 @@ def test_passes_do_not_disturb_each_other():
             torch.testing.assert_close(weight.grad, gradient, rtol=0, atol=0)
 
 
+def test_a_later_pass_leaves_an_earlier_gradient_alone():
+    engine, x = FusedRealNVP(moved_flow(CONFIGS[2])), codes(8).requires_grad_()
+    inputs = [x, engine.weights]
+    first = torch.autograd.grad(engine.nll(x), inputs)
+    kept = [gradient.clone() for gradient in first]
+    torch.autograd.grad(engine.nll(x + 1), inputs)
+    torch.testing.assert_close(list(first), kept, rtol=0, atol=0)
+
+
+def test_weights_that_lie_elsewhere_are_found():
+    engine, x = FusedRealNVP(moved_flow(CONFIGS[2])), codes(8)
+    engine.nll(x).backward()
+    engine.float().double()
+    with torch.no_grad():
+        engine.weights.mul_(1.1)
+    torch.testing.assert_close(engine.log_prob(x), engine.to_flow().log_prob(x), rtol=0, atol=1e-10)
+
+
 def test_many_rows_without_a_gradient_are_as_with_one():
     engine, x = FusedRealNVP(moved_flow(CONFIGS[2])), codes(8, 2 * ROWS_AT_A_TIME + 5)
     with torch.no_grad():
