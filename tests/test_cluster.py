@@ -120,7 +120,7 @@ def test_a_wrong_address_is_one_sentence(monkeypatch):
         connect("tcp://127.0.0.1:9")
 
 
-def test_labs_that_share_a_worker_get_as_many_times_their_budget(project):
+def test_labs_that_share_a_machine_get_as_many_times_their_budget(project):
     options = {"n_workers": 1, "threads_per_worker": 3, "processes": False, "dashboard_address": None}
     labs = list_labs()
     with distributed.LocalCluster(**options) as cluster:
@@ -128,3 +128,6 @@ def test_labs_that_share_a_worker_get_as_many_times_their_budget(project):
             RunConfig("smoke", project / "runs", scheduler=cluster.scheduler_address, budget_factor=3.0), labs
         )
     assert [config.jobs, config.sharing, config.budget(labs[0])] == [4, 2, 600.0]
+    for asked, got in ((1, 1), (3, 3), (9, 4)):  # and here, of those that run at a time
+        config = validate(RunConfig("smoke", project / "runs", jobs=asked), labs)
+        assert [config.jobs, config.sharing, config.budget(labs[0])] == [got, got, 100.0 * got]

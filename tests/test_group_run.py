@@ -24,6 +24,11 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the planted accident is a POSIX signal"),
 ]
 
+PLACE = """
+import os
+from pathlib import Path
+Path(OUT, "place").write_text(" ".join(os.environ[name] for name in ("RANK", "WORLD_SIZE", "OMP_NUM_THREADS")))
+"""
 # No noise is drawn, so that the numbers must be those of one process; of six searched models some are stopped early.
 SWEEP = """
 import os, signal
@@ -57,11 +62,11 @@ def try_one(config, run_dir, report):
     train_one(config, 0, run_dir, [tell])
     return config["rate"]
 
-table = grid_sweep([{"rate": 0.1}, {"rate": 0.01}], train_one, Path(OUT) / "sweep", [0], progress=False)
-assert table["rank"].tolist() == [0, 0]
 rates = [0.02, 0.03, 0.04, 0.05, 0.06, 0.07]
 search = search_sweep({"rate": rates}, try_one, Path(OUT) / "search", trials=6, progress=False)
 assert search["pruned"].any() and sorted(search["rate"]) == rates
+table = grid_sweep([{"rate": 0.1}, {"rate": 0.01}], train_one, Path(OUT) / "sweep", [0], progress=False)
+assert table["rank"].tolist() == [0, 0]
 Path(OUT, "losses.json").write_text(str(table["loss"].tolist() + search["epochs"].tolist()))
 """
 
@@ -70,7 +75,8 @@ Path(OUT, "losses.json").write_text(str(table["loss"].tolist() + search["epochs"
 def project(tmp_path_factory, make_lab):
     root = tmp_path_factory.mktemp("project")
     (root / "pyproject.toml").touch()
-    make_lab(root / "notebooks", "00_sweep", [SWEEP])
+    make_lab(root / "notebooks", "00_plain", [PLACE])
+    make_lab(root / "notebooks", "01_sweep", [SWEEP])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         yield root
@@ -94,36 +100,28 @@ def running(folder: Path) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cmdline"]) if str(folder) in str(p.info["cmdline"])]
 
 
-def test_torchrun_gives_one_record_with_the_numbers_of_one_process(project, alone):
+def test_torchrun_makes_one_record_and_of_a_lost_process_a_checkpoint_and_a_sentence(project, alone):
+    """One process then goes on, and comes to the numbers of a run that it did from the beginning."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["-m", "labkit", "run", "--profile", "smoke", "--out", "together"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("✓ 00_sweep") == 1
-    folder = project / "together" / "smoke" / "00_sweep"
-    assert losses(folder) == pytest.approx(alone, rel=1e-5)
-    assert len(list((folder / "sweep").glob("*.json"))) == 2
-
-
-def test_a_lost_process_ends_the_lab_with_a_checkpoint_and_a_sentence_and_one_goes_on(
-    project, alone, monkeypatch
-):
-    labs, config = list_labs(), RunConfig("smoke", project / "lost", processes=2)
-    monkeypatch.setenv("LABKIT_TEST_ACCIDENT", "1")
-    (lost,) = run_labs(labs, validate(config, labs), Recorder())
-    folder = config.out / "smoke" / "00_sweep"
-    assert lost.state == "failed"
-    assert "process 0 of 2: another one was lost; the checkpoint is" in lost.message
-    assert "process 1: the kernel died in In [3]" in lost.message
+    command += ["-m", "labkit", "run", "--profile", "smoke", "--out", "runs"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "LABKIT_TEST_ACCIDENT": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
+    assert done.returncode == 1 and done.stdout.count("report: ") == 1, done.stdout + done.stderr
+    assert done.stdout.count("✓ 00_plain") == done.stdout.count("✗ 01_sweep: failed") == 1
+    assert "process 0 of 2: another one was lost; the checkpoint is" in done.stdout
+    assert "process 1: the kernel died in In [3]" in done.stdout
+    folder = project / "runs" / "smoke"
+    assert not running(folder)
+    assert (folder / "00_plain" / "place").read_text() == "0 2 1"
+    folder /= "01_sweep"
     assert len(list((folder / "sweep").glob("*.json"))) == 1  # the model before is kept
     begun = next((folder / "sweep").glob("*/checkpoint.pt")).parent
-    assert not running(folder)
 
-    monkeypatch.delenv("LABKIT_TEST_ACCIDENT")
-    before = {path: path.stat().st_mtime_ns for path in (folder / "sweep").glob("*.json")}
-    (again,) = run_labs(labs, validate(RunConfig("smoke", project / "lost"), labs), Recorder())
-    assert again.state == "ok"
+    finished = [*folder.glob("sweep/*.json"), *folder.glob("search/*/checkpoint.pt")]
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    labs = list_labs()
+    plain, sweep = run_labs(labs, validate(RunConfig("smoke", project / "runs"), labs), Recorder())
+    assert (plain.state, sweep.state) == ("unchanged", "ok")
     assert losses(folder) == pytest.approx(alone, rel=1e-5)
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
     assert begun.with_suffix(".json").exists()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from consoles import Recorder
 from filelock import FileLock
 
 from labkit.errors import LabkitError
-from labkit.runner.console import Console
 from labkit.runner.labs import list_labs
 from labkit.runner.run import RunConfig, run_labs, validate
 from labkit.scheduler import SCHEDULER_VARIABLE
@@ -21,6 +21,7 @@ from labkit.training.cell import Cell
 from labkit.training.sweep import cell_name, grid_sweep
 
 distributed = pytest.importorskip("distributed", reason="needs the extra grade")
+dask = pytest.importorskip("dask", reason="needs the extra grade")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the planted accident is a POSIX signal")
 
 # Each model leaves a line "size worker"; the one of size 2 kills its worker when it is trained for the first time.
@@ -49,27 +50,36 @@ assert all(path.with_suffix("").joinpath("weights").exists() for path in Path(OU
 """
 
 
-class Quiet(Console):
-    def say(self, line):
-        pass
+# Three more tasks for whoever has time, each of which leaves a line "lab worker".
+LABS_BEHIND = """
+import os
+from distributed import Client
 
-    def status(self, line):
-        pass
+def begin(out):
+    import os
+    with open(out + "/cells", "a") as lines:
+        lines.write(f"lab {os.getpid()}\\n")
+
+client = Client(os.environ["LABKIT_SCHEDULER"], set_as_default=False)
+behind = [client.submit(begin, OUT, pure=False) for _ in range(3)]
+"""
 
 
-def sweep_on(workers: int, root: Path, make_lab, sizes: str) -> tuple[str, Path]:
+def sweep_on(cluster, root: Path, make_lab, sizes: str, *before: str) -> tuple[str, Path]:
     """Run a lab whose sweep has models of these sizes; its state or what went wrong, and its folder."""
     (root / "pyproject.toml").touch()
-    make_lab(root / "notebooks", "00_sweep", [SWEEP], extra=f"SIZES = {sizes}", budget=60)
-    options = {"n_workers": workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as cluster, contextlib.chdir(root):
+    after = ["client.gather(behind)"] if before else []
+    make_lab(root / "notebooks", "00_sweep", [*before, SWEEP, *after], extra=f"SIZES = {sizes}", budget=60)
+    with contextlib.chdir(root):
         labs, config = list_labs(), RunConfig("smoke", root / "runs", scheduler=cluster.scheduler_address)
-        (result,) = run_labs(labs, validate(config, labs), Quiet())
+        (result,) = run_labs(labs, validate(config, labs), Recorder())
     return result.message or result.state, config.folder(labs[0])
 
 
 def test_a_lost_worker_costs_its_model_a_restart_and_nothing_else(tmp_path, make_lab):
-    state, folder = sweep_on(3, tmp_path, make_lab, "(1, 2, 3)")
+    options = {"n_workers": 3, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        state, folder = sweep_on(cluster, tmp_path, make_lab, "(1, 2, 3)")
     assert state == "ok"
     lines = [line.split() for line in (folder / "cells").read_text().splitlines()]
     assert Counter(size for size, _ in lines) == {"1": 1, "2": 2, "3": 1}
@@ -80,8 +90,34 @@ def test_a_lost_worker_costs_its_model_a_restart_and_nothing_else(tmp_path, make
     assert left == {".json", ".lock"}  # neither a log nor what was sent to the workers
 
 
-def test_a_lab_does_not_wait_for_the_worker_that_it_holds_itself(tmp_path, make_lab):
-    assert sweep_on(1, tmp_path, make_lab, "(1,)")[0] == "ok"
+def test_a_lab_does_not_wait_for_the_worker_that_it_holds_itself_nor_for_labs_behind_it(tmp_path, make_lab):
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**options, protocol="tcp://") as cluster:
+        state, folder = sweep_on(cluster, tmp_path, make_lab, "(1,)", LABS_BEHIND)
+    assert state == "ok"
+    order = [line.split()[0] for line in (folder / "cells").read_text().splitlines()]
+    assert sorted(order) == ["1", "lab", "lab", "lab"]
+    assert order.index("1") < 2  # the first lab behind may stand in the worker's own queue before
+
+
+def test_a_model_that_takes_its_workers_with_it_is_a_sentence(tmp_path, monkeypatch):
+    train_one = as_in_a_notebook(
+        """
+def train_one(config, seed, run_dir):
+    import os, signal, time
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(100)
+"""
+    )
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(**options) as cluster,
+    ):
+        monkeypatch.setenv(SCHEDULER_VARIABLE, cluster.scheduler_address)
+        with pytest.raises(LabkitError, match="a = 0, seed 1: several workers died in training it"):
+            grid_sweep([{"a": 0}], train_one, tmp_path, [1], progress=False)
+    assert not [*tmp_path.glob("*.json"), *tmp_path.glob(".parcel-*")]
 
 
 @pytest.fixture
@@ -137,7 +173,7 @@ def test_what_a_lost_lab_left_in_training_is_waited_for(scheduler, tmp_path):
             time.sleep(2.0)
             cell.train(lambda *_: {"loss": 7.0})
 
-    other = threading.Thread(target=other_process)
+    other = threading.Thread(target=other_process, daemon=True)
     other.start()
     begun.wait()
     train_one = as_in_a_notebook(

@@ -63,7 +63,8 @@ class Group:
         """Replace tensors of one device by their sums over the processes."""
         if self.size == 1 or not tensors:
             return
-        flat = torch.cat([tensor.detach().flatten().float() for tensor in tensors])
+        wide = torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
+        flat = torch.cat([tensor.detach().flatten().to(wide) for tensor in tensors])
         self.all_reduce(flat)
         for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
             tensor.copy_(total.view_as(tensor))
@@ -171,8 +172,9 @@ def _normalised(layer: _BatchNorm, x: Tensor, group: Group) -> Tensor:
         return type(layer).forward(layer, x)
     rows, shape = [0, *range(2, x.ndim)], [1, -1, *[1] * (x.ndim - 2)]
     count = group.all_reduce(torch.tensor(x.numel() / x.shape[1], device=x.device))
-    mean = _SumOverProcesses.apply(x.sum(rows), group) / count
-    centred = x - mean.view(shape)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    mean = _SumOverProcesses.apply(wide.sum(rows), group) / count
+    centred = wide - mean.view(shape)
     variance = _SumOverProcesses.apply(centred.square().sum(rows), group) / count
     if layer.track_running_stats:
         with torch.no_grad():
@@ -181,7 +183,9 @@ def _normalised(layer: _BatchNorm, x: Tensor, group: Group) -> Tensor:
             layer.running_mean.lerp_(mean, part)
             layer.running_var.lerp_(variance * count / (count - 1), part)
     normal = centred * (variance + layer.eps).rsqrt().view(shape)
-    return normal * layer.weight.view(shape) + layer.bias.view(shape) if layer.affine else normal
+    if layer.affine:
+        normal = normal * layer.weight.view(shape) + layer.bias.view(shape)
+    return normal.to(x.dtype)
 
 
 class _SumOverProcesses(torch.autograd.Function):

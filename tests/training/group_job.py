@@ -1,4 +1,7 @@
-"""A run for several processes: `torchrun … group_job.py RUN_DIR OUT EPOCHS [lost RANK | slow]`.
+"""A run for several processes: `torchrun … group_job.py RUN_DIR OUT EPOCHS [ACCIDENT RANK]`.
+
+The accident befalls that process: it is "lost" or "interrupted" in its ninth loss, "lost looking" in its first
+validation, or "odd", with epochs of its own.
 
 Process 0 writes its weights and history to OUT. Nothing in it draws noise, so that any number of processes must give
 the same; batch normalisation, two updates, a batch that is not finite and an odd last batch are in it.
@@ -7,7 +10,7 @@ the same; batch normalisation, two updates, a batch that is not finite and an od
 import os
 import signal
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,8 +21,15 @@ from labkit.errors import LabkitError
 from labkit.training import Update, fit
 from labkit.training.group import join
 
+# Accident, place and how often it was passed.
+SIGNALS = {
+    ("lost", "loss", 9): "SIGKILL",
+    ("interrupted", "loss", 9): "SIGINT",
+    ("lost looking", "look", 1): "SIGKILL",
+}
 
-def run(run_dir: Path | None, epochs: int, before_step=lambda: None):
+
+def run(run_dir: Path | None, epochs: int, passes=lambda place: None):
     torch.manual_seed(1)
     # No bias before a normalisation: its gradient is rounding error alone, which Adam would make steps of.
     trunk = nn.Sequential(nn.Conv2d(1, 6, 3, bias=False), nn.BatchNorm2d(6), nn.Tanh(), nn.Flatten())
@@ -31,7 +41,7 @@ def run(run_dir: Path | None, epochs: int, before_step=lambda: None):
     batches = ResidentBatches(images, labels=targets, batch_size=8, seed=3)
 
     def error(model, batch):
-        before_step()
+        passes("loss")
         x, y = batch
         return (model["head"](model["trunk"](x)) - y).square().mean()
 
@@ -42,26 +52,40 @@ def run(run_dir: Path | None, epochs: int, before_step=lambda: None):
     sgd = torch.optim.SGD(model["head"].parameters(), 1e-2, momentum=0.9)
     head_too = torch.optim.SGD(model["trunk"].parameters(), 1e-3)
     updates = [Update("error", error, sgd), Update("body", error, adam), Update("smooth", smooth, head_too)]
-    options = {"validate": lambda m: {"weight": m["head"][1].weight.abs().sum().item()}, "watch": "weight"}
+
+    def validate(model):
+        passes("look")
+        return {"weight": model["head"][1].weight.abs().sum().item()}
+
+    options = {"validate": validate, "watch": "weight"}
     return fit(
         model, updates, batches, epochs=epochs, run_dir=run_dir, checkpoint_seconds=0.0, clip=1.0, **options
     )
 
 
-def main() -> None:
-    run_dir, out, epochs, *how = sys.argv[1:]
-    rank, steps = int(os.environ.get("RANK", "0")), 0
+def be_one_of(place: dict[str, str], said: Path, arguments: Sequence[str]) -> None:
+    """Do as the program does, where the environment says `place`; what it says goes to the file `said`."""
+    os.environ.update(place)
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    torch.set_num_threads(1)
+    main(arguments)
 
-    def before_step():
-        nonlocal steps
-        steps += 1
-        if how[:1] == ["lost"] and steps == 9 and rank == int(how[1]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if how[:1] == ["slow"]:
-            time.sleep(0.05)
+
+def main(arguments: Sequence[str]) -> None:
+    run_dir, out, epochs, *accident = arguments
+    rank, passed = int(os.environ.get("RANK", "0")), []
+    happens = accident[0] if accident[1:] == [str(rank)] else ""
+
+    def passes(place):
+        passed.append(place)
+        if len(passed) == 1:
+            print(f"first noise of process {rank}: {torch.rand(()).item()}", file=sys.stderr, flush=True)
+        if (happens, place, passed.count(place)) in SIGNALS:
+            os.kill(os.getpid(), getattr(signal, SIGNALS[happens, place, passed.count(place)]))
 
     try:
-        result = run(None if run_dir == "-" else Path(run_dir), int(epochs), before_step)
+        own = int(epochs) + (happens == "odd")
+        result = run(None if run_dir == "-" else Path(run_dir), own, passes)
     except LabkitError as error:
         print(error, file=sys.stderr, flush=True)
         sys.exit(2)
@@ -70,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
