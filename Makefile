@@ -3,6 +3,7 @@ PROFILE ?= cpu
 JOBS ?= 2
 ARGS ?=
 WORKERS ?= 2
+DEVICE ?= cpu
 ifdef DATA
 export LABKIT_DATA := $(abspath $(DATA))
 endif
@@ -10,6 +11,7 @@ endif
 # The name of the stamp holds the folder's: an environment that was moved along with the project is made anew.
 READY := .venv/.ready-$(shell pwd | cksum | cut -d' ' -f1)
 KIT := .venv/bin/python
+TRAINING := $(patsubst %,tests/benchmarks/test_%_speed.py,flows vae dcgan)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lab doctor bench gpu
@@ -24,13 +26,14 @@ run: $(READY) ## execute every lab and write runs/PROFILE/index.html
 test: $(READY) ## the tests, each notebook included
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadfile -m 'not bench'
 
-bench: $(READY) ## timings, into tests/benchmarks/results/
+bench: $(READY) ## timings, into tests/benchmarks/results/; DEVICE=cuda on a GPU
 	@$(KIT) -c 'import pytorch_lightning' 2>/dev/null || \
 	  $(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	@$(KIT) -m pytest tests/benchmarks -m bench -s -q
+	@LABKIT_BENCH_DEVICE=$(DEVICE) $(KIT) -m pytest tests/benchmarks -m bench -s -q
 
-gpu: $(READY) ## every lab's gpu profile in ten minutes on one large GPU, into runs/gpu/pack.json
-	@$(KIT) -m labkit gpu $(ARGS)
+gpu: $(READY) ## every lab's gpu profile and its speed in ten minutes on one large GPU, into runs/gpu/pack.json
+	@$(KIT) -m labkit gpu $(ARGS); labs=$$?; [ $$labs -le 1 ] || exit $$labs; \
+	  LABKIT_BENCH_DEVICE=cuda LABKIT_PACK=runs/gpu/pack.json $(KIT) -m pytest $(TRAINING) -m bench -s -q && exit $$labs
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(KIT) -m labkit lab

@@ -1,9 +1,11 @@
 """The same images for this kit and for the loops beside it: from JPEGs as tutorials read them, or decoded before."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, TensorDataset
 
 from labkit.data.celeba_prepare import prepare
@@ -12,16 +14,25 @@ from labkit.data.celeba_source import open_source
 from labkit.models.vision import datasets, transforms
 
 CORES = 2
+GPU_COUNT = 32_768  # images of which a GPU trains on some ten thousand a second
 
 
-def three_ways(
-    folder: Path, size: tuple[int, int], batch_size: int, out: Path
-) -> tuple[np.ndarray, DataLoader, DataLoader]:
-    """The JPEGs in `folder`, scaled and cut to `size` (height, width).
+class Images(NamedTuple):
+    """The same images in every form.
 
-    Returns:
-        What this kit trains on, uint8 (N, 3, *size), mapped from a file in `out`; and shuffled batches in [−1, 1],
-        read from the JPEGs by two processes and taken from decoded images in memory.
+    Attributes:
+        faces: what this kit trains on, uint8 (N, 3, *size).
+        loaders: how a loop gets them → shuffled batches in [−1, 1].
+    """
+
+    faces: np.ndarray
+    loaders: dict[str, DataLoader]
+
+
+def from_files(folder: Path, size: tuple[int, int], batch_size: int, out: Path) -> Images:
+    """The JPEGs in `folder`, scaled and cut to `size` (height, width), for this kit mapped from a file in `out`.
+
+    Loops read them from the JPEGs by two processes, or take decoded images from memory.
     """
     steps = [
         transforms.Resize(max(size)),
@@ -29,15 +40,23 @@ def three_ways(
         transforms.ToTensor(),
         transforms.Normalize((0.5,) * 3, (0.5,) * 3),
     ]
-    images = datasets.ImageFolder(str(folder), transforms.Compose(steps))
+    jpegs = datasets.ImageFolder(str(folder), transforms.Compose(steps))
     job = Job(open_source(folder), *size, out)
     prepare(job, progress=False)
     faces = np.load(job.faces, mmap_mode="r")
-    return (
-        faces,
-        DataLoader(images, batch_size, shuffle=True, num_workers=CORES),
-        decoded_loader(symmetric(faces), batch_size=batch_size),
-    )
+    loaders = {
+        "from JPEGs": DataLoader(jpegs, batch_size, shuffle=True, num_workers=CORES),
+        "from decoded images": decoded_loader(symmetric(faces), batch_size=batch_size),
+    }
+    return Images(faces, loaders)
+
+
+def random_images(size: tuple[int, int], batch_size: int, count: int = GPU_COUNT) -> Images:
+    """Smooth random images, as those that `celeba_files.jpegs` writes, in memory alone."""
+    coarse = torch.rand(count, 3, 7, 6, generator=torch.Generator().manual_seed(0))
+    faces = (255 * interpolate(coarse, size, mode="bilinear")).byte().numpy()
+    loader = decoded_loader(symmetric(faces), batch_size=batch_size)
+    return Images(faces, {"from decoded images": loader})
 
 
 def symmetric(faces: np.ndarray) -> torch.Tensor:

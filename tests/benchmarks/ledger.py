@@ -1,29 +1,38 @@
-"""The speed ledger: timings in turn and losses reached, one JSON per machine under results/."""
+"""The speed ledger: timings in turn and losses reached, one JSON per machine under results/.
+
+With `LABKIT_PACK=FILE` each row also goes into that JSON of `labkit gpu`, under "ledger".
+"""
 
 import json
 import os
-import platform
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
 import torch
-from ceiling import ceiling
+from bench_device import DEVICE, ON_GPU, machine, wait
+from ceiling import ceiling, peak_gflops
 
+from labkit.errors import LabkitError
 from labkit.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
+PACK = "LABKIT_PACK"
 
 
 def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each function in each round, A B C A B C …, after one round that is not counted."""
+    """Seconds of each function in each round, A B C A B C …, after one round that is not counted.
+
+    Each begins when a GPU has nothing to do, and ends when that is so again.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds + 1):
         for name, function in functions.items():
+            wait()
             start = time.perf_counter()
             function()
+            wait()
             seconds[name].append(time.perf_counter() - start)
     return {name: column[1:] for name, column in seconds.items()}
 
@@ -51,32 +60,48 @@ def contest(
     items: int,
     rounds: int,
     more: Mapping[str, float],
+    precision: str = "float32",
 ) -> None:
     """Enter a row for each plain loop beside `fast`, all timed in turn; with the share of the ceiling `fast` reaches.
+
+    On a GPU also with `of_peak`: the arithmetic of `fast`'s products and convolutions a second, as a share of that of
+    one large matrix product.
 
     Args:
         what: the model, with what matters of its size.
         engine: the name of `fast`.
         items: on which each function trains, counted once an epoch.
         more: to be entered with each row.
+        precision: of `fast`, "float32" or "bf16"; the plain loops' is float32.
     """
+    if precision != "float32":
+        engine = f"{engine} in {precision}"
     seconds = in_turn({**plain, engine: fast}, rounds)
     limit = ceiling(fast)
+    peak = peak_gflops(DEVICE, torch.bfloat16 if precision == "bf16" else torch.float32) if ON_GPU else None
     for name in plain:
         row = paired(seconds[name], seconds[engine])
         row["items_per_second"] = items / row["fast_seconds"]
         # A ceiling above the whole was measured while the machine was busy with something else.
         if limit["ceiling_seconds"] < row["fast_seconds"]:
             row |= limit | {"ceiling": limit["ceiling_seconds"] / row["fast_seconds"]}
+        if peak is not None:
+            gflops = limit["ceiling_gflops"] * limit["ceiling_seconds"]
+            row["of_peak"] = gflops / row["fast_seconds"] / peak
         enter(f"{what}: {name} against {engine}", row | dict(more))
 
 
 def enter(name: str, row: dict[str, object]) -> None:
-    """Put a row into this machine's file, and print it."""
-    path = RESULTS / f"{_machine()}.json"
-    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    rows[name] = row | {"torch": torch.__version__, "threads": torch.get_num_threads()}
-    write_json(path, rows)
+    """Put a row into this machine's file, and into the pack that `LABKIT_PACK` names; print it.
+
+    Raises:
+        LabkitError: there is no such pack.
+    """
+    row = row | {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    path = RESULTS / f"{machine()}.json"
+    write_json(path, (_read(path) if path.exists() else {}) | {name: row})
+    if pack := os.environ.get(PACK):
+        _enter_into_pack(Path(pack), name, row)
     print(
         f"\n{name}: "
         + ", ".join(
@@ -86,18 +111,20 @@ def enter(name: str, row: dict[str, object]) -> None:
     )
 
 
-def _machine() -> str:
-    processor = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        found = re.search(r"model name\s*:\s*(.+)", text)
-        processor = found.group(1) if found else processor
-    return re.sub(r"[^a-z0-9]+", "-", f"{processor} {os.cpu_count()} cores".lower()).strip("-")
+def _enter_into_pack(path: Path, name: str, row: dict[str, object]) -> None:
+    if not path.exists():
+        raise LabkitError(f"{PACK}={path}: is not there; run labkit gpu first, which writes it.")
+    pack = _read(path)
+    write_json(path, pack | {"ledger": pack.get("ledger", {}) | {name: row}})
+
+
+def _read(path: Path) -> dict[str, dict[str, object]]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def markdown(path: Path) -> str:
     """A machine's file as tables for the README: timings, and the losses that both ways of training reach."""
-    rows = sorted(json.loads(path.read_text(encoding="utf-8")).items())
+    rows = sorted(_read(path).items())
     timings = [_timing(name, row) for name, row in rows if "labkit_mean" not in row]
     losses = [_losses(name, row) for name, row in rows if "labkit_mean" in row]
     tables = [_table(("what", "plain", "labkit", "ratio", "of the ceiling"), timings)]
@@ -113,6 +140,8 @@ def _timing(name: str, row: Mapping[str, float]) -> tuple[str, ...]:
         )
         return name, "–", speed, "–", "–"
     share = f"{row['ceiling']:.0%}" if "ceiling" in row else "–"
+    if "of_peak" in row:
+        share += f", {row['of_peak']:.1%} of peak"
     return (
         name,
         _seconds(row["plain_seconds"]),

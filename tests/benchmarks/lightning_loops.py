@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytorch_lightning as lightning
 import torch
+from bench_device import DEVICE
 from loops import Loss, discriminator_error, gan_adams, generator_error
 from torch import nn
 
@@ -58,7 +59,8 @@ class TwoLosses(lightning.LightningModule):
 def train(module: lightning.LightningModule, loader: Iterable, epochs: int = 1) -> dict[str, float]:
     """Train by a new Trainer; what the last step logged."""
     trainer = lightning.Trainer(
-        accelerator="cpu",
+        accelerator=DEVICE.type,
+        devices=1,
         max_epochs=epochs,
         logger=False,
         enable_checkpointing=False,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bench_device import ON_GPU
 from celeba_files import jpegs, write_official
 from ledger import enter, in_turn, paired
 
@@ -19,7 +20,7 @@ from labkit.data.celeba_shelf import Job
 from labkit.data.celeba_source import open_source
 from labkit.models.vision import datasets, transforms
 
-pytestmark = pytest.mark.bench
+pytestmark = [pytest.mark.bench, pytest.mark.skipif(ON_GPU, reason="a measure of the CPU")]
 CORES = 2
 
 

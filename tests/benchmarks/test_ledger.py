@@ -34,6 +34,25 @@ def test_each_product_and_convolution_is_noted_forward_and_backward_and_nothing_
     }
 
 
+@pytest.mark.parametrize("product", ["mm", "addmm", "bmm", "baddbmm"])
+def test_products_into_given_memory_and_in_place_count_as_others(product):
+    square = torch.ones(2, 3, 3) if "bmm" in product else torch.ones(3, 3)
+    operands = [square.clone() for _ in range(3 if "add" in product else 2)]
+    plain = getattr(torch, product)
+    ways = [lambda: plain(*operands), lambda: plain(*operands, out=torch.empty_like(square))]
+    if "add" in product:
+        ways.append(lambda: getattr(operands[0], f"{product}_")(*operands[1:]))
+    for way in ways:
+        with Noted() as noted:
+            way()
+        assert list(noted.counts.values()) == [1] and noted.flops == 2 * 3 * square.numel()
+
+
+def test_a_product_whose_flops_are_not_known_is_not_passed_over():
+    with pytest.raises(KeyError, match="activation"), Noted():
+        torch._addmm_activation(torch.ones(2), torch.ones(2, 2), torch.ones(2, 2))
+
+
 def test_the_ceiling_counts_every_repetition(monkeypatch):
     monkeypatch.setattr("ceiling._fastest", lambda operation, operands: 1.0)
     macs = 4 * 8 * 36 * 27 * 2 + 4 * 288 * 5 * 3  # no gradient of the images is asked for

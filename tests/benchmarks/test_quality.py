@@ -12,9 +12,10 @@ from statistics import mean, stdev
 import numpy as np
 import pytest
 import torch
+from bench_device import DEVICE
 from image_loaders import decoded_loader, symmetric
 from ledger import enter
-from loops import Loss, epoch, gan_adams, gan_epoch
+from loops import Loss, as_in_a_tutorial, epoch, gan_adams, gan_epoch
 from scipy.stats import ttest_ind
 from torch import Tensor, nn
 
@@ -54,7 +55,7 @@ def plainly(model: nn.Module, loader, loss: Loss, optimizer, epochs: int, schedu
 
 def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
     torch.manual_seed(seed)
-    return build()
+    return build().to(DEVICE)
 
 
 @torch.no_grad()
@@ -62,7 +63,7 @@ def asked(model: nn.Module, loss: Loss, *held_out: Tensor) -> float:
     """The loss on all held-out items at once, in eval mode and with the same noise for every model."""
     model.eval()
     torch.manual_seed(0)
-    return loss(model, held_out).item()
+    return loss(model, [values.to(DEVICE) for values in held_out]).item()
 
 
 def realnvp(seed: int) -> Reached:
@@ -76,7 +77,7 @@ def realnvp(seed: int) -> Reached:
     plain = seeded(seed, lambda: build_flow(config).initialise(known))
     adam = torch.optim.Adam(plain.parameters(), 1e-4)
     plainly(plain, decoded_loader(known, batch_size=32), loss, adam, epochs)
-    ours, _ = fit_flow(codes.known, config, epochs=epochs, seed=seed)
+    ours, _ = fit_flow(codes.known, config, epochs=epochs, seed=seed, device=DEVICE)
     return tuple(asked(flow, loss, torch.from_numpy(codes.test)) for flow in (plain, ours))
 
 
@@ -88,6 +89,7 @@ def vae(seed: int) -> Reached:
         return weighted_loss(model, batch[0], **options)[0]
 
     plain, ours = (seeded(seed, lambda: InstanceNormVAE(InstanceNormConfig(width=8))) for _ in range(2))
+    as_in_a_tutorial(plain)
     adam = torch.optim.Adam(plain.parameters(), 1e-3)
     plainly(plain, decoded_loader(symmetric(images[:HALF]), batch_size=BATCH), loss, adam, epochs)
     fit_vae(ours, images[:HALF], epochs=epochs, batch_size=BATCH, seed=seed, **options)
@@ -120,10 +122,11 @@ def classifier(seed: int) -> Reached:
         return torch.from_numpy(images).float() / 255, torch.from_numpy(labels)
 
     plain, ours = (seeded(seed, lambda: resnet18_classifier(len(NAMES), width=8)) for _ in range(2))
+    as_in_a_tutorial(plain)
     adam = torch.optim.AdamW(plain.parameters(), 1e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs)
     plainly(plain, decoded_loader(*tensors(images, labels), batch_size=BATCH), loss, adam, epochs, schedule)
-    fit_classifier(ours, faces(), NAMES, epochs=epochs, batch_size=BATCH, seed=seed)
+    fit_classifier(ours, faces(), NAMES, epochs=epochs, batch_size=BATCH, seed=seed, device=DEVICE)
     return tuple(asked(model, loss, *tensors(unseen, truth)) for model in (plain, ours))
 
 
@@ -131,7 +134,8 @@ def dcgan(seed: int) -> Reached:
     """Fréchet distance in oracle features of 600 samples from 600 unseen faces, width 16, 5 epochs of 600 others."""
     images, epochs = faces().images, 5
     plain, ours = (seeded(seed, lambda: DCGAN(DCGANConfig(width=16))) for _ in range(2))
-    loader, adams = decoded_loader(symmetric(images[:HALF]), batch_size=BATCH), gan_adams(plain)
+    loader = decoded_loader(symmetric(images[:HALF]), batch_size=BATCH)
+    adams = gan_adams(as_in_a_tutorial(plain))
     for _ in range(epochs):
         gan_epoch(plain, loader, adams)
     fit_gan(ours, images[:HALF], epochs=epochs, batch_size=BATCH, health=None, seed=seed)
@@ -140,7 +144,7 @@ def dcgan(seed: int) -> Reached:
 
 @torch.no_grad()
 def _distance(model: DCGAN, real: np.ndarray) -> float:
-    drawn = model.sample(len(real), torch.Generator().manual_seed(0))
+    drawn = model.sample(len(real), torch.Generator(DEVICE).manual_seed(0)).cpu()
     return frechet_distance(real, (drawn + 1) / 2, oracle_extractor()).distance
 
 

@@ -5,11 +5,12 @@ from statistics import median
 
 import pytest
 import torch
+from bench_device import ON_GPU
 from ledger import enter
 
 from labkit.data import render, sample_factors
 
-pytestmark = pytest.mark.bench
+pytestmark = [pytest.mark.bench, pytest.mark.skipif(ON_GPU, reason="a measure of the CPU")]
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
