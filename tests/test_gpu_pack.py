@@ -64,6 +64,7 @@ def test_one_json_says_what_ran_where_how_fast_and_what_it_found(packs):
     (first, _), _ = packs
     assert first["device"]["name"] == "cpu" and first["versions"]["torch"]
     assert first["protocol"]["profile"] == "smoke" and first["protocol"]["seconds_for_all"] == SECONDS
+    assert first["protocol"]["labs_at_a_time"] == min(2, os.cpu_count())
     lab = first["labs"]["00_trains"]
     assert lab["state"] == "ok" and lab["seconds"] > 0 and lab["sizes"] == {"epochs": 3}
     assert lab["claims"]["A2"]["measured"] == {"share_at_64": 0.91}

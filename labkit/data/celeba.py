@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from labkit.data.celeba_names import ATTRIBUTES
 from labkit.data.celeba_prepare import prepare
@@ -32,6 +33,7 @@ def celeba(
     synthetic_n: int = 4000,
     seed: int = 0,
     synthetic_ok: bool = True,
+    device: torch.device | str = "cpu",
 ) -> FaceSet:
     """CelebA as a memory-mapped array, or drawn faces with the same attribute names that say so.
 
@@ -44,6 +46,7 @@ def celeba(
         synthetic_n: faces of the stand-in.
         seed: of the stand-in.
         synthetic_ok: False raises where there are no photographs.
+        device: where the stand-in is drawn.
 
     Returns:
         FaceSet with uint8 images (N, 3, H, W), the official split, identities (−1 unknown), and all 40 attributes
@@ -66,7 +69,7 @@ def celeba(
         raise LabkitError(
             f"{cache}: holds no CelebA of size {height}x{width}; run: labkit data celeba --from PATH --size {size}."
         )
-    return synthetic_celeba(synthetic_n, size=size, seed=seed)
+    return synthetic_celeba(synthetic_n, size=size, seed=seed, device=device)
 
 
 def load_prepared(folder: Path, height: int, width: int) -> FaceSet:

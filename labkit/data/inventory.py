@@ -14,6 +14,7 @@ from labkit.errors import LabkitError
 from labkit.files import sha256
 
 REDRAWN = 64  # faces of a cached stand-in that are drawn again to verify it
+DIFFERENT_SHARE = 0.001  # of the numbers of a stand-in drawn off the CPU, a bound not measured on a GPU
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,18 @@ def _stand_ins() -> Iterator[Entry]:
 def _verify_stand_in(path: Path) -> str:
     """What is wrong with cached pixels, told by drawing the first faces once more; empty if nothing is."""
     _, n, size, seed, skin_tone, drawn_by = path.stem.split("-")
+    drawn_by, _, device = drawn_by.partition(".")
     if drawn_by != recipe():
         return "drawn by an older renderer and not read any more: delete it"
     size = "64" if size == "64x64" else "128" if size == "128x128" else size
     count = min(int(n), REDRAWN)
     again = synthetic_celeba(count, size=size, seed=int(seed), skin_tone=skin_tone, cache=False).images
     try:
-        same = np.array_equal(np.load(path, mmap_mode="r")[:count], again)
+        off = np.abs(np.load(path, mmap_mode="r")[:count].astype(int) - again)
     except (OSError, ValueError):
-        same = False
+        off = np.full(1, 255)
+    # Drawn off the CPU: rounding moves a grey level, and now and then the side of an edge.
+    same = (off > 2).mean() < DIFFERENT_SHARE if device else not off.any()
     return "" if same else "other pixels than the renderer draws: delete it"
 
 

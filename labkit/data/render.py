@@ -19,6 +19,7 @@ from labkit.errors import LabkitError
 
 SMALLEST = 8
 CHUNK_PIXELS = 262144  # few enough pixels for the cache, enough to outweigh the call of an operation
+DEVICE_PIXELS = 2**22  # off the CPU: enough to outweigh 2600 launches; 80 bytes of memory a pixel
 COMPILED_PIXELS = 65536  # one call draws the whole chunk, so that it can be smaller
 KEEP_ABOVE = 12  # operations: longer expressions are stored, not repeated in each of their users
 
@@ -96,7 +97,8 @@ def _draw_plain(images: Tensor, factors: Tensor) -> None:
     """Fill `images` in chunks, on a CPU in as many threads as torch has."""
     size, on_cpu = images.shape[-1], factors.device.type == "cpu"
     threads = torch.get_num_threads() if on_cpu else 1
-    chunk = max(1, min(CHUNK_PIXELS // (size * size), -(-len(factors) // threads)))
+    most = (CHUNK_PIXELS if on_cpu else DEVICE_PIXELS) // (size * size)
+    chunk = max(1, min(most, -(-len(factors) // threads)))
 
     @torch.no_grad()
     def fill(start: int) -> None:

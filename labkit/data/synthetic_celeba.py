@@ -1,10 +1,13 @@
 """A stand-in for CelebA: drawn faces with attributes, ten shots a person, split by person, cached on disk."""
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from labkit.data.celeba_size import parse_size
@@ -18,13 +21,19 @@ from labkit.errors import LabkitError
 from labkit.files import atomic_path
 
 SHOTS = 10
-CHUNK = 512  # faces drawn and written at a time
+CHUNK = 1024  # faces drawn and written at a time
 LICENCE = "MIT, as the kit"
 DRAWN_BY = ("render*.py", "factors.py", "synthetic_people.py")  # sources whose change changes a pixel
 
 
 def synthetic_celeba(
-    n: int, *, size: str = "64", seed: int = 0, skin_tone: str = "celeba", cache: bool = True
+    n: int,
+    *,
+    size: str = "64",
+    seed: int = 0,
+    skin_tone: str = "celeba",
+    cache: bool = True,
+    device: torch.device | str = "cpu",
 ) -> FaceSet:
     """Draw a stand-in for CelebA; face i is the same for every n, with the same labels and in the same part.
 
@@ -34,8 +43,10 @@ def synthetic_celeba(
         seed: names the population.
         skin_tone: "celeba" (80 % light, 10 % between, 10 % dark, about the shares reported for CelebA) or
             "balanced" (uniform from very light to very dark).
-        cache: keep the pixels under data_root()/synthetic and map them into memory; where that folder cannot be
-            written they are drawn in memory.
+        cache: keep the pixels under data_root()/synthetic and map them into memory: of several processes that want
+            them one draws, the others wait. Where that folder cannot be written they are drawn in memory.
+        device: where to draw (the result is in main memory). Rounding differs between kinds of device, so each
+            has files of its own; factors, labels and parts are the same.
 
     Returns:
         FaceSet with uint8 images (n, 3, height, width), identity, a split by person (about 80/10/10), the
@@ -49,8 +60,11 @@ def synthetic_celeba(
     height, width = parse_size(size)
     index = torch.arange(n)
     factors = celeba_factors(seed, index // SHOTS, index % SHOTS, skin_tone)
-    path = _folder() / f"celeba-{n}-{height}x{width}-{seed}-{skin_tone}-{recipe()}.npy"
-    images = _cached(path, factors, height, width) if cache else _drawn(factors, height, width)
+    device = torch.device(device)
+    drawn_by = recipe() if device.type == "cpu" else f"{recipe()}.{device.type}"
+    path = _folder() / f"celeba-{n}-{height}x{width}-{seed}-{skin_tone}-{drawn_by}.npy"
+    pictures = _Pictures(factors, height, width, device)
+    images = _cached(path, pictures) if cache else pictures.in_memory()
     factors = factors.numpy()
     source = f"labkit.data.synthetic_celeba({n}, size={str(size)!r}, seed={seed}, skin_tone={skin_tone!r})"
     identity = (index // SHOTS).numpy()
@@ -97,36 +111,56 @@ def _parts(seed: int, person: np.ndarray) -> np.ndarray:
     return parts[where]
 
 
-def _fill(images: np.ndarray, factors: Tensor) -> None:
-    height, width = images.shape[2:]
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    for start in range(0, len(factors), CHUNK):
-        drawn = render(factors[start : start + CHUNK], side).numpy()
-        images[start : start + CHUNK] = drawn[:, :, top : top + height, left : left + width]
+@dataclass(frozen=True)
+class _Pictures:
+    """Pictures (N, 3, height, width) that are not drawn yet."""
+
+    factors: Tensor
+    height: int
+    width: int
+    device: torch.device
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self.factors), 3, self.height, self.width
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        side = max(self.height, self.width)
+        top, left = (side - self.height) // 2, (side - self.width) // 2
+        for factors in self.factors.split(CHUNK):
+            drawn = render(factors, side, self.device).cpu().numpy()
+            yield np.ascontiguousarray(drawn[:, :, top : top + self.height, left : left + self.width])
+
+    def in_memory(self) -> np.ndarray:
+        images, start = np.empty(self.shape, np.uint8), 0
+        for chunk in self.chunks():
+            images[start : start + len(chunk)] = chunk
+            start += len(chunk)
+        return images
+
+    def write(self, path: Path) -> None:
+        with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+            header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for chunk in self.chunks():
+                stream.write(chunk.data)
 
 
-def _drawn(factors: Tensor, height: int, width: int) -> np.ndarray:
-    images = np.empty((len(factors), 3, height, width), np.uint8)
-    _fill(images, factors)
-    return images
-
-
-def _cached(path: Path, factors: Tensor, height: int, width: int) -> np.ndarray:
+def _cached(path: Path, pictures: _Pictures) -> np.ndarray:
     """Pixels at `path`, drawn first where they are missing or cut short; in memory where they cannot be written."""
-    shape = (len(factors), 3, height, width)
-    if (images := _opened(path, shape)) is not None:
+    if (images := _opened(path, pictures.shape)) is not None:
         return images
     try:
-        with atomic_path(path) as temporary:
-            images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-            _fill(images, factors)
-            images.flush()
-            del images
-    except LabkitError:
-        return _drawn(factors, height, width)
-    images = _opened(path, shape)
-    return _drawn(factors, height, width) if images is None else images
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.stem}.lock")):
+            if (images := _opened(path, pictures.shape)) is None:
+                for killed in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # what such a drawing left
+                    killed.unlink()
+                pictures.write(path)
+                images = _opened(path, pictures.shape)
+    except (OSError, NotImplementedError, LabkitError):  # the second: a file system without locks
+        pass
+    return pictures.in_memory() if images is None else images
 
 
 def _opened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:

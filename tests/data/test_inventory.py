@@ -65,6 +65,18 @@ def test_a_damaged_stand_in_is_named(filled):
     assert [file for file, problem in verify() if problem] == [str(path)]
 
 
+@pytest.mark.parametrize(("off", "fine"), [(1, True), (9, False)])
+def test_a_stand_in_drawn_off_the_cpu_may_differ_by_rounding_alone(filled, off, fine):
+    ((path, _),) = cached_files()
+    images = np.load(path)
+    images[::2] += np.where(images[::2] < 200, off, 0).astype(np.uint8)
+    path.unlink()
+    np.save(path.with_suffix(".cuda.npy"), images)
+    ((path, _),) = cached_files()
+    assert (dict(verify())[str(path)] == "") == fine
+    assert any(entry.kind == "stand-in" for entry in inventory())
+
+
 def test_an_old_stand_in_is_told_from_a_current_one(filled):
     ((path, _),) = cached_files()
     path.rename(path.with_name("celeba-20-64x64-0-celeba-000000000000.npy"))

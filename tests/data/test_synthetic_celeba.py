@@ -2,23 +2,31 @@
 
 import functools
 import multiprocessing
+import os
 import re
+import signal
 import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 
 from labkit.data import synthetic_celeba as module_or_function
+from labkit.data.celeba import celeba
 from labkit.data.celeba_names import ATTRIBUTES
 from labkit.data.celeba_size import SIZES, parse_size
 from labkit.data.factors import FACTOR_NAMES, FACTORS
+from labkit.data.render import render
 from labkit.data.synthetic_attributes import RULES, SYNTHETIC_ATTRIBUTES, attributes_of
 from labkit.data.synthetic_celeba import cached_files, synthetic_celeba
 from labkit.data.synthetic_people import celeba_factors
 from labkit.errors import LabkitError
 
 MANY = torch.arange(40_000)
+MODULE = sys.modules["labkit.data.synthetic_celeba"]
+FORK = multiprocessing.get_context("fork") if "fork" in multiprocessing.get_all_start_methods() else None
+needs_fork = pytest.mark.skipif(FORK is None, reason="needs fork()")
 
 
 @functools.cache
@@ -31,6 +39,11 @@ def labels(skin_tone="celeba"):
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
     return tmp_path / "synthetic"
+
+
+def pixel_files(folder):
+    """Everything with pixels, unfinished files too; a lock has none."""
+    return [path for path in folder.iterdir() if path.suffix == ".npy"]
 
 
 def phi(one, other):
@@ -160,7 +173,7 @@ def test_cached_equals_drawn_and_is_mapped(own_cache):
         assert isinstance(cached.images, np.memmap)
         np.testing.assert_array_equal(cached.images, drawn.images)
     (entry,) = cached_files()
-    assert entry[1] == 600 and list(own_cache.iterdir()) == [entry[0]]
+    assert entry[1] == 600 and pixel_files(own_cache) == [entry[0]]
 
 
 @pytest.mark.parametrize("option", [{"size": "64x48"}, {"seed": 1}, {"skin_tone": "balanced"}], ids=str)
@@ -170,20 +183,71 @@ def test_the_cache_tells_options_apart(option):
     np.testing.assert_array_equal(cached.images, drawn.images)
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork()")
-def test_two_processes_at_once(own_cache):
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
+@needs_fork
+def test_of_two_processes_at_once_one_draws(own_cache, monkeypatch):
+    drawn, start, results = FORK.Value("i", 0), FORK.Barrier(2), FORK.Queue()
+
+    def counted(factors, *options):
+        time.sleep(0.2)  # the other process has seen by then that there is no file
+        drawn.value += len(factors)
+        return render(factors, *options)
+
+    monkeypatch.setattr(MODULE, "render", counted)
     processes = [
-        context.Process(target=lambda: results.put(synthetic_celeba(600).checksum())) for _ in range(2)
+        FORK.Process(target=lambda: (start.wait(), results.put(synthetic_celeba(600).checksum())))
+        for _ in range(2)
     ]
     for process in processes:
         process.start()
     checksums = {results.get(timeout=100) for _ in processes}
     for process in processes:
         process.join()
+    assert drawn.value == 600
     assert checksums == {synthetic_celeba(600, cache=False).checksum()}
-    assert len(list(own_cache.iterdir())) == 1
+    assert pixel_files(own_cache) == [cached_files()[0][0]]
+
+
+@needs_fork
+def test_a_killed_drawing_leaves_nothing_broken(own_cache, monkeypatch):
+    begun = FORK.Event()
+
+    def stuck(factors, *options):
+        if begun.is_set():
+            time.sleep(100)
+        begun.set()
+        return render(factors, *options)
+
+    monkeypatch.setattr(MODULE, "CHUNK", 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(MODULE, "render", stuck)
+        process = FORK.Process(target=synthetic_celeba, args=(20,))
+        process.start()
+        assert begun.wait(100)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    assert not cached_files() and len(pixel_files(own_cache)) == 1
+    np.testing.assert_array_equal(synthetic_celeba(20).images, synthetic_celeba(20, cache=False).images)
+    assert pixel_files(own_cache) == [cached_files()[0][0]]
+
+
+def test_it_is_drawn_on_the_device_asked_for(monkeypatch):
+    """A stand-in for a GPU, since there is none: what it draws is its own, and kept apart from the CPU's."""
+    asked = []
+
+    def elsewhere(factors, side, device):
+        asked.append(device.type)
+        return render(factors, side) // 2 if device.type == "cuda" else render(factors, side)
+
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    monkeypatch.setattr(MODULE, "render", elsewhere)
+    there = celeba(synthetic_n=20, device="cuda")
+    again = synthetic_celeba(20, device=torch.device("cuda", 0))
+    here = synthetic_celeba(20)
+    assert asked == ["cuda", "cpu"]
+    np.testing.assert_array_equal(there.images, again.images)
+    np.testing.assert_array_equal(there.images, here.images // 2)
+    for name in ("factors", "attributes", "identity", "split"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(here, name), err_msg=name)
 
 
 def test_the_cache_is_read(own_cache):
@@ -195,7 +259,7 @@ def test_the_cache_is_read(own_cache):
 
 def test_a_stale_recipe_is_not_read(monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["labkit.data.synthetic_celeba"], "DRAWN_BY", ("render.py",))
+        patch.setattr(MODULE, "DRAWN_BY", ("render.py",))
         synthetic_celeba(3)
         np.save(cached_files()[0][0], np.zeros((3, 3, 64, 64), np.uint8))
     assert synthetic_celeba(3).images.any()
