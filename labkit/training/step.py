@@ -103,7 +103,7 @@ class GuardedStep:
             self._step(check, before)
         if self.update.log_gradient:
             terms = {**terms, f"{self.update.name}_gradient": norm}
-        return Noted(check, {self.update.name: loss, **terms})
+        return Noted(check, {self.update.name: loss.detach(), **terms})
 
     def __call__(self, batch: Any, items: int) -> None:
         """Update on this process's rows of a batch of `items` items, and note it."""
