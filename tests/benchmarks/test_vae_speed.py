@@ -41,6 +41,8 @@ def losses_of_equal_work(width: int, faces) -> dict[str, float]:
     """The mean loss of the first two steps, from the same weights, batches and noise, in float32.
 
     The second step's tells whether the first one's update was the same; from there on rounding grows with each step.
+    Another kernel rounds otherwise, so all have torch's own layers here; that the model's own normalisation gives the
+    same numbers is tested in float64 (tests/models/test_vae.py).
     """
     faces = faces[: 2 * BATCH]
     data = ResidentBatches(faces, batch_size=BATCH, device=DEVICE, normalise="symmetric")
@@ -54,7 +56,7 @@ def losses_of_equal_work(width: int, faces) -> dict[str, float]:
             torch.manual_seed(0)
             lightning.train(lightning.OneLoss(model, loss, RATE), ready_loader(batches))
             torch.testing.assert_close(model.state_dict(), theirs.state_dict(), check_device=False)
-        fast = fit(fresh(width), faces, "float32")
+        fast = fit(as_in_a_tutorial(fresh(width)), faces, "float32")
     assert fast == pytest.approx(plain, rel=SAME)
     return {"plain_loss": plain, "fast_loss": fast}
 
