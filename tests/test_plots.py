@@ -245,6 +245,11 @@ def test_values_far_from_zero_are_dots_and_others_bars_that_start_at_zero():
     far = plots.bars([301.0, 303.0, 302.0], errors=[1, 1, 1], **shared).axes[0]
     assert not far.patches and far.get_ylim()[0] > 250
     assert [text.get_text() for text in far.texts] == ["303"]
+    two = plots.bars([301.0, 303.0], **{**shared, "labels": list("ab"), "highlight": [0, 1]})
+    two.canvas.draw()
+    boxes = [text.get_window_extent() for text in two.axes[0].texts]
+    frame = two.axes[0].get_window_extent()
+    assert all(frame.x0 < box.x0 and box.x1 < frame.x1 for box in boxes)  # a number beside the axis' own
 
 
 def test_density_is_drawn_from_its_lowest_row_up_and_cut_ten_nats_below_its_peak():

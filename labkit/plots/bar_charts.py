@@ -64,7 +64,8 @@ def bars(
         axes.errorbar(
             place, values[finite], halves[finite], fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5
         )
-    axes.margins(x=0.01, y=0.12)
+    axes.margins(y=0.12)
+    axes.set_xlim(-0.5, len(values) - 0.5)
     floor = 0.0 if from_zero else axes.get_ylim()[0]
     for i in [i for i in range(len(values)) if i in marked or not finite[i]]:
         _write_value(axes, i, values[i], halves[i], floor)
