@@ -6,47 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_runs import ListBatches, exact_loss, net, noisy_loss, quick, rows
 from torch import nn
 
 from labkit.data.resident import ResidentBatches
 from labkit.errors import LabkitError
-from labkit.training import TrainingDiverged, Update, at, every, fit
-
-
-class ListBatches:
-    """The same list of batches in every epoch."""
-
-    def __init__(self, batches):
-        self.batches = batches
-        self.count = sum(len(batch) for batch in batches)
-
-    def __len__(self):
-        return len(self.batches)
-
-    def epoch(self, number):
-        return iter(self.batches)
-
-
-def net(seed=1):
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Dropout(0.1), nn.Linear(7, 5))
-
-
-def rows(n=37, seed=2):
-    return torch.randn(n, 5, generator=torch.Generator().manual_seed(seed))
-
-
-def noisy_loss(model, batch):
-    return (model(batch + 0.1 * torch.randn_like(batch)) - batch).square().mean()
-
-
-def exact_loss(model, batch):
-    return (model(batch) - batch).square().mean()
-
-
-def quick(model, batches, loss=noisy_loss, epochs=3, **options):
-    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    return fit(model, Update("mse", loss, optimizer), batches, epochs=epochs, progress=False, **options)
+from labkit.training import Update, at, every, fit
 
 
 def test_without_anything_special_it_is_the_plain_loop(same):
@@ -140,68 +105,6 @@ def test_epoch_means_weigh_items_not_batches():
     assert history["mse"].tolist() == pytest.approx([np.mean(slow)] * 2, rel=1e-5)
     assert history["largest"].tolist() == pytest.approx([float(data.abs().mean())] * 2, rel=1e-5)
     assert history["epoch"].tolist() == [1, 2]
-
-
-BAD = {
-    "loss is NaN": lambda model, batch: exact_loss(model, batch) * (math.nan if batch[0, 0] > 50 else 1.0),
-    "loss is infinite": lambda model, batch: (
-        exact_loss(model, batch) + (math.inf if batch[0, 0] > 50 else 0.0)
-    ),
-    "only the gradient is NaN": lambda model, batch: (
-        exact_loss(model, batch) + ((model(batch).sum() * 0).sqrt() if batch[0, 0] > 50 else 0.0)
-    ),
-    "input overflows": lambda model, batch: exact_loss(model, batch * 1e30 if batch[0, 0] > 50 else batch),
-}
-OPTIMIZERS = {
-    "adam": lambda p: torch.optim.Adam(p, 1e-2),
-    "fused adam": lambda p: torch.optim.Adam(p, 1e-2, fused=True),
-    "adamw": lambda p: torch.optim.AdamW(p, 1e-2, amsgrad=True),
-    "sgd": lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9, nesterov=True),
-    "fused sgd": lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9, fused=True),
-}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("loss", BAD.values(), ids=BAD)
-def test_a_bad_batch_leaves_everything_as_if_it_had_not_been_seen(same, loss, name, monkeypatch):
-    a, b, bad = rows(8, 1), rows(8, 2), rows(8, 3) + 100.0
-    if "fused" in name:  # as on a GPU, where nobody looks at the flag
-        monkeypatch.setattr("labkit.training.step.can_skip_on_device", lambda optimizer, device: True)
-
-    def run(batches):
-        torch.manual_seed(1)
-        model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Linear(7, 5))
-        optimizer = OPTIMIZERS[name](model.parameters())
-        result = fit(
-            model, Update("mse", loss, optimizer), ListBatches(batches), epochs=1, clip=1.0, progress=False
-        )
-        return model.state_dict(), optimizer.state_dict(), result
-
-    *seen, result = run([a, bad, b])
-    *unseen, reference = run([a, b])
-    assert same(seen, unseen)
-    assert result.skipped == {"mse": 1} and result.history["skipped"].tolist() == [1]
-    assert result.history["mse"].tolist() == reference.history["mse"].tolist()
-
-
-def test_many_bad_steps_in_a_row_stop_the_run_with_the_last_finite_weights(same):
-    model = net()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(TrainingDiverged, match=r"'mse'.*52 steps, up to epoch 13.*learning rate"):
-        quick(model, ListBatches([rows(8)] * 4), lambda m, b: exact_loss(m, b) * math.nan, epochs=99)
-    assert same(before, model.state_dict())
-
-
-def test_bad_steps_that_end_in_a_good_one_do_not_stop_the_run():
-    batches = ([rows(8) + 100.0] * 40 + [rows(8)]) * 2
-    result = quick(net(), ListBatches(batches), BAD["loss is NaN"], epochs=3)
-    assert result.skipped == {"mse": 3 * 2 * 40}
-    assert result.history["mse"].notna().all()
-
-
-def test_an_epoch_without_a_good_step_has_no_mean():
-    result = quick(net(), ListBatches([rows(8) + 100.0] * 3), BAD["loss is NaN"], epochs=2)
-    assert result.history["mse"].isna().all() and result.history["skipped"].tolist() == [3, 3]
 
 
 def scripted(values):
