@@ -3,7 +3,7 @@
 A step of a small model is hundreds of kernels of a few microseconds each, which Python starts one by one. A graph
 starts them all at once. It holds addresses and numbers, not Python: what a step reads must stay where it is, and a
 learning rate is the one of the recording. So a new graph is recorded when a rate has changed (a schedule, once an
-epoch) or a state was loaded (a rollback), and batches of another size are performed as usual.
+epoch) or a state was loaded (a rollback), and smaller batches are performed as usual.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +79,9 @@ class Recorded:
     def __init__(self, steps: Sequence[GuardedStep], recorder: Recorder | None, shown: bool = False) -> None:
         self._steps, self._recorder, self._shown = steps, recorder, shown
         self._done = 0
-        self._size: int | None = None  # of the batches that are replayed: that of the first
+        self._size = (
+            0  # of the batches that are replayed, the largest yet: a resumed run may begin with a rest
+        )
         self._inputs: list[Tensor] = []
         self._replay: Callable[[], None] | None = None
         self._found: list[Noted] = []
@@ -90,7 +92,7 @@ class Recorded:
         if self._recorder is None:
             self._perform(batch, items)
             return
-        self._size = self._size or items
+        self._size = max(self._size, items)
         with self._recorder.lane():
             if items == self._size and self._done >= WARM_UP_STEPS and self._has_recorded(batch):
                 self._play(batch, items)
@@ -110,7 +112,7 @@ class Recorded:
             step.note(noted, items)
 
     def _has_recorded(self, batch: Any) -> bool:
-        state = tuple(step.fixed_while_recorded() for step in self._steps)
+        state = (self._size, *(step.fixed_while_recorded() for step in self._steps))
         if state != self._recorded_for:
             self._replay, self._found, self._recorded_for = None, [], state  # lets go of the old one's memory
             self._record(batch)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_runs import ListBatches
 from stand_ins import TapeRecorder, Waited, nothing_waits
 from torch import nn
 
@@ -258,6 +259,21 @@ def test_a_resumed_run_goes_on_recorded(recorder, same, tmp_path):
     run(epochs=2, run_dir=tmp_path / "run")
     resumed = run(run_dir=tmp_path / "run")
     assert same(resumed[0], run()[0]) and recorder.played == (2 * 6 - 3) * 2 + 4 * 6 - 3
+
+
+@pytest.mark.parametrize("sizes", [[3, 8, 8, 8, 8, 8], [3, 3, 3, 3, 8, 8, 8]])
+def test_a_run_that_begins_with_small_batches_replays_the_large_ones(recorder, same, sizes):
+    def job():
+        model = Net()
+        update = Update("error", error, torch.optim.AdamW(model.parameters(), fused=True), capturable=True)
+        batches = ListBatches([rows()[:size] for size in sizes])
+        fit(model, update, batches, epochs=2, progress=False)
+        return model.state_dict()
+
+    replayed = job()
+    large = sizes.count(8)
+    assert recorder.played >= 2 * large - 2
+    assert same(replayed, unrecorded(job))
 
 
 def test_a_step_that_is_not_said_to_be_capturable_is_not_recorded(recorder):
