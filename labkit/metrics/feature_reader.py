@@ -62,6 +62,14 @@ class FeatureReader:
         """Readings (N, K) of the K features that are read."""
         return self.read_all(images)[:, self.kept]
 
+    def at_least(self, count: int) -> "FeatureReader":
+        """Itself, or where fewer than `count` features are good enough, a less strict one that keeps so many.
+
+        Args:
+            count: from 1 to F. Ties are all kept.
+        """
+        return replace(self, enough=min(self.enough, np.sort(self.quality)[-count]))
+
 
 def oracle_reader(faces: FaceSet, device: torch.device | str = "cpu") -> FeatureReader:
     """The factor oracle; its quality is the squared correlation with the factors that drew `faces`.

@@ -5,7 +5,13 @@ import pytest
 
 from labkit.data import TEST, synthetic_celeba
 from labkit.errors import LabkitError
-from labkit.metrics.feature_reader import agreement, attribute_reader, oracle_reader, true_moves
+from labkit.metrics.feature_reader import (
+    FeatureReader,
+    agreement,
+    attribute_reader,
+    oracle_reader,
+    true_moves,
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +42,14 @@ def test_the_oracle_keeps_what_it_reads(faces, oracle):
     seen = oracle.sees(faces.images)
     glasses = oracle.attributes.index("Eyeglasses")
     assert (seen[:, glasses] == faces.attributes[:, glasses]).mean() > 0.98
+
+
+@pytest.mark.parametrize(("count", "names"), [(1, "c"), (2, "bc"), (3, "abcd")])
+def test_a_reader_keeps_at_least_so_many_and_the_best(count, names):
+    quality = np.array([0.1, 0.6, 0.8, 0.1])
+    reader = FeatureReader(lambda images: images, tuple("abcd"), quality, 0.7, lambda images: images > 0, ())
+    assert "".join(reader.at_least(count).names) == names and reader.names == ["c"]
+    np.testing.assert_array_equal(reader.at_least(2).read(np.arange(8).reshape(2, 4)), [[1, 2], [5, 6]])
 
 
 def test_moving_one_factor_is_read_as_that_factor(faces, oracle):
