@@ -88,6 +88,9 @@ def fit_classifier(
         part = "validation" if len(images) else "training"
         raise LabkitError(f"{faces.provenance.name}: no {part} image has known attributes; split it anew.")
     strong = StrongAugmentation() if augment else None
+    alone = (
+        len(images) % batch_size == 1 < len(images)
+    )  # a last batch of one has no statistics to normalise with
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         images, labels = batch
@@ -107,7 +110,9 @@ def fit_classifier(
     return fit(
         model,
         Update("loss", loss, optimizer, schedule, capturable=not augment),
-        ResidentBatches(images, labels=labels, batch_size=batch_size, seed=seed, device=device),
+        ResidentBatches(
+            images, labels=labels, batch_size=batch_size, seed=seed, drop_last=alone, device=device
+        ),
         epochs=epochs,
         validate=validate if len(held_out[0]) else None,
         watch="validation" if stop else None,

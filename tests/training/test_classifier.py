@@ -71,6 +71,17 @@ def test_rows_with_unknown_attributes_never_count(faces):
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize(("batch_size", "sizes"), [(13, [13] * 3), (16, [16, 16, 8]), (39, [39]), (64, [40])])
+def test_a_last_image_alone_is_left_out(faces, batch_size, sizes):
+    assert len(labelled(faces, TRAIN, NAMES)[0]) == 40
+    model, seen = resnet18_classifier(2, width=8), []
+    model.register_forward_pre_hook(
+        lambda model, images: seen.append(len(images[0])) if model.training else None
+    )
+    fit_classifier(model, faces, NAMES, epochs=1, batch_size=batch_size)
+    assert seen == sizes
+
+
 def test_it_learns_what_can_be_learnt(faces):
     result = trained(faces, epochs=12)
     images, labels = labelled(faces, TEST, NAMES)
