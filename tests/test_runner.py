@@ -11,7 +11,7 @@ import pytest
 from consoles import Recorder
 
 from labkit.errors import LabkitError
-from labkit.record import STATE, read_record
+from labkit.record import LOG, STATE, read_record
 from labkit.runner import freshness, run
 from labkit.runner.console import Console, results_table
 from labkit.runner.labs import choose_labs, list_labs
@@ -82,6 +82,8 @@ def session(tmp_path_factory, make_lab):
         console = Recorder()
         labs = list_labs()
         config = RunConfig("smoke", root / "runs", jobs=2)
+        (config.folder(labs[0]) / LOG).parent.mkdir(parents=True)
+        (config.folder(labs[0]) / LOG).write_text("an old complaint")
         results = run_labs(labs[:-1], validate(config, labs[:-1]), console)
         extra = RunConfig("smoke", root / "runs", extra={"PHOTO": "me.png", "EPOCHS": 3})
         results += run_labs(labs[-1:], validate(extra, labs[-1:]), console)
@@ -113,6 +115,7 @@ def test_a_lab_leaves_its_whole_record(session):
     } <= names
     assert (folder(session, "00_good") / "figures" / "line.png").is_file()
     assert "results go to" in printed(session, "00_good")
+    assert "old" not in (folder(session, "00_good") / LOG).read_text()
 
 
 def test_further_parameters_reach_the_notebook(session):

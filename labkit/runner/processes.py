@@ -16,15 +16,21 @@ import psutil
 def start(
     arguments: Sequence[str], *, log: Path, threads: int | None, variables: Mapping[str, str] | None = None
 ) -> subprocess.Popen:
-    """Start `python ARGUMENTS`; standard output is a pipe of text lines, standard error goes to `log`.
+    """Start `python ARGUMENTS`; standard output is a pipe of text lines, standard error is added to `log`.
 
-    It gets a session of its own, so that Ctrl-C in the terminal reaches only the parent, which then decides.
-    `variables` are added to its environment.
+    It gets a session of its own, so that Ctrl-C in the terminal reaches only the parent, which then decides. Several
+    processes may share a log.
+
+    Args:
+        arguments: what follows `python` on the command line.
+        log: a file, made where there is none.
+        threads: of its arithmetic; None leaves them as they are here.
+        variables: added to its environment.
     """
     environment = dict(os.environ, PYTHONIOENCODING="utf-8", PYTHONUNBUFFERED="1", **(variables or {}))
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    with open(log, "w", encoding="utf-8") as errors:
+    with open(log, "a", encoding="utf-8") as errors:
         return subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,

@@ -209,7 +209,7 @@ class _Runner:
             return
         clear_record(folder)
         drop_stale_checkpoints(folder, made_of, config.force)
-        for name in (NOTEBOOK, PAGE):
+        for name in (NOTEBOOK, PAGE, LOG):
             (folder / name).unlink(missing_ok=True)
         task = Task(str(lab.path.absolute()), str(folder), parameters, config.budget(lab), config.processes)
         arguments, limit = task.command, task.budget_seconds

@@ -1,0 +1,98 @@
+"""Child processes: what they are started with, where they complain, and that nothing of them outlives its purpose."""
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from labkit.runner import processes
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sessions and signals of POSIX")
+
+# A process that prints the number of its child and waits.
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+print(child.pid, flush=True)
+time.sleep(100)
+"""
+
+TALK = """
+import os, sys, time
+for i in range(20):
+    os.write(2, f"{sys.argv[1]} {i}\\n".encode())
+    time.sleep(0.005)
+"""
+
+
+def start(tmp_path, program, **options):
+    return processes.start(["-c", program], log=tmp_path / "log", **{"threads": None, **options})
+
+
+def gone(number, seconds=20.0):
+    """Whether a process is gone by then."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_what_several_say_into_one_log_is_all_kept(tmp_path):
+    (tmp_path / "log").write_text("earlier\n")
+    arguments = [["-c", TALK, who] for who in "ab"]
+    for child in [processes.start(each, log=tmp_path / "log", threads=None) for each in arguments]:
+        child.wait()
+    said = (tmp_path / "log").read_text().splitlines()
+    assert said[0] == "earlier" and len(said) == 41
+    for who in "ab":
+        assert [line for line in said if line.startswith(who)] == [f"{who} {i}" for i in range(20)]
+
+
+@pytest.mark.parametrize(("threads", "seen"), [(3, "3 3 yes"), (None, "7 8 yes")])
+def test_it_has_its_share_of_threads_and_the_variables(tmp_path, monkeypatch, threads, seen):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("MKL_NUM_THREADS", "8")
+    names = "OMP_NUM_THREADS", "MKL_NUM_THREADS", "ASKED"
+    tell = f"import os; print(*(os.environ[name] for name in {names}))"
+    child = start(tmp_path, tell, threads=threads, variables={"ASKED": "yes"})
+    assert child.communicate()[0].strip() == seen
+
+
+def test_the_terminals_ctrl_c_does_not_reach_it_and_ours_reaches_what_it_started(tmp_path):
+    process = start(tmp_path, PARENT)
+    child = int(process.stdout.readline())
+    assert os.getsid(process.pid) != os.getsid(0)
+    processes.interrupt_kernels(process)
+    assert gone(child) and process.poll() is None
+    processes.kill_tree(process)
+
+
+def test_killing_one_ends_all_that_it_started(tmp_path):
+    process = start(tmp_path, PARENT)
+    child = int(process.stdout.readline())
+    processes.kill_tree(process)
+    assert gone(process.pid) and gone(child)
+
+
+def test_who_ends_with_its_parent_takes_its_children_along(tmp_path):
+    follower = "from labkit.runner import processes; processes.end_with_parent()\n" + PARENT
+    leader = (
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {follower!r}])\n"
+        "time.sleep(100)"
+    )
+    process = start(tmp_path, leader)
+    child = int(process.stdout.readline())
+    parent = psutil.Process(child).parent().pid
+    process.kill()
+    process.wait()
+    try:
+        assert gone(parent) and gone(child)
+    finally:
+        for number in (parent, child):
+            subprocess.run(["kill", "-9", str(number)], check=False, capture_output=True)
