@@ -35,6 +35,7 @@ run.check(coupling)
 run.metric("draw", np.random.rand())
 run.finish()
 """
+PATIENT = "import time\ntry:\n    time.sleep(300)\nexcept KeyboardInterrupt:\n    print('before')"
 LABS = {
     "00_good": [GOOD],
     "01_fails": [
@@ -53,9 +54,11 @@ LABS = {
         "import time\nwhile True:\n    try:\n        time.sleep(1)\n    except KeyboardInterrupt:\n        pass"
     ],
     "05_orphan": ["import os, signal; os.kill(os.getppid(), signal.SIGKILL)"],
-    "06_more": ["assert PHOTO == 'me.png' and EPOCHS == 3"],
+    "06_patient": [PATIENT, "print('after')"],
+    "07_patient_at_the_end": [PATIENT],
+    "08_more": ["assert PHOTO == 'me.png' and EPOCHS == 3"],
 }
-BUDGETS = {"03_slow": 4, "04_stubborn": 2}
+BUDGETS = {"03_slow": 4, "04_stubborn": 2, "06_patient": 2, "07_patient_at_the_end": 2}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the planted accidents are POSIX signals")
 
@@ -66,7 +69,7 @@ def session(tmp_path_factory, make_lab):
     root = tmp_path_factory.mktemp("project")
     (root / "pyproject.toml").touch()
     for stem, sources in LABS.items():
-        extra = "PHOTO = ''\nEPOCHS = 1" if stem == "06_more" else ""
+        extra = "PHOTO = ''\nEPOCHS = 1" if stem == "08_more" else ""
         make_lab(root / "notebooks", stem, sources, budget=BUDGETS.get(stem, 120), extra=extra)
     for place in ("user", "path"):
         spec = root / place / "kernels" / "python3" / "kernel.json"
@@ -119,7 +122,7 @@ def test_a_lab_leaves_its_whole_record(session):
 
 
 def test_further_parameters_reach_the_notebook(session):
-    assert session[1]["06_more"].state == "ok"
+    assert session[1]["08_more"].state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -130,6 +133,8 @@ def test_further_parameters_reach_the_notebook(session):
         ("03_slow", "timed out", ["In [4]", "Patience", "8 s were spent"]),
         ("04_stubborn", "timed out", ["took no interrupt"]),
         ("05_orphan", "killed", ["status -9"]),
+        ("06_patient", "timed out", ["In [4]", "4 s were spent"]),
+        ("07_patient_at_the_end", "timed out", ["In [3]", "4 s were spent"]),
     ],
 )
 def test_each_accident_gives_one_clear_line(session, stem, state, words):
@@ -142,7 +147,14 @@ def test_each_accident_gives_one_clear_line(session, stem, state, words):
 
 
 @pytest.mark.parametrize(
-    ("stem", "text"), [("01_fails", "hello"), ("02_killed", "before"), ("03_slow", "before")]
+    ("stem", "text"),
+    [
+        ("01_fails", "hello"),
+        ("02_killed", "before"),
+        ("03_slow", "before"),
+        ("06_patient", "before"),
+        ("07_patient_at_the_end", "before"),
+    ],
 )
 def test_the_partial_notebook_is_kept(session, stem, text):
     assert text in printed(session, stem)
@@ -269,7 +281,7 @@ def test_the_executed_notebook_is_a_page_that_needs_no_network(session):
     ("changes", "words"),
     [
         ({"profile": "smok"}, "did you mean smoke?"),
-        ({"extra": {"PHOT": 1}}, "06_more has no such parameter; did you mean PHOTO?"),
+        ({"extra": {"PHOT": 1}}, "08_more has no such parameter; did you mean PHOTO?"),
         ({"extra": {"SEED": 1}}, "use --seed"),
         ({"data": Path("nowhere")}, "--data nowhere: does not exist"),
         ({"jobs": 0}, "must be positive"),
@@ -278,12 +290,12 @@ def test_the_executed_notebook_is_a_page_that_needs_no_network(session):
 )
 def test_bad_input_is_refused_before_anything_runs(session, changes, words, monkeypatch):
     monkeypatch.chdir(session[0])
-    labs = choose_labs(["06"], list_labs())
+    labs = choose_labs(["08"], list_labs())
     config = RunConfig(**{"profile": "smoke", "out": session[0] / "elsewhere", **changes})
     with pytest.raises(LabkitError, match=r"^[^\n]+$") as refusal:
         validate(config, labs)
     assert words in str(refusal.value)
-    assert not (session[0] / "elsewhere" / "smoke" / "06_more").exists()
+    assert not (session[0] / "elsewhere" / "smoke" / "08_more").exists()
 
 
 def test_a_full_disk_is_refused_before_anything_runs(session, monkeypatch, tmp_path):

@@ -13,7 +13,8 @@ class StrongAugmentation(nn.Module):
 
     torchvision's transforms draw once for a whole batch. Images go through them in groups of four, whose members
     change from epoch to epoch: nearly as varied as one draw each, at a quarter of the cost. All draws come from
-    torch's global generator, which `fit` seeds and checkpoints.
+    torch's global generator, which `fit` seeds and checkpoints. Inside autocast too the images keep their type:
+    beside a grid in bfloat16 torchvision would take them for whole numbers, and round them to 0 and 1.
     """
 
     def __init__(self) -> None:
@@ -30,4 +31,5 @@ class StrongAugmentation(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Augmented images; another draw at every call."""
-        return torch.cat([self.transform(group) for group in images.split(GROUP)]).clamp(0, 1)
+        with torch.autocast(images.device.type, enabled=False):
+            return torch.cat([self.transform(group) for group in images.split(GROUP)]).clamp(0, 1)

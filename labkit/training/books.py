@@ -34,12 +34,13 @@ class Books:
         self._checks.append(check.clone())
         for name, value in values.items():
             # The clone lets go of whatever larger tensor the value is a part of, or that is written to again.
-            self._values.setdefault(name, []).append(torch.as_tensor(value).detach().clone())
+            value = torch.as_tensor(value, device=check.device)
+            self._values.setdefault(name, []).append(value.detach().clone())
 
     def close(self) -> tuple[dict[str, float], int]:
         """Means over the items of the steps that were not skipped, and how many were. Waits for the device."""
         good = torch.stack(self._checks).isfinite().cpu()
-        weights = torch.tensor(self._items, dtype=torch.float64) * good
+        weights = torch.tensor(self._items, dtype=torch.float64, device=good.device) * good
         means = {}
         for name, column in self._values.items():
             values = torch.stack(column).cpu().double()

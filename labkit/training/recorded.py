@@ -79,9 +79,8 @@ class Recorded:
     def __init__(self, steps: Sequence[GuardedStep], recorder: Recorder | None, shown: bool = False) -> None:
         self._steps, self._recorder, self._shown = steps, recorder, shown
         self._done = 0
-        self._size = (
-            0  # of the batches that are replayed, the largest yet: a resumed run may begin with a rest
-        )
+        # Of the batches that are replayed: the largest yet, for a resumed run may begin with a rest.
+        self._size = 0
         self._inputs: list[Tensor] = []
         self._replay: Callable[[], None] | None = None
         self._found: list[Noted] = []
@@ -126,7 +125,8 @@ class Recorded:
                 lambda: [step.perform(mine, recording=True) for step in self._steps]
             )
         except RuntimeError as error:
-            reason = str(error).strip().partition("\n")[0]
+            # Where the work itself fails, the end of the recording fails too, and says less.
+            reason = str(error.__context__ or error).strip().partition("\n")[0]
             say(f"this step cannot be recorded as a CUDA graph ({reason}); it goes on without", self._shown)
             self._recorder = None
 

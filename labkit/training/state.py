@@ -4,6 +4,7 @@ import math
 import time
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from labkit.errors import LabkitError
@@ -45,7 +46,10 @@ class TrainingState:
         return self.stopped_early or self.epoch >= epochs
 
     def pause_clock(self) -> None:
-        """Stop counting training time."""
+        """Stop counting training time, once a GPU has done what it was given."""
+        device = self.steps[0].device
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         self._epoch_seconds += time.perf_counter() - self._resumed_at
 
     def run_clock(self) -> None:

@@ -144,6 +144,15 @@ def test_augmentation_keeps_shape_and_range_and_draws_from_torchs_generator():
     assert torch.equal(same[0], same[3]) and not torch.equal(same[0], same[4])
 
 
+def test_augmentation_is_the_same_where_a_training_computes_in_bf16():
+    images = torch.rand(8, 3, 32, 32)
+    torch.manual_seed(1)
+    expected = StrongAugmentation()(images)
+    torch.manual_seed(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(StrongAugmentation()(images), expected)
+
+
 class Trunk(nn.Module):
     """Features: the mean of each channel."""
 

@@ -1,6 +1,7 @@
 """`fit` against the plain loop that it replaces, and the promises beyond it."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from torch import nn
 from labkit.data.resident import ResidentBatches
 from labkit.errors import LabkitError
 from labkit.training import Update, at, every, fit
+from labkit.training.state import TrainingState
 
 
 def test_without_anything_special_it_is_the_plain_loop(same):
@@ -233,6 +235,28 @@ def test_history_is_a_frame_of_numbers():
     assert isinstance(result.history, pd.DataFrame)
     assert (result.history[["seconds", "items_per_second"]] > 0).all(axis=None)
     assert result.seconds == pytest.approx(result.history["seconds"].sum())
+
+
+def test_the_clock_of_a_run_on_a_gpu_stops_when_the_device_has_nothing_to_do(monkeypatch):
+    events = []
+    run = TrainingState(net(), [SimpleNamespace(device=torch.device("cuda", 0))])
+    monkeypatch.setattr("torch.cuda.synchronize", events.append)
+    monkeypatch.setattr("time.perf_counter", lambda: events.append("clock") or 0.0)
+    run.run_clock()
+    run.pause_clock()
+    assert events == ["clock", torch.device("cuda", 0), "clock"]
+
+
+def test_what_fit_makes_for_itself_does_not_go_to_the_default_device(same):
+    def job(device):
+        model, data = net(), ListBatches([rows(8)])
+        adam = torch.optim.Adam(model.parameters(), 1e-2)
+        update = Update("mse", lambda m, x: (exact_loss(m, x), {"two": 2.0}), adam)
+        with torch.device(device):
+            history = fit(model, update, data, epochs=2, progress=False).history
+        return model.state_dict(), history[["mse", "two"]].to_numpy().tolist()
+
+    assert same(job("cpu"), job("meta"))
 
 
 def test_what_does_not_fit_together_is_refused_in_one_sentence():

@@ -120,12 +120,13 @@ def test_a_torn_cell_is_trained_anew(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "change", [{"format": "other"}, {"config": {"a": 9, "b": "x"}}, {"seed": 5}, {"result": 3}]
+    "change", [{"format": "other"}, {"config": {"a": 9, "b": "x"}}, {"seed": 5}, {"result": 3}, None]
 )
 def test_a_foreign_cell_is_refused(tmp_path, change):
     grid_sweep(CONFIGS, Trainer(), tmp_path, [0], progress=False)
     path = sorted(tmp_path.glob("*.json"))[0]
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | change if change else [content]))
     with pytest.raises(LabkitError, match=path.name):
         grid_sweep(CONFIGS, Trainer(), tmp_path, [0], progress=False)
 
