@@ -25,6 +25,7 @@ from labkit.plots.style import (
 )
 
 FAR_FROM_ZERO = 0.35  # a range below this share of the largest magnitude would be lost on bars
+CROWDED = 20  # bars beyond which a number of four digits is wider than its bar
 
 
 def bars(
@@ -65,10 +66,11 @@ def bars(
             place, values[finite], halves[finite], fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5
         )
     axes.margins(y=0.12)
-    axes.set_xlim(-0.5, len(values) - 0.5)
+    beside = max(0.5, len(values) / 50)  # room for the number of the first bar
+    axes.set_xlim(-beside, len(values) - 1 + beside)
     floor = 0.0 if from_zero else axes.get_ylim()[0]
     for i in [i for i in range(len(values)) if i in marked or not finite[i]]:
-        _write_value(axes, i, values[i], halves[i], floor)
+        _write_value(axes, i, values[i], halves[i], floor, digits=4 if len(values) <= CROWDED else 3)
     _name_bars(axes, labels)
     label_axes(axes, xlabel, ylabel)
     return figure
@@ -153,13 +155,13 @@ def _draw_dots(axes: Axes, values: np.ndarray, marked: set[int]) -> None:
     axes.grid(axis="x", color=GREY, alpha=0.15, linewidth=0.6)
 
 
-def _write_value(axes: Axes, place: int, value: float, error: float, floor: float) -> None:
+def _write_value(axes: Axes, place: int, value: float, error: float, floor: float, digits: int) -> None:
     """A value beyond its end and its error bar; one that is not finite stands at the floor."""
     finite = bool(np.isfinite(value))
     end = value + np.copysign(np.nan_to_num(error), value) if finite else floor
     down = finite and value < 0
     axes.annotate(
-        f"{value:.4g}".replace("-", "−") if finite else str(value), (place, end),
+        f"{value:.{digits}g}".replace("-", "−") if finite else str(value), (place, end),
         xytext=(0, -6 if down else 6), textcoords="offset points", ha="center",
         va="top" if down else "bottom", fontsize=SMALL, color=INK,
     )  # fmt: skip
