@@ -1,5 +1,6 @@
 """Child processes: what they are started with, where they complain, and that nothing of them outlives its purpose."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import psutil
 import pytest
 
 from labkit.runner import processes
+from labkit.runner.execute import Task
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sessions and signals of POSIX")
 
@@ -96,3 +98,22 @@ def test_who_ends_with_its_parent_takes_its_children_along(tmp_path):
     finally:
         for number in (parent, child):
             subprocess.run(["kill", "-9", str(number)], check=False, capture_output=True)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_notebook_whose_runner_was_killed_is_executed_no_further(tmp_path, make_lab, size):
+    notebook = make_lab(tmp_path, "00_long", ["import time; time.sleep(300)"])
+    (tmp_path / "run").mkdir()
+    task = Task(str(notebook), str(tmp_path / "run"), {"PROFILE": "smoke"}, 100.0, processes=size)
+    runner = "import json, subprocess, sys, time\n"
+    runner += "subprocess.Popen([sys.executable, *json.loads(sys.argv[1])])\ntime.sleep(300)"
+    command = ["-c", runner, json.dumps(task.command)]
+    process = processes.start(command, log=tmp_path / "log", threads=1)
+    said = next(line for line in process.stdout if '"cell": 2' in line)
+    family = processes.descendants(process)
+    process.kill()
+    try:
+        assert said and len(family) >= 2 * size and all(gone(each.pid) for each in family)
+    finally:
+        for each in family:
+            subprocess.run(["kill", "-9", str(each.pid)], check=False, capture_output=True)

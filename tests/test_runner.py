@@ -56,7 +56,10 @@ LABS = {
     "05_orphan": ["import os, signal; os.kill(os.getppid(), signal.SIGKILL)"],
     "06_patient": [PATIENT, "print('after')"],
     "07_patient_at_the_end": [PATIENT],
-    "08_more": ["assert PHOTO == 'me.png' and EPOCHS == 3"],
+    "08_more": [
+        "assert PHOTO == 'me.png' and EPOCHS == 3",
+        "import os\nassert os.path.isfile('08_more.ipynb') and float(os.environ['LABKIT_BUDGET_SECONDS']) == 120",
+    ],
 }
 BUDGETS = {"03_slow": 4, "04_stubborn": 2, "06_patient": 2, "07_patient_at_the_end": 2}
 
@@ -121,7 +124,7 @@ def test_a_lab_leaves_its_whole_record(session):
     assert "old" not in (folder(session, "00_good") / LOG).read_text()
 
 
-def test_further_parameters_reach_the_notebook(session):
+def test_parameters_and_the_budget_reach_the_notebook_and_it_stands_in_its_folder(session):
     assert session[1]["08_more"].state == "ok"
 
 
