@@ -4,17 +4,21 @@ import dataclasses
 import importlib.util
 import json
 import math
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from labkit.errors import LabkitError
+from labkit.training.group import Group
 from labkit.training.sweep import grid_sweep, summary
 
 JOB = Path(__file__).with_name("sweep_job.py")
@@ -91,6 +95,44 @@ def test_every_cell_once_and_the_table_is_complete(tmp_path):
     pd.testing.assert_frame_equal(again, table)  # NaN and infinity survive the file
     grid_sweep(CONFIGS, train, tmp_path, [0, 1, 2], progress=False)
     assert train.calls[4:] == [(1, 2), (2, 2)]
+
+
+class Member(Group):
+    """One of two processes, here threads; what the leading one says goes through a queue."""
+
+    def __init__(self, rank, said):
+        super().__init__(rank, 2)
+        self.said = said
+
+    def from_leader(self, value):
+        if self.leads:
+            self.said.put(value)
+            return value
+        return self.said.get(timeout=60)
+
+
+def test_of_a_group_each_has_the_numbers_of_process_0_which_alone_writes(tmp_path, monkeypatch):
+    """Each works in a folder of its own; one model was finished in that of process 0."""
+    grid_sweep(CONFIGS[:1], lambda config, seed, run_dir: {"rank": 9}, tmp_path / "0", [0], progress=False)
+    said, trained = queue.SimpleQueue(), []
+    members = threading.local()
+    monkeypatch.setattr("labkit.training.sweep.join", lambda: members.mine)
+
+    def sweep(rank):
+        members.mine = Member(rank, said)
+
+        def train(config, seed, run_dir):
+            trained.append((rank, config["a"]))
+            return {"rank": rank}
+
+        return grid_sweep(CONFIGS, train, tmp_path / str(rank), [0], progress=False)
+
+    with ThreadPoolExecutor(2) as pool:
+        leader, other = pool.map(sweep, (0, 1))
+    assert leader["rank"].tolist() == [9, 0]
+    pd.testing.assert_frame_equal(leader, other)
+    assert sorted(trained) == [(0, 2), (1, 2)]
+    assert len(list(tmp_path.glob("0/*.json"))) == 2 and not list(tmp_path.glob("1/*.json"))
 
 
 def test_a_dataclass_is_handed_on_as_it_is(tmp_path):
