@@ -88,9 +88,8 @@ def fit_classifier(
         part = "validation" if len(images) else "training"
         raise LabkitError(f"{faces.provenance.name}: no {part} image has known attributes; split it anew.")
     strong = StrongAugmentation() if augment else None
-    alone = (
-        len(images) % batch_size == 1 < len(images)
-    )  # a last batch of one has no statistics to normalise with
+    # A last batch of one image has no statistics to normalise with.
+    alone = len(images) % batch_size == 1 < len(images)
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         images, labels = batch
