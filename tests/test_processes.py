@@ -1,8 +1,9 @@
 """Child processes: what they are started with, where they complain, and that nothing of them outlives its purpose."""
 
+import contextlib
 import json
 import os
-import subprocess
+import signal
 import sys
 import time
 
@@ -38,10 +39,20 @@ def gone(number, seconds=20.0):
     """Whether a process is gone by then."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(number).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.05)
     return False
+
+
+def end(*numbers):
+    """End what a failed test has left."""
+    for number in numbers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
 
 
 def test_what_several_say_into_one_log_is_all_kept(tmp_path):
@@ -96,8 +107,7 @@ def test_who_ends_with_its_parent_takes_its_children_along(tmp_path):
     try:
         assert gone(parent) and gone(child)
     finally:
-        for number in (parent, child):
-            subprocess.run(["kill", "-9", str(number)], check=False, capture_output=True)
+        end(parent, child)
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -115,5 +125,4 @@ def test_a_notebook_whose_runner_was_killed_is_executed_no_further(tmp_path, mak
     try:
         assert said and len(family) >= 2 * size and all(gone(each.pid) for each in family)
     finally:
-        for each in family:
-            subprocess.run(["kill", "-9", str(each.pid)], check=False, capture_output=True)
+        end(*(each.pid for each in family))
