@@ -1,6 +1,6 @@
 """`python -m labkit`, for where no script is on the path."""
 
-from labkit.cli import main
+from labkit.course.cli import main
 
 if __name__ == "__main__":
     main()

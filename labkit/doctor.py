@@ -14,8 +14,8 @@ import pandas as pd
 import psutil
 import torch
 
-from labkit.data import data_root
 from labkit.data.inventory import inventory
+from labkit.files import data_root
 
 PACKAGES = ("torch", "torchvision", "normflows", "scikit-learn", "matplotlib", "jupyterlab", "papermill")
 LOW_DISK_BYTES = 2 * 2**30

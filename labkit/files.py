@@ -70,3 +70,19 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def data_root() -> Path:
+    """Folder in which downloaded data are kept.
+
+    `LABKIT_CACHE` if set, else `data/` of the project around the current folder, else the user's cache.
+    """
+    if chosen := os.environ.get("LABKIT_CACHE"):
+        return Path(chosen).expanduser()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "pyproject.toml").is_file() and (folder / "labkit" / "__init__.py").is_file():
+            return folder / "data"
+    import pooch  # only here: the command line reads files without it
+
+    return Path(pooch.os_cache("labkit"))

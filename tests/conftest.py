@@ -1,11 +1,14 @@
 """Fixtures that more than one room of tests uses."""
 
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 PARAMETERS = "PROFILE = None\nSEED = 0\nDATA = None\nOUT = None"
@@ -65,3 +68,35 @@ def make_lab() -> MakeLab:
         return path
 
     return make
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny nets are fastest on one thread, and bits may depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def same() -> Any:
+    """(a, b) → equal bit for bit, tensors within containers and NaN included; times left out."""
+    return _same
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and a.shape == b.shape and _bits(a) == _bits(b)
+    if isinstance(a, dict):
+        times = {"seconds", "items_per_second", "_epoch_seconds"}
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a.keys() - times)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b))
+    if isinstance(a, float) and isinstance(b, float) and math.isnan(a):
+        return math.isnan(b)
+    return type(a) is type(b) and a == b
+
+
+def _bits(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().contiguous().numpy().tobytes()

@@ -8,7 +8,7 @@ from ledger import document
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from labkit.runner.labs import labs_markdown, list_labs, project_root
+from labkit.course.run.labs import labs_markdown, list_labs, project_root
 
 ROOT = project_root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.data.download import data_root, fetch
-from labkit.data.dsprites_shapes import SIDE, draw_sprites
-from labkit.data.faceset import Provenance
-from labkit.data.factor_grid import FactorGrid
+from labkit.data.fetch import fetch
 from labkit.data.given import concerns
 from labkit.data.retry import unasked_download
+from labkit.drawn.grid import FactorGrid
+from labkit.drawn.sprites import SIDE, draw_sprites
 from labkit.errors import LabkitError
-from labkit.files import atomic_path
+from labkit.faces.faceset import Provenance
+from labkit.files import atomic_path, data_root
 
 NAME = "dSprites"
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"

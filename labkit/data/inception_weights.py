@@ -11,7 +11,7 @@ ADDRESS = "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth"
 
 
 def inception_weights(seconds: float = 60.0) -> dict[str, Tensor] | None:
-    """The state dict (104 MB) for `labkit.models.classifier.inception_classifier`, or None and a line that says why.
+    """The state dict (104 MB) for `labkit.classifier.nets.inception_classifier`, or None and a line that says why.
 
     Args:
         seconds: given to a download; 0 looks into torch's cache only, as does `LABKIT_OFFLINE`.

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.data.celeba_shelf import LABELS, prepared_report
-from labkit.data.download import data_root
+from labkit.data.celeba.shelf import LABELS, prepared_report
 from labkit.data.olivetti import olivetti
-from labkit.data.synthetic_celeba import cached_files, recipe, synthetic_celeba
+from labkit.drawn.portraits import cached_files, recipe, synthetic_celeba
 from labkit.errors import LabkitError
-from labkit.files import sha256
+from labkit.files import data_root, sha256
 
 REDRAWN = 64  # faces of a cached stand-in that are drawn again to verify it
 DIFFERENT_SHARE = 0.001  # of the numbers of a stand-in drawn off the CPU, a bound not measured on a GPU

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.data.download import data_root, fetch
-from labkit.data.faceset import FaceSet, Provenance
+from labkit.data.fetch import fetch
 from labkit.data.given import concerns
-from labkit.data.olivetti_labels import ATTRIBUTES, olivetti_attributes
 from labkit.data.retry import unasked_download
 from labkit.errors import LabkitError
-from labkit.files import sha256
+from labkit.faces.faceset import FaceSet, Provenance
+from labkit.faces.olivetti_labels import ATTRIBUTES, olivetti_attributes
+from labkit.files import data_root, sha256
 
 NAME = "Olivetti faces"
 PEOPLE, SHOTS, SIDE = 40, 10, 64
@@ -69,7 +69,7 @@ def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic
             reasons.append(str(error).rstrip("."))
     if not synthetic_ok:
         raise LabkitError(f"{NAME}: no source of the real ones ({'; '.join(reasons)}).")
-    from labkit.data.synthetic import synthetic_olivetti
+    from labkit.drawn.shots import synthetic_olivetti
 
     print(f"These faces are SYNTHETIC, drawn in place of the {NAME}: {'; '.join(reasons)}.")
     return synthetic_olivetti()

@@ -11,16 +11,16 @@ import torch
 from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
-from labkit.data.faceset import TRAIN, VALIDATION, FaceSet
-from labkit.data.factors import BINARY, FACTORS
-from labkit.data.render import render
-from labkit.data.synthetic_attributes import SYNTHETIC_ATTRIBUTES, attributes_of
+from labkit.classifier.attribute_reader import AttributeReader
+from labkit.classifier.nets import resnet18_classifier
+from labkit.classifier.training import fit_classifier, labelled
+from labkit.drawn.attributes import SYNTHETIC_ATTRIBUTES, attributes_of
+from labkit.drawn.factors import BINARY, FACTORS
+from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
-from labkit.metrics.attribute_reader import AttributeReader
-from labkit.metrics.oracle import READABLE, load_oracle
+from labkit.faces.faceset import TRAIN, VALIDATION, FaceSet
 from labkit.metrics.selectivity import Selectivity, selectivity
-from labkit.models.classifier import resnet18_classifier
-from labkit.training.classifier import fit_classifier, labelled
+from labkit.oracle.oracle import READABLE, load_oracle
 
 READABLE_AUC = 0.7
 SUREST = 1e-4  # probabilities are clipped to this before their logit

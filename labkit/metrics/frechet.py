@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from labkit.data.inception_weights import ADDRESS, inception_weights
+from labkit.data.vision import models
 from labkit.errors import LabkitError
-from labkit.metrics.oracle import as_floats, load_oracle, network_input
-from labkit.models.vision import models
+from labkit.oracle.oracle import as_floats, load_oracle, network_input
 
 BATCH = 256
 INCEPTION_NAME = "Inception v3 pool features (2048-d, ImageNet)"
@@ -143,7 +143,7 @@ def frechet_distance(
 
     Raises:
         LabkitError: too few images: the covariance of D features has full rank only beyond D of them; images that
-            `labkit.metrics.oracle.as_floats` refuses.
+            `labkit.oracle.oracle.as_floats` refuses.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 

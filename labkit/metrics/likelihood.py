@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from labkit.errors import LabkitError
+from labkit.faces.pixels import bits_per_dim, dequantise
 
 
 @torch.no_grad()
@@ -48,11 +49,6 @@ def shares(values: np.ndarray) -> Shares:
         float(np.isneginf(values).mean()),
         float(np.isnan(values).mean()),
     )
-
-
-def bits_per_dim(log_prob_nats: np.ndarray, dims: int) -> np.ndarray:
-    """−log₂ p(x) / dims from log p(x) in nats: the mean code length of one dimension, in bits."""
-    return -np.asarray(log_prob_nats) / (dims * math.log(2))
 
 
 @dataclass(frozen=True)
@@ -101,9 +97,3 @@ class PCAImageDensity:
         codes, residual = self.split(dequantise(images, self.levels, seed))
         nats = log_prob(model, codes) + self.residual_log_prob(residual)
         return bits_per_dim(nats, images.shape[1]) + math.log2(self.levels)
-
-
-def dequantise(images: np.ndarray, levels: int = 255, seed: int = 0) -> np.ndarray:
-    """Grey levels k/levels (N, D) → float64 (k + u − ½)/levels with u uniform in [0, 1)."""
-    noise = np.random.default_rng(seed).random(np.shape(images)) - 0.5
-    return np.asarray(images, np.float64) + noise / levels

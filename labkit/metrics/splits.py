@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labkit.data.faceset import FaceSet
 from labkit.errors import LabkitError
+from labkit.faces.faceset import FaceSet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from labkit.errors import LabkitError
+from labkit.faces.pixels import to_pixels
 from labkit.metrics.selectivity import Selectivity
-from labkit.models.vae import to_pixels
 
 Decode = Callable[[Tensor], Tensor]
 Read = Callable[[np.ndarray], np.ndarray]

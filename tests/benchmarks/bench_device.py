@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from labkit.training.step import resolve_precision
+from labkit.fit.step import resolve_precision
 
 VARIABLE = "LABKIT_BENCH_DEVICE"
 DEVICE = torch.device(os.environ.get(VARIABLE, "cpu"))

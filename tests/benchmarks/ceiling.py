@@ -54,7 +54,7 @@ class Noted(TorchDispatchMode):
 def ceiling(run: Callable[[], object]) -> dict[str, float]:
     """Seconds of the heavy operations of `run` alone, with as many threads as torch has; their GFLOPs a second."""
     # What a CUDA graph replays does not pass through torch: each step must be performed to be noted.
-    performed = mock.patch("labkit.training.fit.recorder_for", lambda steps: None)
+    performed = mock.patch("labkit.fit.loop.recorder_for", lambda steps: None)
     with performed, Noted() as noted:
         run()
     with cudnn(benchmark=True):

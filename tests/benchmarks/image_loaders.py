@@ -8,10 +8,10 @@ import torch
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, TensorDataset
 
-from labkit.data.celeba_prepare import prepare
-from labkit.data.celeba_shelf import Job
-from labkit.data.celeba_source import open_source
-from labkit.models.vision import datasets, transforms
+from labkit.data.celeba.prepare import prepare
+from labkit.data.celeba.shelf import Job
+from labkit.data.celeba.source import open_source
+from labkit.data.vision import datasets, transforms
 
 CORES = 2
 GPU_COUNT = 32_768  # images of which a GPU trains on some ten thousand a second

@@ -10,7 +10,7 @@ from bench_device import DEVICE
 from loops import Loss, discriminator_error, gan_adams, generator_error
 from torch import nn
 
-from labkit.models.dcgan import DCGAN
+from labkit.gan.dcgan import DCGAN
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pytorch_lightning")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit.models.dcgan import DCGAN
+from labkit.gan.dcgan import DCGAN
 
 Loss = Callable[[nn.Module, list[Tensor]], Tensor]
 GAN_ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}

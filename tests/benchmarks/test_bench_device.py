@@ -22,9 +22,9 @@ from loops import epoch, gan_adams, gan_epoch
 from torch import nn
 
 from labkit.errors import LabkitError
-from labkit.models.dcgan import DCGAN, DCGANConfig
-from labkit.models.flows import FlowConfig
-from labkit.training.flows import fit_flow
+from labkit.flows.nets import FlowConfig
+from labkit.flows.training import fit_flow
+from labkit.gan.dcgan import DCGAN, DCGANConfig
 
 HERE = Path(__file__).parent
 
@@ -122,9 +122,7 @@ def test_operands_of_two_types_are_two_operations_and_keep_their_type():
 
 
 def test_the_ceiling_of_a_run_whose_steps_would_be_recorded_counts_each(monkeypatch):
-    monkeypatch.setattr(
-        sys.modules["labkit.training.fit"], "recorder_for", lambda steps: pytest.fail("asked")
-    )
+    monkeypatch.setattr(sys.modules["labkit.fit.loop"], "recorder_for", lambda steps: pytest.fail("asked"))
     monkeypatch.setattr(ceiling, "_fastest", lambda operation, operands: 1.0)
     codes = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 

@@ -14,11 +14,11 @@ from bench_device import ON_GPU
 from celeba_files import jpegs, write_official
 from ledger import enter, in_turn, paired
 
-from labkit.data import ResidentBatches
-from labkit.data.celeba_prepare import prepare
-from labkit.data.celeba_shelf import Job
-from labkit.data.celeba_source import open_source
-from labkit.models.vision import datasets, transforms
+from labkit.data.celeba.prepare import prepare
+from labkit.data.celeba.shelf import Job
+from labkit.data.celeba.source import open_source
+from labkit.data.vision import datasets, transforms
+from labkit.faces import ResidentBatches
 
 pytestmark = [pytest.mark.bench, pytest.mark.skipif(ON_GPU, reason="a measure of the CPU")]
 CORES = 2

@@ -9,9 +9,9 @@ from image_loaders import CORES, ready_loader
 from ledger import contest
 from loops import GAN_ADAM, as_in_a_tutorial, gan_adams, gan_epoch, lightning_loops
 
-from labkit.data import ResidentBatches
-from labkit.models.dcgan import DCGAN, DCGANConfig
-from labkit.training.gan import fit_gan
+from labkit.faces import ResidentBatches
+from labkit.gan.dcgan import DCGAN, DCGANConfig
+from labkit.gan.training import fit_gan
 
 pytestmark = pytest.mark.bench
 BATCH, WIDTHS = (128, [64]) if ON_GPU else (64, [16, 64])

@@ -7,9 +7,9 @@ from image_loaders import CORES, decoded_loader, ready_loader
 from ledger import contest
 from loops import epoch, lightning_loops
 
-from labkit.data import ResidentBatches
-from labkit.models.flows import Flow, FlowConfig, build_flow
-from labkit.training.flows import fit_flow
+from labkit.faces import ResidentBatches
+from labkit.flows.nets import Flow, FlowConfig, build_flow
+from labkit.flows.training import fit_flow
 
 pytestmark = pytest.mark.bench
 BATCH, RATE = 32, 1e-4

@@ -19,19 +19,20 @@ from loops import Loss, as_in_a_tutorial, epoch, gan_adams, gan_epoch
 from scipy.stats import ttest_ind
 from torch import Tensor, nn
 
-from labkit.data import TRAIN, VALIDATION, FaceSet, split_by_image, synthetic_celeba, synthetic_olivetti
-from labkit.data.codes import pca_codes
+from labkit.classifier.nets import resnet18_classifier
+from labkit.classifier.training import attribute_loss, fit_classifier, labelled
+from labkit.drawn import synthetic_celeba, synthetic_olivetti
+from labkit.faces import TRAIN, VALIDATION, FaceSet, split_by_image
+from labkit.faces.codes import pca_codes
+from labkit.flows.nets import FlowConfig, build_flow
+from labkit.flows.training import fit_flow
+from labkit.gan.dcgan import DCGAN, DCGANConfig
+from labkit.gan.training import fit_gan
 from labkit.metrics.frechet import frechet_distance, oracle_extractor
-from labkit.models.classifier import resnet18_classifier
-from labkit.models.dcgan import DCGAN, DCGANConfig
-from labkit.models.flows import FlowConfig, build_flow
-from labkit.models.vae_instance_norm import InstanceNormConfig, InstanceNormVAE
-from labkit.models.vae_small import SmallConfig, SmallVAE
-from labkit.training.classifier import attribute_loss, fit_classifier, labelled
-from labkit.training.disentangling import Objective, disentangling_loss, fit_disentangling
-from labkit.training.flows import fit_flow
-from labkit.training.gan import fit_gan
-from labkit.training.vae import fit_vae, weighted_loss
+from labkit.vae.disentangling import Objective, disentangling_loss, fit_disentangling
+from labkit.vae.instance_norm import InstanceNormConfig, InstanceNormVAE
+from labkit.vae.small import SmallConfig, SmallVAE
+from labkit.vae.training import fit_vae, weighted_loss
 
 pytestmark = pytest.mark.bench
 SEEDS, COUNT, BATCH = range(5), 1200, 64

@@ -8,7 +8,8 @@ import torch
 from bench_device import ON_GPU
 from ledger import enter
 
-from labkit.data import render, sample_factors
+from labkit.drawn import sample_factors
+from labkit.drawn.renderer.render import render
 
 pytestmark = [pytest.mark.bench, pytest.mark.skipif(ON_GPU, reason="a measure of the CPU")]
 

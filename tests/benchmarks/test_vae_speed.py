@@ -9,9 +9,9 @@ from image_loaders import CORES, ready_loader
 from ledger import contest
 from loops import as_in_a_tutorial, epoch, lightning_loops
 
-from labkit.data import ResidentBatches
-from labkit.models.vae_instance_norm import InstanceNormConfig, InstanceNormVAE
-from labkit.training.vae import fit_vae, weighted_loss
+from labkit.faces import ResidentBatches
+from labkit.vae.instance_norm import InstanceNormConfig, InstanceNormVAE
+from labkit.vae.training import fit_vae, weighted_loss
 
 pytestmark = pytest.mark.bench
 BATCH, WIDTHS = (128, [32]) if ON_GPU else (64, [8, 32])

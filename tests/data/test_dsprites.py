@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from labkit.data import dsprites, retry
-from labkit.data.dsprites_shapes import draw_sprites
+from labkit.drawn.sprites import draw_sprites
 from labkit.errors import LabkitError
 
 MODULE = importlib.import_module("labkit.data.dsprites")

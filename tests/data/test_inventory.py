@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from celeba_files import jpegs, write_official
 
-from labkit.data.celeba_prepare import prepare
-from labkit.data.celeba_shelf import Job
-from labkit.data.celeba_source import open_source
+from labkit.data.celeba.prepare import prepare
+from labkit.data.celeba.shelf import Job
+from labkit.data.celeba.source import open_source
 from labkit.data.inventory import inventory, verify
-from labkit.data.synthetic_celeba import cached_files, synthetic_celeba
+from labkit.drawn.portraits import cached_files, synthetic_celeba
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from sklearn.datasets import fetch_olivetti_faces
 from sklearn.datasets._olivetti_faces import FACES
 from sklearn.decomposition import PCA
 
-from labkit.data import FaceSet, Provenance, olivetti, retry
+from labkit.data import olivetti, retry
 from labkit.errors import LabkitError
+from labkit.faces import FaceSet, Provenance
 
 # `labkit.data.olivetti` names the function.
 MODULE = importlib.import_module("labkit.data.olivetti")
@@ -69,7 +70,7 @@ def drawn(monkeypatch):
     """A stand-in that costs nothing to draw."""
     origin = Provenance("drawn", real=False, source="this test", stand_in_for=MODULE.NAME)
     faces = FaceSet(np.zeros((400, 1, 64, 64), np.uint8), origin)
-    monkeypatch.setattr("labkit.data.synthetic.synthetic_olivetti", lambda: faces)
+    monkeypatch.setattr("labkit.drawn.shots.synthetic_olivetti", lambda: faces)
     return faces
 
 
@@ -77,7 +78,7 @@ def drawn(monkeypatch):
 def online(monkeypatch, server):
     """Lets `olivetti` ask the local server; the function sets the addresses."""
     monkeypatch.delenv("LABKIT_OFFLINE")
-    monkeypatch.setattr("labkit.data.download.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("labkit.data.fetch.BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(MODULE, "DOWNLOAD_SECONDS", 5.0)
 
     def serve(*replies):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from labkit.data import TEST, synthetic_celeba
+from labkit.drawn import synthetic_celeba
 from labkit.errors import LabkitError
+from labkit.faces import TEST
 from labkit.metrics.feature_reader import (
     FeatureReader,
     agreement,

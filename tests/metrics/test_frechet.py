@@ -8,12 +8,12 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
-from labkit.data import sample_factors
-from labkit.data.render import render
+from labkit.drawn import sample_factors
+from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 from labkit.metrics import frechet
 from labkit.metrics.frechet import Extractor, FrechetScore, frechet_distance, oracle_extractor
-from labkit.training.oracle_pictures import blur
+from labkit.oracle.pictures import blur
 
 
 class _Pixels(nn.Module):

@@ -9,8 +9,9 @@ from scipy import stats
 from sklearn.decomposition import PCA
 
 from labkit.errors import LabkitError
-from labkit.metrics.likelihood import PCAImageDensity, bits_per_dim, dequantise, log_prob, shares
-from labkit.models.flows import FlowConfig, build_flow
+from labkit.faces.pixels import bits_per_dim, dequantise
+from labkit.flows.nets import FlowConfig, build_flow
+from labkit.metrics.likelihood import PCAImageDensity, log_prob, shares
 
 
 def gaussian_images(count: int = 400, pixels: int = 30, rank: int = 4, noise: float = 0.05) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labkit.data import synthetic_faces
+from labkit.drawn import synthetic_faces
 from labkit.errors import LabkitError
 from labkit.metrics.sharpness import regions, relative_sharpness, sharpness
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from labkit.data.faceset import FaceSet, Provenance
 from labkit.errors import LabkitError
+from labkit.faces.faceset import FaceSet, Provenance
 from labkit.metrics.splits import prevalence_difference, shared_people
 
 

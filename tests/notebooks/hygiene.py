@@ -11,8 +11,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from labkit.course.run.labs import read_lab
 from labkit.errors import LabkitError
-from labkit.runner.labs import read_lab
 
 MAX_LINES = 25
 CELLS = range(30, 51)

@@ -2,10 +2,10 @@
 
 import pytest
 
+from labkit.course.run.console import Console
+from labkit.course.run.labs import list_labs, project_root
+from labkit.course.run.run import RunConfig, run_labs, validate
 from labkit.record import read_record
-from labkit.runner.console import Console
-from labkit.runner.labs import list_labs, project_root
-from labkit.runner.run import RunConfig, run_labs, validate
 
 ROOT = project_root()
 LABS = list_labs(ROOT / "notebooks")

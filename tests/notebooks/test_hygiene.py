@@ -3,7 +3,7 @@ import pytest
 from hygiene import broken_links, misspelt, problems, prose
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from labkit.runner.labs import list_labs, project_root
+from labkit.course.run.labs import list_labs, project_root
 
 ROOT = project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

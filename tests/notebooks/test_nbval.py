@@ -15,7 +15,7 @@ import pytest
 from celeba_files import jpegs, labels, write_official
 from nbformat.v4 import new_output
 
-from labkit.runner.labs import list_labs, project_root
+from labkit.course.run.labs import list_labs, project_root
 
 ROOT = project_root()
 LABS = list_labs(ROOT / "notebooks")

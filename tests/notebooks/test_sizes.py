@@ -5,12 +5,17 @@ import ast
 import numpy as np
 import pytest
 
-from labkit.claims import report_a, report_c, report_c_disentanglement, report_d, report_d_gan, report_d_rare
-from labkit.data.faceset import TRAIN
-from labkit.data.synthetic_celeba import SHOTS, _parts
-from labkit.models.hvae import HVAEConfig
+from labkit.course.run.labs import list_labs, project_root, read_notebook
+from labkit.drawn.portraits import SHOTS, _parts
+from labkit.faces.faceset import TRAIN
+from labkit.hvae.nets import HVAEConfig
+from labkit.labs.lab01 import claims_a as report_a
+from labkit.labs.lab03 import claims_c as report_c
+from labkit.labs.lab03 import claims_d as report_d
+from labkit.labs.lab04 import claims_gan as report_d_gan
+from labkit.labs.lab04 import claims_rare as report_d_rare
+from labkit.labs.lab05 import claims as report_c_disentanglement
 from labkit.names import PROFILES
-from labkit.runner.labs import list_labs, project_root, read_notebook
 
 LABS = {lab.number: lab for lab in list_labs(project_root() / "notebooks")}
 CELEBA = 202_599

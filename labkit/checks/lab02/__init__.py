@@ -1,6 +1,0 @@
-"""Checks of lab 02's exercises."""
-
-from labkit.checks.lab02.people import person_split
-from labkit.checks.lab02.relations import phi_matrix
-
-__all__ = ["person_split", "phi_matrix"]

@@ -1,0 +1,1 @@
+"""Attribute classifiers: nets, augmentation, training, and reading attributes of generated faces."""

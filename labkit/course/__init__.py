@@ -1,0 +1,1 @@
+"""The side of instructors and CI; nothing that a student imports."""

@@ -1,0 +1,257 @@
+"""The command line: `labkit …` or `python -m labkit …`. Thin: it turns words into calls and errors into exits.
+
+Each command imports what it needs when it is called, so that help and refusals take no time.
+"""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from labkit.course.grade.command import grade_app, release
+from labkit.errors import LabkitError
+
+app = typer.Typer(
+    help="Labs on deep generative models of faces.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+app.command()(release)
+app.add_typer(grade_app, name="grade")
+
+
+@app.command()
+def run(
+    labs: Annotated[
+        list[str] | None, typer.Argument(help="01, lab01 or a notebook's name; none means all")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu", envvar="LABKIT_PROFILE")] = "cpu",
+    data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="where results go; runs/ of the project if not given", envvar="LABKIT_OUT"),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="labs at a time")] = 1,
+    seed: Annotated[int, typer.Option(help="for every random generator")] = 0,
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="a further parameter of the notebook")
+    ] = None,
+    budget_factor: Annotated[float, typer.Option(help="more time for a slow machine, e.g. 3")] = 1.0,
+    force: Annotated[bool, typer.Option("--force", help="run also what is done and unchanged")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="address of a dask scheduler whose workers run the labs, all at once")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(help="train each lab's models in so many processes together; torchrun sets it too")
+    ] = 1,
+) -> None:
+    """Execute labs and write a report page; what is done and unchanged is not run again."""
+    from labkit.course.run.console import Console, results_table
+    from labkit.course.run.group import torchrun_place
+    from labkit.course.run.labs import choose_labs, list_labs, project_root
+    from labkit.course.run.run import RunConfig, run_labs, validate
+
+    rank, launched = torchrun_place()
+    if rank:
+        return  # process 0 starts a group for each lab
+    chosen = choose_labs(labs or [], list_labs())
+    config = RunConfig(
+        profile=profile,
+        out=out or project_root() / "runs",
+        data=data,
+        seed=seed,
+        jobs=jobs,
+        extra=dict(_parameter(text) for text in parameter or []),
+        budget_factor=budget_factor,
+        force=force,
+        scheduler=scheduler,
+        processes=max(processes, launched),
+    )
+    config = validate(config, chosen)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    results = run_labs(chosen, config, Console())
+    print(f"\n{results_table(results)}\n\nreport: {config.out / config.profile / 'index.html'}")
+    raise typer.Exit(_status([result.state for result in results], all(result.fine for result in results)))
+
+
+@app.command()
+def gpu(
+    data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="where results go; runs/ of the project if not given")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="for every random generator")] = 0,
+    profile: Annotated[str, typer.Option(help="smoke tries it without a GPU")] = "gpu",
+) -> None:
+    """Run every lab's gpu profile in ten minutes on one large GPU, and write one JSON; a second call goes on."""
+    from labkit.course.run.console import Console, results_table
+    from labkit.course.run.gpu_pack import run_pack
+    from labkit.course.run.labs import list_labs, project_root
+    from labkit.course.run.run import RunConfig
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    config = RunConfig(profile, out or project_root() / "runs", data, seed)
+    results, path = run_pack(list_labs(), config, Console())
+    print(f"\n{results_table(results)}\n\npack: {path}")
+    raise typer.Exit(_status([result.state for result in results], all(result.fine for result in results)))
+
+
+@app.command()
+def labs(
+    markdown: Annotated[bool, typer.Option("--markdown", help="as the table of the README")] = False,
+) -> None:
+    """List the labs with the minutes each takes per profile."""
+    from labkit.course.run.labs import labs_markdown, list_labs
+    from labkit.names import PROFILES
+
+    found = list_labs()
+    if markdown:
+        print(labs_markdown(found))
+        return
+    for lab in found:
+        minutes = ", ".join(f"{profile} {lab.minutes[profile]:g}" for profile in PROFILES)
+        print(f"{lab.stem:<24}{lab.title}  (minutes: {minutes})")
+
+
+@app.command()
+def lab() -> None:
+    """Open JupyterLab on the notebooks."""
+    from labkit.course.run.labs import project_root
+
+    # Without this a kernel called python3 of another environment would be taken before this one's.
+    environment = dict(os.environ, JUPYTER_PREFER_ENV_PATH="1")
+    command = [sys.executable, "-m", "jupyterlab", str(project_root() / "notebooks")]
+    server = subprocess.Popen(command, env=environment)
+    while True:
+        try:
+            raise typer.Exit(server.wait())
+        except KeyboardInterrupt:
+            # Ctrl-C reaches the server as well, which asks whether it is meant.
+            continue
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine has: versions, device, compiler, memory, disk, data."""
+    from labkit.doctor import examine
+
+    table = examine()
+    width = max(map(len, table.index))
+    for name, row in table.iterrows():
+        print(f"{name:<{width}}  {row['value']}" + (f"  ({row['advice']})" if row["advice"] else ""))
+
+
+data_app = typer.Typer(help="Data sets: prepare, list, check.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("celeba")
+def data_celeba(
+    source: Annotated[
+        Path | None, typer.Option("--from", help="a folder or zip of CelebA, as published or from Kaggle")
+    ] = None,
+    download: Annotated[
+        str | None, typer.Option(help="gdrive or kaggle: get it from there first, 1.4 GB")
+    ] = None,
+    size: Annotated[str, typer.Option(help="64, 64x48 (height x width), 128 or 218x178")] = "64",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="throw away what was prepared, and begin anew")
+    ] = False,
+) -> None:
+    """Prepare CelebA once: one memory-mapped array per size and one table of labels, into data/celeba."""
+    from labkit.data.celeba.command import prepare_celeba
+
+    print(prepare_celeba(source, download, size, replace))
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """Show each data set: real or stand-in, how many images, checksum, where."""
+    from labkit.data.inventory import inventory
+
+    for entry in inventory():
+        print(
+            f"{entry.name:<24}{entry.kind}"
+            + ("" if entry.images else f", faces are drawn instead; {entry.advice}")
+        )
+        if entry.images:
+            print(f"{'':<24}{entry.images:,} images, SHA-256 {entry.checksum[:16]}…, {entry.where}")
+
+
+@data_app.command("verify")
+def data_verify() -> None:
+    """Read every data file again and compare it with the checksum taken when it was made."""
+    from labkit.data.inventory import verify
+
+    problems = 0
+    for file, problem in verify():
+        problems += bool(problem)
+        print(f"{'✗' if problem else '✓'} {file}" + (f": {problem}" if problem else ""))
+    raise typer.Exit(1 if problems else 0)
+
+
+oracle_app = typer.Typer(help="The network that reads factors off faces.", no_args_is_help=True)
+app.add_typer(oracle_app, name="oracle")
+
+
+@oracle_app.command("train")
+def oracle_train(
+    out: Annotated[Path | None, typer.Option(help="the weights' file; the kit's own if not given")] = None,
+    seed: Annotated[int, typer.Option(help="of the faces and the weights")] = 0,
+) -> None:
+    """Train the oracle on drawn faces (about ten minutes on one core) and print what it can read."""
+    from labkit.oracle.oracle import WEIGHTS, load_oracle, oracle_table, table_text
+    from labkit.oracle.training import save_oracle, train_oracle
+
+    trained = train_oracle(seed=seed, progress=True)
+    save_oracle(trained.net, out or WEIGHTS)
+    print(table_text(oracle_table(load_oracle(path=out))))
+    print(f"\nwritten to {out or WEIGHTS} after {trained.seconds / 60:.1f} minutes")
+
+
+@oracle_app.command("table")
+def oracle_show() -> None:
+    """Print what the oracle can read, measured on freshly drawn faces."""
+    from labkit.oracle.oracle import load_oracle, oracle_table, table_text
+
+    print(table_text(oracle_table(load_oracle())))
+
+
+def main() -> None:
+    """Entry point: a LabkitError is one sentence on standard error and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # A Windows console or a bare C locale may not know the glyphs; a question mark is better than a crash.
+        stream.reconfigure(errors="replace")
+    try:
+        app()
+    except LabkitError as error:
+        print(f"labkit: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as name and Python value; what is no Python literal is text."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise LabkitError(f"-p {text}: is not NAME=VALUE; write for example -p EPOCHS=20.")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _status(states: list[str], fine: bool) -> int:
+    if "interrupted" in states or "not run" in states:
+        return 130
+    return 0 if fine else 1
+
+
+def _as_interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

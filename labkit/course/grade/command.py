@@ -1,0 +1,193 @@
+"""`labkit release` and `labkit grade …`: turns words into calls; what it needs is imported when it is called."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labkit.errors import LabkitError
+
+if TYPE_CHECKING:
+    from labkit.course.run.labs import Lab
+
+CourseOption = Annotated[Path, typer.Option("--course", help="the course's folder")]
+LabArgument = Annotated[str, typer.Argument(help="01a, lab01a or a notebook's name")]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", help="submissions at a time", min=1)]
+UnsafeOption = Annotated[bool, typer.Option("--unsafe", help="run without a sandbox, with all your rights")]
+ContainerOption = Annotated[
+    bool, typer.Option("--container", help="in podman or docker instead of bubblewrap")
+]
+COURSE = Path("course")
+
+grade_app = typer.Typer(help="Grade a lab: prepare, run, ingest, feedback, export.", no_args_is_help=True)
+
+
+def release(
+    lab: LabArgument,
+    course: CourseOption = COURSE,
+    check: Annotated[bool, typer.Option("--check", help="only tell whether the copy is stale")] = False,
+) -> None:
+    """Write the student version of a lab: no solutions, no hidden tests, no outputs."""
+    from labkit.course.grade.release import release as write_release
+
+    path = write_release(_lab(lab, course), course, check=check)
+    print(f"{path}{': is what the source gives today' if check else ''}")
+
+
+@grade_app.command()
+def image() -> None:
+    """Build the container image in which `--container` runs submissions; once, and after an update."""
+    from labkit.course.grade.sandbox.container import IMAGE, build_image
+    from labkit.course.run.labs import project_root
+
+    print(f"{build_image(project_root())} has the image {IMAGE}")
+
+
+@grade_app.command()
+def prepare(
+    lab: LabArgument,
+    source: Annotated[Path, typer.Option("--from", help="a folder or zip of what was handed in")],
+    course: CourseOption = COURSE,
+    deadline: Annotated[str | None, typer.Option(help="e.g. 2026-11-20T23:59, local time")] = None,
+) -> None:
+    """Collect and sanitise submissions, and put right what was deleted or renamed; nothing runs."""
+    from labkit.course.grade.intake.prepare import prepare as prepare_all
+    from labkit.course.grade.layout import need_nbgrader
+
+    need_nbgrader()
+    result = prepare_all(course, _lab(lab, course), source, deadline=_moment(deadline))
+    for student, about in result.students.items():
+        for sentence in [about["refused"]] if about["refused"] else about["repairs"]:
+            print(f"{student}: {'refused: ' if about['refused'] else ''}{sentence}")
+    for sentence in result.left_out:
+        print(f"left out: {sentence}")
+    refused = sum(bool(about["refused"]) for about in result.students.values())
+    print(f"{len(result.students) - refused} prepared, {refused} refused, {len(result.left_out)} left out")
+
+
+@grade_app.command()
+def run(
+    lab: LabArgument,
+    course: CourseOption = COURSE,
+    jobs: JobsOption = 2,
+    scheduler: Annotated[str | None, typer.Option(help="tcp://… of a dask scheduler: more machines")] = None,
+    unsafe: UnsafeOption = False,
+    container: ContainerOption = False,
+) -> None:
+    """Execute what is prepared and not yet run, each in a sandbox of its own."""
+    from labkit.course.grade.run import run_submissions
+
+    settings = {"jobs": jobs, "scheduler": scheduler, "unsafe": unsafe, "container": container}
+    outcomes = run_submissions(course, _lab(lab, course), **settings)
+    for outcome in outcomes:
+        if outcome["status"] != "ok":
+            print(f"{outcome['student']}: {outcome['reason']}")
+    print(f"{len(outcomes)} submissions have an outcome")
+
+
+@grade_app.command()
+def ingest(
+    lab: LabArgument,
+    course: CourseOption = COURSE,
+    late: Annotated[
+        str | None, typer.Option(help="what lateness costs, e.g. 10%/day; none takes it back")
+    ] = None,
+    grace: Annotated[str | None, typer.Option(help="how late is not late yet, e.g. 1h")] = None,
+) -> None:
+    """Score the outcomes into nbgrader's gradebook; what a human entered there stays."""
+    from labkit.course.grade.layout import need_nbgrader
+    from labkit.course.grade.marks.gradebook import ingest as ingest_all
+    from labkit.course.grade.marks.score import parse_late_rule
+
+    need_nbgrader()
+    rule = parse_late_rule(late, grace) if late or grace else None
+    result = ingest_all(course, _lab(lab, course), rule)
+    for student, sentence in result.left_out.items():
+        print(f"{student}: {sentence}")
+    print(f"{len(result.graded)} graded, {len(result.left_out)} not")
+
+
+@grade_app.command()
+def feedback(lab: LabArgument, course: CourseOption = COURSE) -> None:
+    """Write a page for each student: work, properties, hints, points, comments."""
+    from labkit.course.grade.marks.feedback import unread, write_feedback
+
+    chosen = _lab(lab, course)
+    print(f"{len(write_feedback(course, chosen))} pages in {course / 'feedback'}")
+    if waiting := unread(course, chosen):
+        print(
+            f"{len(waiting)} hold answers that nobody has read yet, shown with 0 points: {', '.join(waiting)}"
+        )
+
+
+@grade_app.command()
+def export(
+    lab: LabArgument,
+    course: CourseOption = COURSE,
+    to: Annotated[Path | None, typer.Option(help="the file; <course>/<lab>.csv if not given")] = None,
+) -> None:
+    """Write a CSV table with a row per student and exercise."""
+    from labkit.course.grade.layout import assignment
+    from labkit.course.grade.marks.export import export_csv
+
+    chosen = _lab(lab, course)
+    path = to or course / f"{assignment(chosen)}.csv"
+    print(f"{export_csv(course, chosen, path)} rows in {path}")
+
+
+@grade_app.command()
+def overview(lab: LabArgument, course: CourseOption = COURSE) -> None:
+    """Show what the class missed most, and write it as a page."""
+    from labkit.course.grade.marks.export import write_overview
+
+    _show(write_overview(course, _lab(lab, course)))
+
+
+@grade_app.command()
+def demo(
+    course: CourseOption = Path("example-course"),
+    jobs: JobsOption = 2,
+    unsafe: UnsafeOption = False,
+    container: ContainerOption = False,
+) -> None:
+    """Grade an example course of a dozen submissions, from release to feedback, in a few minutes."""
+    from labkit.course.grade.demo import run_demo
+    from labkit.course.grade.layout import need_nbgrader
+    from labkit.course.grade.run import run_submissions
+    from labkit.course.grade.sandbox.limits import Limits
+
+    need_nbgrader()
+    # Its cells take seconds, so its endless loop need not take longer than half a minute.
+    settings = {"jobs": jobs, "unsafe": unsafe, "container": container, "limits": Limits(cell_seconds=30)}
+    _show(run_demo(course, lambda folder, lab: run_submissions(folder, lab, **settings)))
+
+
+def _show(page: Path) -> None:
+    """Print the text of a class overview, as one reads it, and where its page lies."""
+    from labkit.course.grade.marks.neutral import unescaped
+
+    print(f"{unescaped(page.with_suffix('.md').read_text(encoding='utf-8'))}\npage: {page}")
+
+
+def _lab(name: str, course: Path) -> "Lab":
+    """The one lab called `name`, of the project or, for the example course, of the course's own folder."""
+    from labkit.course.run.labs import choose_labs, list_labs, read_lab
+
+    if name.removeprefix("lab") == "demo":
+        if not (found := sorted(course.glob("demo_*.ipynb"))):
+            raise LabkitError(f"{course}: is no example course; make one with `labkit grade demo`.")
+        return read_lab(found[0])
+    found = choose_labs([name], list_labs())
+    if len(found) > 1:
+        raise LabkitError(
+            f"{name}: is {len(found)} notebooks; name one, {' or '.join(x.number for x in found)}."
+        )
+    return found[0]
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError as error:
+        raise LabkitError(f"--deadline {text}: is no moment; write for example 2026-11-20T23:59.") from error

@@ -1,0 +1,99 @@
+"""Which check each test cell of a lab runs, and on which functions: read from the instructor's notebook alone."""
+
+import ast
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.course.run.labs import read_notebook
+from labkit.errors import LabkitError
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A test cell's `run.check(module.check, function, …)`.
+
+    Attributes:
+        grade_id: nbgrader's name of the cell.
+        module: where the check is imported from, e.g. "labkit.labs.lab03".
+        check: its name there.
+        functions: what the notebook calls the functions that it looks at, in order.
+    """
+
+    grade_id: str
+    module: str
+    check: str
+    functions: tuple[str, ...]
+
+    def load(self) -> Callable[..., Any]:
+        """The check itself.
+
+        Raises:
+            LabkitError: it cannot be imported.
+        """
+        try:
+            return getattr(importlib.import_module(self.module), self.check)
+        except (ImportError, AttributeError) as error:
+            raise LabkitError(
+                f"{self.grade_id}: {self.module}.{self.check} cannot be imported ({error})."
+            ) from None
+
+
+def exercises(source: Path) -> dict[str, list[Exercise]]:
+    """Grade id of each test cell → the checks that it runs.
+
+    Args:
+        source: the instructor's notebook; never a submission.
+
+    Raises:
+        LabkitError: it is no notebook, or a test cell checks something else than functions by name.
+    """
+    cells = [cell for cell in read_notebook(source)["cells"] if cell["cell_type"] == "code"]
+    imported = {name: place for cell in cells for name, place in _imports(cell["source"])}
+    found: dict[str, list[Exercise]] = {}
+    for cell in cells:
+        about = cell["metadata"].get("nbgrader", {})
+        if about.get("grade") and (calls := list(_checks(cell["source"]))):
+            name = about["grade_id"]
+            found[name] = [_exercise(source, name, call, imported) for call in calls]
+    return found
+
+
+def _tree(code: str) -> ast.AST:
+    lines = ["pass" if line.lstrip().startswith(("%", "!")) else line for line in code.splitlines()]
+    try:
+        return ast.parse("\n".join(lines))
+    except SyntaxError:
+        return ast.parse("")
+
+
+def _imports(code: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Name in the notebook → (module, name there) of each `from module import name`."""
+    for node in ast.walk(_tree(code)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for each in node.names:
+                yield each.asname or each.name, (node.module, each.name)
+
+
+def _checks(code: str) -> Iterator[ast.Call]:
+    for node in ast.walk(_tree(code)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "run.check":
+            yield node
+
+
+def _exercise(source: Path, grade_id: str, call: ast.Call, imported: dict[str, tuple[str, str]]) -> Exercise:
+    names = [each.id if isinstance(each, ast.Name) else "" for each in call.args[1:]]
+    check = call.args[0] if call.args else None
+    if call.keywords or not names or not all(names):
+        raise LabkitError(
+            f"{source}: {grade_id}: write run.check(module.check, function, …), with names alone."
+        )
+    if isinstance(check, ast.Name) and check.id in imported:
+        return Exercise(grade_id, *imported[check.id], tuple(names))
+    if isinstance(check, ast.Attribute) and isinstance(check.value, ast.Name) and check.value.id in imported:
+        return Exercise(grade_id, ".".join(imported[check.value.id]), check.attr, tuple(names))
+    raise LabkitError(
+        f"{source}: {grade_id}: the check is not imported by `from … import …` in the notebook."
+    )

@@ -1,0 +1,1 @@
+"""What was handed in: found, repaired, prepared; nothing is executed."""

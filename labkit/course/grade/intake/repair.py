@@ -1,0 +1,236 @@
+"""A student's notebook made whole again from the release: exercises and tests are the course's, their answers and all
+other cells the student's.
+
+No metadata, output or kernel of a submission is kept, so nothing written there can matter. Each repair is a sentence;
+what it quotes of a submission is quoted by repr, since it may hold what no file or terminal should.
+"""
+
+import ast
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
+
+from labkit.course.grade.intake.collect import RefusedError
+
+MAX_CELLS = 1000
+MAKE = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+PUT_BACK = ("grade", "solution", "locked", "points", "checksum", "schema_version", "task")
+
+
+@dataclass
+class Handed:
+    """One cell as it was handed in."""
+
+    kind: str
+    source: str
+    id: str
+    about: dict[str, Any]  # what nbgrader wrote in its metadata, or somebody else did
+
+    @property
+    def grade_id(self) -> str:
+        name = self.about.get("grade_id")
+        return name if isinstance(name, str) else ""
+
+
+def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
+    """The cells of a notebook in any version of its format, and what is to be said of the whole.
+
+    Raises:
+        RefusedError: it is no notebook, has no cells, or more than a person writes.
+    """
+    try:
+        notebook = json.loads(data.decode("utf-8"))
+        if not isinstance(notebook, dict) or "nbformat" not in notebook:
+            raise RefusedError("it is no notebook.")
+        if int(notebook["nbformat"]) < 4:
+            notebook = nbformat.convert(nbformat.from_dict(notebook), 4)
+        cells = [_handed(cell) for cell in notebook["cells"]]
+    except RefusedError:
+        raise
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        nbformat.ValidationError,
+    ) as error:
+        raise RefusedError("it is no notebook that can be read.") from error
+    if not cells:
+        raise RefusedError("it has no cells.")
+    if len(cells) > MAX_CELLS:
+        raise RefusedError(f"it has {len(cells):,} cells, more than the {MAX_CELLS:,} that are taken.")
+    return cells, _about_kernel(notebook) + _about_pictures(notebook["cells"])
+
+
+def repair(released: NotebookNode, handed: list[Handed]) -> tuple[NotebookNode, list[str]]:
+    """The notebook to execute, and a sentence for each thing that was put right."""
+    wanted = {cell.metadata.nbgrader.grade_id: cell for cell in released.cells if "nbgrader" in cell.metadata}
+    said: list[str] = []
+    found = _find(wanted, handed, said)
+    named = [each for each in _named(found, handed) if not _is_empty_copy(wanted, *each)]
+    cells = [(name, _cell(wanted.get(name), cell, name, said)) for name, cell in named]
+    previous, exercise = "", ""
+    for name, model in wanted.items():
+        if not model.metadata.nbgrader.solution:
+            _put_test(cells, name, model, previous, exercise, said)
+        else:
+            if name not in found:
+                said.append(f"{name}: its cell was missing; the empty one stands in its place.")
+                cells.insert(_behind(cells, previous), (name, _copy(model, model.source)))
+            exercise = name
+        previous = name
+    made = [cell for _, cell in cells]
+    _number(made)
+    notebook = new_notebook(cells=made)
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    nbformat.validate(notebook)
+    return notebook, said
+
+
+def _find(wanted: dict[str, NotebookNode], handed: list[Handed], said: list[str]) -> dict[str, Handed]:
+    """Which cell is which: by nbgrader's name, else by the notebook's own, else by the functions it defines."""
+    by_name: dict[str, list[Handed]] = defaultdict(list)
+    for cell in handed:
+        if cell.grade_id in wanted:
+            by_name[cell.grade_id].append(cell)
+        elif cell.grade_id:
+            said.append(f"{cell.grade_id[:60]!r}: no cell of this lab has that name.")
+    found = {}
+    for name, cells in by_name.items():
+        answered = [cell for cell in cells if cell.source.strip() != wanted[name].source.strip()]
+        found[name] = (answered or cells)[-1]
+        if len(cells) > 1:
+            said.append(
+                f"{name}: its cell was there {len(cells)} times; the last one that was filled in counts."
+            )
+    for name, model in wanted.items():
+        free = [cell for cell in handed if not any(cell is other for other in found.values())]
+        if name not in found and (cell := _recognised(model, free)):
+            found[name] = cell
+            said.append(f"{name}: its cell had lost its name and was recognised.")
+    return found
+
+
+def _recognised(model: NotebookNode, free: list[Handed]) -> Handed | None:
+    if same := [cell for cell in free if cell.id == model.id and cell.kind == model.cell_type]:
+        return same[-1]
+    if model.cell_type == "code" and model.metadata.nbgrader.solution and (names := _defined(model.source)):
+        defining = [cell for cell in free if cell.kind == "code" and names <= _defined(cell.source)]
+        return defining[-1] if defining else None
+    return None
+
+
+def _defined(source: str) -> set[str]:
+    """Functions and classes that a cell defines at its top; even of a cell that is not Python."""
+    try:
+        return {
+            node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set(re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE))
+
+
+def _named(found: dict[str, Handed], handed: list[Handed]) -> list[tuple[str, Handed]]:
+    return [(next((name for name, own in found.items() if own is cell), ""), cell) for cell in handed]
+
+
+def _is_empty_copy(wanted: dict[str, NotebookNode], name: str, cell: Handed) -> bool:
+    """A second cell of an exercise with nothing of the student's in it: as a stub it would undo the first one."""
+    return (
+        not name and cell.grade_id in wanted and cell.source.strip() == wanted[cell.grade_id].source.strip()
+    )
+
+
+def _cell(model: NotebookNode | None, cell: Handed, name: str, said: list[str]) -> NotebookNode:
+    """A student's cell as a new one: with the release's metadata where it is an exercise, with none elsewhere."""
+    if model is None:
+        new = MAKE[cell.kind](cell.source)
+        new.id = cell.id
+        return new
+    about = model.metadata.nbgrader
+    changed = [
+        key for key in PUT_BACK if cell.grade_id and key in cell.about and cell.about[key] != about.get(key)
+    ]
+    if changed:
+        said.append(f"{name}: {', '.join(changed)} in its metadata were changed, and put back.")
+    if cell.kind != model.cell_type:
+        said.append(f"{name}: its cell was turned into {cell.kind}, and back.")
+    if not about.solution and cell.source.strip() != model.source.strip():
+        said.append(f"{name}: this test was changed, and put back.")
+    return _copy(model, cell.source if about.solution else model.source)
+
+
+def _put_test(
+    cells: list, name: str, model: NotebookNode, previous: str, exercise: str, said: list[str]
+) -> None:
+    """See that a test is there, and behind the exercise that it tests."""
+    places = {each: place for place, (each, _) in enumerate(cells) if each}
+    if name not in places:
+        said.append(f"{name}: this test was missing, and put back.")
+    elif exercise in places and places[name] < places[exercise]:
+        said.append(f"{name}: this test stood before its exercise, and was moved behind it.")
+        del cells[places[name]]
+    else:
+        return
+    cells.insert(_behind(cells, previous), (name, _copy(model, model.source)))
+
+
+def _behind(cells: list[tuple[str, NotebookNode]], previous: str) -> int:
+    """The place behind the cell called `previous`; the end if there is none."""
+    return next(
+        (place + 1 for place, (name, _) in enumerate(cells) if previous and name == previous), len(cells)
+    )
+
+
+def _copy(model: NotebookNode, source: str) -> NotebookNode:
+    new = MAKE[model.cell_type](source)
+    new.id = model.id
+    new.metadata = nbformat.from_dict({"nbgrader": dict(model.metadata.nbgrader)})
+    return new
+
+
+def _number(cells: list[NotebookNode]) -> None:
+    """Names of cells as the format asks for: unlike one another; an exercise keeps the release's."""
+    taken = {cell.id for cell in cells if "nbgrader" in cell.metadata}
+    for place, cell in enumerate(cells):
+        if "nbgrader" not in cell.metadata:
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", cell.id) or cell.id in taken:
+                cell.id = next(f"cell-{n}" for n in range(place, 10**9) if f"cell-{n}" not in taken)
+            taken.add(cell.id)
+
+
+def _handed(cell: Any) -> Handed:
+    source = cell["source"]
+    text = "".join(source) if isinstance(source, list) else source
+    if cell["cell_type"] not in MAKE or not isinstance(text, str):
+        raise RefusedError("it has a cell that is neither code nor text.")
+    metadata = cell.get("metadata")
+    about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    # Half a surrogate pair can stand in JSON but in no file.
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return Handed(
+        cell["cell_type"], text, str(cell.get("id", "")), dict(about) if isinstance(about, dict) else {}
+    )
+
+
+def _about_kernel(notebook: Any) -> list[str]:
+    metadata = notebook.get("metadata")
+    kernel = metadata.get("kernelspec") if isinstance(metadata, dict) else None
+    name = kernel.get("name") if isinstance(kernel, dict) else None
+    if isinstance(name, str) and name != KERNEL["name"]:
+        return [f"its kernel was called {name[:60]!r}; it is run with python3."]
+    return []
+
+
+def _about_pictures(cells: list[Any]) -> list[str]:
+    if any(cell["cell_type"] == "markdown" and cell.get("attachments") for cell in cells):
+        return ["pictures pasted into its text cells are not kept; a plot belongs in a code cell."]
+    return []

@@ -1,0 +1,1 @@
+"""Scores, the gradebook, feedback and exports."""

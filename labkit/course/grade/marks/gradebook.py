@@ -1,0 +1,245 @@
+"""`labkit grade ingest`: outcomes become grades in nbgrader's gradebook and notebooks that formgrader shows.
+
+What a submission says of itself is not read here: exercises and their points come from the release, properties from
+the trusted worker. What a human entered is never touched.
+"""
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from labkit.course.grade.intake.prepare import read_release
+from labkit.course.grade.layout import assignment, open_gradebook, student_folder, students
+from labkit.course.grade.marks.score import LateRule, Score, penalty, score_exercise
+from labkit.course.grade.marks.shown import executed_cells, shown_notebook
+from labkit.course.grade.release import notebook_text
+from labkit.course.run.labs import Lab
+from labkit.errors import LabkitError
+from labkit.files import sha256, write_json, write_text
+
+
+@dataclass
+class Record:
+    """What is known of one submission.
+
+    Attributes:
+        prepared: prepared.json.
+        outcome: outcome.json; None where it was refused, or is not run yet as it is now.
+        scores: grade_id of a test cell → its score.
+    """
+
+    student: str
+    prepared: dict[str, Any]
+    outcome: dict[str, Any] | None
+    scores: dict[str, Score] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> str:
+        """Why it was refused, by `prepare` or by `run`; empty if it was not."""
+        if self.prepared.get("refused"):
+            return str(self.prepared["refused"])
+        if self.outcome and self.outcome.get("status") == "refused":
+            return str(self.outcome.get("reason") or "the run refused it.")
+        return ""
+
+    @property
+    def status(self) -> str:
+        """ok, refused, not run, or what stopped it."""
+        if self.refused:
+            return "refused"
+        return str(self.outcome.get("status", "ok")) if self.outcome else "not run"
+
+
+@dataclass
+class Ingested:
+    """What `ingest` did: those graded, and student → why the others were not."""
+
+    graded: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def ingest(course: Path, lab: Lab, rule: LateRule | None = None) -> Ingested:
+    """Score every submission that was run or refused; a second time changes nothing that stayed the same.
+
+    Args:
+        rule: what lateness costs; None keeps what was said before, at first nothing.
+
+    Raises:
+        LabkitError: the lab is not released or has no submissions. One bad submission does not stop the others.
+    """
+    released, result = read_release(course, lab), Ingested()
+    if rule is not None:
+        _remember(course, lab, rule)
+    found = records(course, lab)
+    if not found:
+        raise LabkitError(
+            f"{assignment(lab)}: nothing is prepared; run `labkit grade prepare {lab.number}` first."
+        )
+    with open_gradebook(course) as gradebook:
+        for record in found:
+            if record.status == "not run":
+                result.left_out[record.student] = f"not run yet; run `labkit grade run {lab.number}`."
+                continue
+            try:
+                _ingest_one(gradebook, course, lab, record, released)
+                result.graded.append(record.student)
+            except Exception as error:  # one submission must not keep the others from their grades
+                gradebook.db.rollback()
+                result.left_out[record.student] = f"could not be scored ({type(error).__name__}: {error})."
+        update_penalties(gradebook, course, lab)
+    return result
+
+
+def records(course: Path, lab: Lab) -> list[Record]:
+    """All submissions of a lab with their outcomes and scores."""
+    tests = graded_cells(read_release(course, lab), manual=False)
+    found = []
+    for student in students(course, lab):
+        folder = student_folder(course, "submitted", student, lab)
+        prepared = _read_json(folder / "prepared.json") or {"refused": "its prepared.json cannot be read."}
+        outcome = _read_json(student_folder(course, "executed", student, lab) / "outcome.json")
+        notebook = folder / lab.path.name
+        if outcome and (not notebook.is_file() or outcome.get("notebook_sha256") != sha256(notebook)):
+            outcome = None  # of what was handed in before
+        record = Record(student, prepared, outcome)
+        record.scores = {name: _score(record, name, points) for name, points in tests.items()}
+        found.append(record)
+    return found
+
+
+def graded_cells(released: NotebookNode, *, manual: bool) -> dict[str, float]:
+    """grade_id → points of the release's test cells, or with `manual` of those that a human reads."""
+    abouts = [cell.metadata.nbgrader for cell in released.cells if "nbgrader" in cell.metadata]
+    return {
+        about.grade_id: float(about.points)
+        for about in abouts
+        if about.grade and bool(about.solution) == manual
+    }
+
+
+def update_penalties(gradebook: Any, course: Path, lab: Lab) -> None:
+    """What lateness costs, of scores as they are now: a human may have added points since."""
+    from nbgrader.api import MissingEntry
+
+    rule = _remembered(course, lab)
+    for student in students(course, lab):
+        folder = student_folder(course, "submitted", student, lab)
+        late = (_read_json(folder / "prepared.json") or {}).get("late_seconds")
+        try:
+            row = gradebook.find_submission_notebook(lab.stem, assignment(lab), student)
+        except MissingEntry:
+            continue
+        lost = penalty(row.score, late, rule)
+        row.late_submission_penalty = lost or None
+    gradebook.db.commit()
+
+
+def _score(record: Record, name: str, points: float) -> Score:
+    outcome = record.outcome or {}
+    otherwise = record.refused or str(outcome.get("reason") or ("" if outcome else "it is not run yet."))
+    exercises = outcome.get("exercises")
+    exercise = exercises.get(name) if isinstance(exercises, dict) and not record.refused else None
+    try:
+        return score_exercise(points, exercise, otherwise)
+    except (KeyError, TypeError, AttributeError):
+        return Score(0.0, points, reason="its outcome cannot be read; run it again.")
+
+
+def _ingest_one(gradebook: Any, course: Path, lab: Lab, record: Record, released: NotebookNode) -> None:
+    student = record.student
+    notebook = _submitted(course, lab, record, released)
+    shown = student_folder(course, "autograded", student, lab) / lab.path.name
+    before = _answers(_read_notebook(shown))
+    path = student_folder(course, "executed", student, lab) / lab.path.name
+    executed = executed_cells(path) if record.outcome else {}  # else of what was handed in before
+    blank = _answers(released)
+    # Answers are compared as they are shown, so that the notebook of the last time says what they were.
+    notebook = shown_notebook(notebook, executed, record.scores, _notes(record))
+    answers = _answers(notebook)
+    gradebook.update_or_create_student(student)
+    gradebook.update_or_create_submission(assignment(lab), student)
+    place = (lab.stem, assignment(lab), student)
+    for name, score in record.scores.items():
+        _enter_test(gradebook.find_grade(name, *place), score.points)
+    for name in graded_cells(released, manual=True):
+        blank_essay = bool(record.refused) or _unanswered(answers, blank, name)
+        changed = not _same(answers.get(name), before.get(name, answers.get(name)))
+        _enter_essay(gradebook.find_grade(name, *place), blank_essay, changed)
+    for name in blank:
+        comment = gradebook.find_comment(name, *place)
+        comment.auto_comment = "No response." if _unanswered(answers, blank, name) else None
+    gradebook.db.commit()
+    write_text(shown, notebook_text(notebook))
+
+
+def _enter_test(grade: Any, points: float) -> None:
+    """A human's score stays, and is to be looked at again if the machine's has changed."""
+    changed = grade.auto_score is not None and abs(grade.auto_score - points) > 1e-9
+    grade.auto_score = points
+    grade.needs_manual_grade = grade.manual_score is not None and (changed or grade.needs_manual_grade)
+
+
+def _enter_essay(grade: Any, blank: bool, changed: bool) -> None:
+    grade.auto_score = 0.0 if blank else None
+    if grade.manual_score is None:
+        grade.needs_manual_grade = not blank
+    else:
+        grade.needs_manual_grade = changed or grade.needs_manual_grade
+
+
+def _submitted(course: Path, lab: Lab, record: Record, released: NotebookNode) -> NotebookNode:
+    path = student_folder(course, "submitted", record.student, lab) / lab.path.name
+    notebook = None if record.prepared.get("refused") else _read_notebook(path)
+    return notebook if notebook is not None else deepcopy(released)
+
+
+def _answers(notebook: NotebookNode | None) -> dict[str, str]:
+    """grade_id → source of the cells that students fill in."""
+    cells = [] if notebook is None else [cell for cell in notebook.cells if "nbgrader" in cell.metadata]
+    return {c.metadata.nbgrader.grade_id: c.source for c in cells if c.metadata.nbgrader.solution}
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    return (one or "").strip() == (other or "").strip()
+
+
+def _unanswered(answers: dict[str, str], blank: dict[str, str], name: str) -> bool:
+    return _same(answers.get(name), "") or _same(answers.get(name), blank.get(name))
+
+
+def _notes(record: Record) -> list[str]:
+    outcome = record.outcome or {}
+    notes = [f"Refused, and so without points: {record.refused}"] if record.refused else []
+    if record.status not in ("ok", "refused"):
+        notes.append(
+            f"It did not run to its end ({record.status}): {outcome.get('reason') or 'no reason known.'}"
+        )
+    if late := record.prepared.get("late_seconds"):
+        notes.append(f"Handed in {late / 3600:.1f} hours after the deadline.")
+    return notes + [str(each) for each in record.prepared.get("repairs", [])]
+
+
+def _remember(course: Path, lab: Lab, rule: LateRule) -> None:
+    rules = _read_json(course / "late.json") or {}
+    write_json(course / "late.json", {**rules, assignment(lab): vars(rule)})
+
+
+def _remembered(course: Path, lab: Lab) -> LateRule:
+    return LateRule(**(_read_json(course / "late.json") or {}).get(assignment(lab), {}))
+
+
+def _read_notebook(path: Path) -> NotebookNode | None:
+    return nbformat.read(path, as_version=4) if path.is_file() else None
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,50 @@
+"""Looks after the processes of a sandbox from outside."""
+
+import re
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from labkit.course.grade.sandbox.sandbox import SOCKETS
+
+
+class LastWords:
+    """Keeps the end of a stream, so that whoever writes to it is never held up and never fills anything."""
+
+    KEPT = 4096
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._tail = b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with suppress(OSError, ValueError):
+            while chunk := self._stream.read1(self.KEPT):
+                self._tail = (self._tail + chunk)[-self.KEPT :]
+
+    def finish(self) -> None:
+        """Wait until the stream ends."""
+        self._thread.join(timeout=2.0)
+
+    def text(self) -> str:
+        return self._tail.decode(errors="replace").strip()
+
+
+def second_process(root: int) -> int | None:
+    """The process below `root` that is number 2 of its own process namespace, once it has a folder for sockets.
+
+    Number 1 is bubblewrap's, number 2 the command in the sandbox; with it everything in there ends.
+    """
+    with suppress(psutil.Error):
+        for child in psutil.Process(root).children(recursive=True):
+            inside = Path(f"/proc/{child.pid}")
+            with suppress(OSError):
+                numbers = re.search(r"^NSpid:.*\s(\d+)$", (inside / "status").read_text(), re.MULTILINE)
+                if numbers and numbers[1] == "2" and (inside / f"root{SOCKETS}").is_dir():
+                    return child.pid
+    return None

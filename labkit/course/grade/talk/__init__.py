@@ -1,0 +1,1 @@
+"""How a trusted check calls functions that live in the sandbox."""

@@ -1,0 +1,149 @@
+"""The way between a conversation's two sides: a Jupyter kernel's input requests."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+from jupyter_client import BlockingKernelClient
+
+from labkit.course.grade.talk.protocol.exchange import NoAnswer
+from labkit.course.grade.talk.protocol.wire import LIMIT_BYTES
+from labkit.course.grade.talk.quoting import error_name
+
+PROTOCOL = "labkit.course.grade.talk.protocol"  # the one package that a sandboxed kernel sees of `course`
+SERVE = (
+    f"__import__('{PROTOCOL}.answering', fromlist=['serve'])"
+    ".serve(get_ipython().user_ns, get_ipython().kernel)"
+)
+ENVELOPE_BYTES = 2**20
+POLL_SECONDS = 0.2
+CONNECT_SECONDS = 20
+
+
+class Channel:
+    """Talks with the answering side in a kernel that runs and is idle.
+
+    Args:
+        connection: the kernel's connection info.
+        alive: whether the kernel still runs.
+        seconds: for the whole conversation.
+        message_seconds: for one answer.
+        output_bytes: what the student's functions may print meanwhile.
+    """
+
+    def __init__(
+        self,
+        connection: dict[str, Any],
+        alive: Callable[[], bool],
+        *,
+        seconds: float,
+        message_seconds: float,
+        output_bytes: int,
+    ) -> None:
+        self.alive, self.message_seconds, self.output_bytes = alive, message_seconds, output_bytes
+        self.seconds, self.deadline = seconds, time.monotonic() + seconds
+        context = _Context()
+        context.setsockopt(zmq.MAXMSGSIZE, LIMIT_BYTES + ENVELOPE_BYTES)  # more is not even received
+        self.client = BlockingKernelClient(context=context)
+        self.client.load_connection_info(connection)
+        self.client.start_channels(shell=True, iopub=True, stdin=True, hb=False, control=False)
+        self._request = ""
+
+    def open(self) -> str:
+        """The first text of the other side.
+
+        Raises:
+            NoAnswer: there is none.
+        """
+        monitor = self.client.stdin_channel.socket.get_monitor_socket()
+        if not monitor.poll(CONNECT_SECONDS * 1000):
+            raise NoAnswer("the kernel cannot be reached")
+        self.client.stdin_channel.socket.disable_monitor()
+        self._request = self.client.execute(SERVE, store_history=False, allow_stdin=True)
+        return self._next()
+
+    def send(self, text: str) -> str:
+        """Send a text; the other side's next.
+
+        Raises:
+            NoAnswer: there is none: the kernel died, took too long, printed too much, or stopped answering.
+        """
+        self.client.input(text)
+        return self._next()
+
+    def close(self, end: str, seconds: float = 5.0) -> bool:
+        """Send the last text; whether the kernel is idle again and fit for the next cell."""
+        self.client.input(end)
+        self.deadline = time.monotonic() + seconds
+        try:
+            self._next()
+        except _Idle:
+            return True
+        except NoAnswer:
+            return False
+        return False
+
+    def stop(self) -> None:
+        """Let go of the sockets."""
+        self.client.stop_channels()
+        self.client.context.destroy(linger=0)
+
+    def _next(self) -> str:
+        """The text of the next input request of our own execute request."""
+        until = min(self.deadline, time.monotonic() + self.message_seconds)
+        sockets = {each.socket: each for each in (self.client.stdin_channel, self.client.iopub_channel)}
+        sockets[self.client.shell_channel.socket] = self.client.shell_channel
+        poller = zmq.Poller()
+        for socket in sockets:
+            poller.register(socket, zmq.POLLIN)
+        while True:
+            ready = dict(poller.poll(POLL_SECONDS * 1000))
+            for socket in ready:
+                if (text := self._taken(sockets[socket])) is not None:
+                    return text
+            if time.monotonic() > until:
+                raise NoAnswer(f"no answer came within {min(self.seconds, self.message_seconds):.0f} s")
+            if not ready and not self.alive():
+                raise NoAnswer("the kernel died while it was asked")
+
+    def _taken(self, channel: Any) -> str | None:
+        """A text if one came on this channel."""
+        try:
+            message = channel.get_msg(timeout=0)
+            kind, content = message["msg_type"], message["content"]
+            ours = message["parent_header"].get("msg_id") == self._request
+        except Exception as error:  # whatever the kernel sent, it is no message
+            raise NoAnswer(f"the kernel sent no message ({type(error).__name__})") from None
+        if channel is self.client.iopub_channel:
+            self._count(content)
+            return None
+        if not ours:
+            return None
+        if kind == "input_request" and isinstance(content, dict) and isinstance(content.get("prompt"), str):
+            return content["prompt"]
+        if kind == "execute_reply":
+            if isinstance(content, dict) and content.get("status") == "ok":
+                raise _Idle("the kernel stopped answering")
+            name = error_name([content.get("ename")] if isinstance(content, dict) else [])
+            raise NoAnswer(f"the kernel stopped answering ({name})")
+        return None
+
+    def _count(self, content: Any) -> None:
+        self.output_bytes -= len(str(content))
+        if self.output_bytes < 0:
+            raise NoAnswer("your code printed more than a submission may")
+
+
+class _Context(zmq.Context):
+    """Its sockets tell when they are connected: a kernel's question to one that is not yet is lost."""
+
+    def socket(self, socket_type: int, *args: Any, **settings: Any) -> Any:
+        made = super().socket(socket_type, *args, **settings)
+        if socket_type == zmq.DEALER:
+            made.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        return made
+
+
+class _Idle(NoAnswer):
+    """The execute request has come to its end."""

@@ -1,0 +1,69 @@
+"""Whether a lab's record is still what running it again would give."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from labkit.course.run.labs import Lab
+from labkit.files import sha256, write_json
+from labkit.record import NOTEBOOK, STATE, read_record, versions
+
+CHECKPOINTS = "checkpoints"
+MADE_OF = "made_of.json"
+
+
+def fingerprint(lab: Lab, parameters: dict[str, Any], data_folders: list[Path]) -> dict[str, Any]:
+    """All that a lab's results depend on, in parts, so that it can be said which part changed."""
+    return {
+        "notebook": sha256(lab.path),
+        "labkit": _package_hash(),
+        "parameters": {name: value for name, value in parameters.items() if name != "OUT"},
+        "versions": versions(),
+        "data": data_identity(data_folders),
+    }
+
+
+def data_identity(folders: list[Path]) -> str:
+    """Hash of names, sizes and times of the data files; two levels deep, where archives and caches lie."""
+    entries = []
+    for folder in folders:
+        for path in sorted((*folder.glob("*"), *folder.glob("*/*"))) if folder.is_dir() else [folder]:
+            if path.is_file() and not path.name.startswith(".") and path.name != "README.md":
+                about = path.stat()
+                entries.append(f"{path.relative_to(folder)} {about.st_size} {about.st_mtime_ns}")
+    return hashlib.sha256("\n".join(entries).encode()).hexdigest()
+
+
+def data_folders(data: Path | None, root: Path) -> list[Path]:
+    """Where the loaders look: the path given, else `LABKIT_DATA`; and the cache of downloads."""
+    given = data or os.environ.get("LABKIT_DATA")
+    cache = os.environ.get("LABKIT_CACHE") or root / "data"
+    return [Path(folder).expanduser() for folder in (given, cache) if folder]
+
+
+def is_fresh(folder: Path, now: dict[str, Any]) -> bool:
+    """True if the record in `folder` is of a run that ended well and that nothing has changed since."""
+    state = read_record(folder, STATE, {})
+    return state.get("state") == "ok" and state.get("fingerprint") == now and (folder / NOTEBOOK).is_file()
+
+
+def drop_stale_checkpoints(folder: Path, now: dict[str, Any], force: bool) -> None:
+    """Remove a lab's checkpoints and sweeps unless all that decides a result is what it was when they were begun.
+
+    What a training left that was killed is worth going on from; what other code left is not the same training.
+    """
+    checkpoints = folder / CHECKPOINTS
+    if force or read_record(checkpoints, MADE_OF, None) != now:
+        for path in folder.glob("*/"):
+            shutil.rmtree(path, ignore_errors=True)
+        write_json(checkpoints / MADE_OF, now)
+
+
+def _package_hash() -> str:
+    package = Path(__file__).parents[2]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,185 @@
+"""What a lab notebook says about itself: number, title, minutes, budget, points, parameters.
+
+Read as plain JSON: the notebook libraries take seconds to import, and listing the labs should take none.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import LabkitError
+from labkit.names import PROFILES, nearest
+
+COMMON_PARAMETERS = ("PROFILE", "SEED", "DATA", "OUT")
+METADATA = ("lab", "title", "objectives", "minutes", "budget_seconds", "points", "reports")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A notebook and its metadata.
+
+    Attributes:
+        path: the notebook.
+        number: "00", "01a", "01b", …: a lab in several notebooks has a letter for each.
+        minutes: profile → minutes on the machine the profile is meant for.
+        budget_seconds: profile → seconds after which the runner stops it.
+        points: what its exercises are worth together.
+        reports: the source reports it works through, e.g. "A, B".
+        parameters: names in its parameters cell.
+    """
+
+    path: Path
+    number: str
+    title: str
+    objectives: tuple[str, ...]
+    minutes: dict[str, float]
+    budget_seconds: dict[str, float]
+    points: int
+    reports: str
+    parameters: tuple[str, ...]
+
+    @property
+    def stem(self) -> str:
+        """File name without ending; also the name of its folder under runs/<profile>/."""
+        return self.path.stem
+
+    @property
+    def part(self) -> str:
+        """The letter of its number, empty where the lab is one notebook."""
+        return self.number[2:]
+
+
+def project_root() -> Path:
+    """The folder that holds notebooks/: the working folder or one above it, else the package's checkout.
+
+    Raises:
+        LabkitError: neither has one.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[3]):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    raise LabkitError(f"{here}: there is no notebooks/ folder here or above; run this inside the project.")
+
+
+def read_lab(path: Path) -> Lab:
+    """The metadata of one notebook.
+
+    Raises:
+        LabkitError: it is no notebook, or its metadata or parameters cell are incomplete.
+    """
+    notebook = read_notebook(path)
+    about = notebook.get("metadata", {}).get("labkit", {})
+    missing = [name for name in METADATA if name not in about]
+    missing += [
+        f"{name}.{profile}"
+        for name in ("minutes", "budget_seconds")
+        for profile in PROFILES
+        if name in about and profile not in about[name]
+    ]
+    if missing:
+        raise LabkitError(
+            f"{path}: metadata.labkit lacks {', '.join(missing)}; add it to the notebook's metadata."
+        )
+    return Lab(
+        path=path,
+        number=about["lab"],
+        title=about["title"],
+        objectives=tuple(about["objectives"]),
+        minutes=about["minutes"],
+        budget_seconds=about["budget_seconds"],
+        points=about["points"],
+        reports=about["reports"],
+        parameters=_parameters(path, notebook),
+    )
+
+
+def read_notebook(path: Path) -> dict[str, Any]:
+    """A notebook as a dict.
+
+    Raises:
+        LabkitError: the file cannot be read or is no notebook.
+    """
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            cell["source"] = "".join(cell["source"])
+            cell.setdefault("metadata", {})
+    except OSError as error:
+        raise LabkitError(f"{path}: cannot be read ({error.strerror}); check its name and rights.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabkitError(f"{path}: is no notebook; restore it from the repository.") from error
+    return notebook
+
+
+def list_labs(folder: Path | None = None) -> list[Lab]:
+    """Every lab of a folder of notebooks, in order; by default the project's.
+
+    Raises:
+        LabkitError: a notebook's metadata are incomplete, or there is none.
+    """
+    folder = folder or project_root() / "notebooks"
+    paths = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d\d[a-z]?_", path.name))
+    if not paths:
+        raise LabkitError(f"{folder}: holds no lab (00_name.ipynb); run this in the project's folder.")
+    return [read_lab(path) for path in paths]
+
+
+def choose_labs(names: Iterable[str], labs: list[Lab]) -> list[Lab]:
+    """The labs called "01" (all its notebooks), "01a", "lab01", "1" or by file name, in the course's order.
+
+    Without a name it is every lab.
+
+    Raises:
+        LabkitError: a name fits no lab.
+    """
+    wanted = set()
+    for name in names:
+        key = Path(name).stem.lower()
+        number = re.sub(r"^(\d)(?!\d)", r"0\1", key.removeprefix("lab"))
+        found = [
+            lab.path for lab in labs if key == lab.stem.lower() or lab.number in (number, number + lab.part)
+        ]
+        if not found:
+            raise LabkitError(f"there is no lab {name!r}{nearest(key, [lab.stem for lab in labs])}")
+        wanted.update(found)
+    return [lab for lab in labs if not wanted or lab.path in wanted]
+
+
+def labs_markdown(labs: list[Lab]) -> str:
+    """The table of labs as the README shows it."""
+    lines = [
+        "| lab | title | minutes: smoke, cpu, gpu | points | reports |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for lab in labs:
+        minutes = ", ".join(f"{lab.minutes[profile]:g}" for profile in PROFILES)
+        link = f"[{lab.number}](notebooks/{lab.path.name})"
+        lines.append(f"| {link} | {lab.title} | {minutes} | {lab.points} | {lab.reports or '–'} |")
+    return "\n".join(lines)
+
+
+def _parameters(path: Path, notebook: dict[str, Any]) -> tuple[str, ...]:
+    """Names assigned in the cell tagged `parameters`, which is where papermill puts its own."""
+    cell = next((c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])), None)
+    if cell is None:
+        raise LabkitError(f"{path}: no cell is tagged 'parameters'; tag the one that sets PROFILE.")
+    try:
+        statements = ast.parse(cell["source"]).body
+    except SyntaxError as error:
+        raise LabkitError(
+            f"{path}: its parameters cell is not Python (line {error.lineno}); mend it."
+        ) from error
+    names = tuple(
+        target.id
+        for statement in statements
+        for target in getattr(statement, "targets", [getattr(statement, "target", None)])
+        if isinstance(target, ast.Name)
+    )
+    if missing := [name for name in COMMON_PARAMETERS if name not in names]:
+        raise LabkitError(f"{path}: its parameters cell lacks {', '.join(missing)}; add it, set to None.")
+    return names

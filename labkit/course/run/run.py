@@ -1,0 +1,273 @@
+"""Runs labs headlessly: several at once, each within its time, and only where something has changed."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from labkit.course.pages.page import write_index
+from labkit.course.run import processes
+from labkit.course.run.console import Console
+from labkit.course.run.execute import Outcome, Task
+from labkit.course.run.freshness import (
+    data_folders,
+    data_identity,
+    drop_stale_checkpoints,
+    fingerprint,
+    is_fresh,
+)
+from labkit.course.run.group import devices
+from labkit.course.run.job import Job
+from labkit.course.run.labs import COMMON_PARAMETERS, Lab, project_root
+from labkit.course.run.results import Result
+from labkit.errors import LabkitError
+from labkit.files import write_json, write_text
+from labkit.names import PROFILES, nearest
+from labkit.record import LOG, NOTEBOOK, PAGE, STATE, clear_record, read_record
+from labkit.scheduler import connect
+
+FREE_BYTES = 200 * 2**20
+GRACE_SECONDS = 60.0
+INTERRUPT_SECONDS = 10.0
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How to run labs.
+
+    Attributes:
+        profile: "smoke", "cpu" or "gpu".
+        out: the folder above <profile>/<lab>.
+        data: where real data lie, or None.
+        seed: for every generator.
+        jobs: labs at a time; each gets its share of the cores.
+        extra: further notebook parameters.
+        budget_factor: for machines slower than the profiles expect.
+        force: run also what is done and unchanged.
+        scheduler: address of a dask.distributed scheduler whose workers run the labs, all at once; they must see this
+            project and `out` under the same paths. None runs them here.
+        processes: how many train a lab's models together.
+        sharing: labs that share what they run on; each gets as many times its budget.
+    """
+
+    profile: str
+    out: Path
+    data: Path | None = None
+    seed: int = 0
+    jobs: int = 1
+    extra: dict[str, Any] = field(default_factory=dict)
+    budget_factor: float = 1.0
+    force: bool = False
+    scheduler: str | None = None
+    processes: int = 1
+    sharing: int = 1
+
+    def folder(self, lab: Lab) -> Path:
+        """Where the record of a lab goes."""
+        return self.out / self.profile / lab.stem
+
+    def parameters(self, lab: Lab) -> dict[str, Any]:
+        """What papermill injects into a lab."""
+        data = {"DATA": str(self.data)} if self.data else {}
+        out = str(self.folder(lab))
+        return {"PROFILE": self.profile, "SEED": self.seed, "OUT": out, **data, **self.extra}
+
+    def budget(self, lab: Lab) -> float:
+        """Seconds that a lab may take."""
+        return lab.budget_seconds[self.profile] * self.budget_factor * self.sharing
+
+
+def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
+    """The config with absolute paths, once everything in it is known to be usable.
+
+    Raises:
+        LabkitError: unknown profile or parameter, no such data, no such scheduler, or results could not be written.
+    """
+    if config.profile not in PROFILES:
+        raise LabkitError(
+            f"--profile: there is no profile {config.profile!r}{nearest(config.profile, PROFILES)}"
+        )
+    if config.jobs < 1 or config.budget_factor <= 0 or config.processes < 1:
+        raise LabkitError(
+            "--jobs, --processes and --budget-factor must be positive; leave them out if in doubt."
+        )
+    for name in config.extra:
+        if name in COMMON_PARAMETERS:
+            raise LabkitError(f"-p {name}: has an option of its own; use --{name.lower()}.")
+        for lab in labs:
+            if name not in lab.parameters:
+                raise LabkitError(
+                    f"-p {name}: {lab.stem} has no such parameter{nearest(name, lab.parameters)}"
+                )
+    if config.data is not None and not config.data.exists():
+        raise LabkitError(
+            f"--data {config.data}: does not exist; give the folder or file that holds the data."
+        )
+    out = config.out.absolute()
+    _check_room(out / config.profile)
+    data = config.data.absolute() if config.data else None
+    if config.scheduler is None:
+        jobs = sharing = min(config.jobs, max(1, len(labs)))
+        if config.processes > 1:
+            devices(config.profile, config.processes)
+    else:
+        jobs = max(1, len(labs))
+        with connect(config.scheduler) as client:
+            sharing = math.ceil(jobs / max(1, sum(client.nthreads().values())))
+    return replace(config, out=out, data=data, jobs=jobs, sharing=sharing)
+
+
+def run_labs(labs: list[Lab], config: RunConfig, console: Console) -> list[Result]:
+    """Run labs, `config.jobs` at a time, and write the report page; one that fails stops no other.
+
+    Args:
+        labs: in the order to start them.
+        config: from `validate`.
+        console: is told of progress.
+
+    Returns:
+        one result per lab; after Ctrl-C those not reached are "not run".
+    """
+    runner = _Runner(labs, config, console)
+    try:
+        runner.run()
+    except KeyboardInterrupt:
+        runner.interrupt()
+    finally:
+        runner.end_all()
+    runner.settle_data()
+    write_index(config.out / config.profile)
+    return [runner.results.get(lab.stem, Result(lab.stem, "not run")) for lab in labs]
+
+
+class _Runner:
+    def __init__(self, labs: list[Lab], config: RunConfig, console: Console) -> None:
+        self.config, self.console = config, console
+        self.waiting = list(labs)
+        self.running: list[Job] = []
+        self.results: dict[str, Result] = {}
+        self.data_folders = data_folders(config.data, project_root())
+
+    def run(self) -> None:
+        while self.waiting or self.running:
+            while self.waiting and len(self.running) < self.config.jobs:
+                self._start(self.waiting.pop(0))
+            for job in list(self.running):
+                if job.process.poll() is not None:
+                    self._finish(job, job.result())
+                elif job.seconds > job.budget + GRACE_SECONDS:
+                    processes.kill_tree(job.process)
+                    late = f"killed: its {job.budget:.0f} s were spent and it took no interrupt"
+                    self._finish(job, Outcome("timed out", late, job.seconds))
+            self.console.status("   ".join(job.status for job in self.running))
+            time.sleep(POLL_SECONDS)
+
+    def interrupt(self) -> None:
+        """Ctrl-C: give running labs a moment to leave a checkpoint, then end them."""
+        self.console.say("interrupted: stopping what runs; what is done is kept")
+        for job in self.running:
+            processes.interrupt_kernels(job.process)
+        until = time.monotonic() + INTERRUPT_SECONDS
+        for job in list(self.running):
+            try:
+                job.process.wait(max(0.0, until - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                until = 0.0
+            processes.kill_tree(job.process)
+            self._finish(job, Outcome("interrupted", "stopped from the keyboard", job.seconds))
+
+    def end_all(self) -> None:
+        """Leave no process behind, whatever went wrong."""
+        for job in self.running:
+            processes.kill_tree(job.process)
+
+    def settle_data(self) -> None:
+        """Record the data as they are now: the first run may itself have downloaded them."""
+        data = data_identity(self.data_folders)
+        for stem, result in self.results.items():
+            folder = self.config.out / self.config.profile / stem
+            state = read_record(folder, STATE, {})
+            made_of = state.get("fingerprint")  # None where another run has begun the lab anew
+            if result.state == "ok" and made_of and made_of.get("data") != data:
+                made_of["data"] = data
+                write_json(folder / STATE, state)
+
+    def _start(self, lab: Lab) -> None:
+        config, folder = self.config, self.config.folder(lab)
+        parameters = config.parameters(lab)
+        made_of = fingerprint(lab, parameters, self.data_folders)
+        if not config.force and is_fresh(folder, made_of):
+            seconds = read_record(folder, STATE, {})["seconds"]
+            self.results[lab.stem] = Result.of(folder, "unchanged", seconds=seconds)
+            self.console.say(f"✓ {lab.stem}: done before and unchanged")
+            return
+        clear_record(folder)
+        drop_stale_checkpoints(folder, made_of, config.force)
+        for name in (NOTEBOOK, PAGE, LOG):
+            (folder / name).unlink(missing_ok=True)
+        task = Task(str(lab.path.absolute()), str(folder), parameters, config.budget(lab), config.processes)
+        arguments, limit = task.command, task.budget_seconds
+        threads = _share_of_cores(config.jobs * config.processes)
+        if config.scheduler is not None:
+            arguments = ["-m", "labkit.course.run.cluster", config.scheduler, json.dumps(asdict(task))]
+            threads, limit = None, math.inf
+        process = processes.start(arguments, log=folder / LOG, threads=threads)
+        self.running.append(Job(lab, folder, process, limit, made_of))
+        self.console.say(f"▸ {lab.stem}: started; allowed {task.budget_seconds / 60:.1f} min")
+
+    def _finish(self, job: Job, outcome: Outcome) -> None:
+        self.running.remove(job)
+        state = {**asdict(outcome), "title": job.lab.title, "fingerprint": job.fingerprint}
+        write_json(job.folder / STATE, state)
+        result = Result.of(job.folder, outcome.state, outcome.message, outcome.seconds)
+        self.results[job.lab.stem] = result
+        write_index(self.config.out / self.config.profile)
+        if result.fine:
+            self.console.say(f"✓ {result.lab}: done in {result.seconds:.0f} s")
+        else:
+            kept = (
+                f"; kept up to there: {_shown(job.folder / NOTEBOOK)}"
+                if (job.folder / NOTEBOOK).exists()
+                else ""
+            )
+            self.console.say(
+                f"✗ {result.lab}: {result.state} after {result.seconds:.0f} s: {result.message}{kept}"
+            )
+
+
+def _check_room(folder: Path) -> None:
+    """Find out before hours of work whether results can be written, by writing."""
+    try:
+        write_text(folder / ".room", "x" * 4096)
+        (folder / ".room").unlink()
+    except LabkitError as error:
+        raise LabkitError(f"--out {folder}: {error.__cause__}; choose another folder.") from error
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES:
+        raise LabkitError(
+            f"--out {folder}: only {free / 2**20:.0f} MB are free; make {FREE_BYTES / 2**20:.0f} MB of room "
+            "or choose another folder."
+        )
+
+
+def _share_of_cores(jobs: int) -> int | None:
+    """Threads for each of `jobs` processes; None, which is torch's own choice, for a single one.
+
+    `OMP_NUM_THREADS` is taken as all there are.
+    """
+    if jobs == 1:
+        return None
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    cores = int(given) if given.isdigit() else os.cpu_count() or 1
+    return max(1, cores // jobs)
+
+
+def _shown(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)

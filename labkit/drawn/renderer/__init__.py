@@ -1,0 +1,5 @@
+"""From factors to pixels, in torch operations alone."""
+
+from labkit.drawn.renderer.render import render
+
+__all__ = ["render"]

@@ -1,0 +1,135 @@
+"""Data sets of drawn faces: any number of portraits, and a set shaped like Olivetti."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labkit.drawn.factors import FACTOR_NAMES, sample_factors
+from labkit.drawn.renderer.render import render
+from labkit.errors import LabkitError
+from labkit.faces.faceset import FaceSet, Provenance
+from labkit.faces.olivetti_labels import ATTRIBUTES
+
+LICENCE = "MIT, as the kit"
+OLIVETTI_PEOPLE, OLIVETTI_SHOTS, OLIVETTI_SIZE = 40, 10, 64
+# Share of a person's own habit, and of the change from shot to shot, in the pose and the light.
+SITTING = {
+    "yaw": (0.3, 0.35),
+    "pitch": (0.5, 0.45),
+    "roll": (0.5, 0.4),
+    "light_azimuth": (0.6, 0.3),
+    "light_elevation": (0.5, 0.5),
+}
+CROP_SCALE = 120  # height of the drawing, in pixels, that the 64-pixel Olivetti crop is cut from
+
+
+def synthetic_faces(
+    n: int,
+    size: int = 64,
+    seed: int = 0,
+    shots: int = 1,
+    device: torch.device | str | None = None,
+    compiled: bool = False,
+) -> FaceSet:
+    """Draw n colour portraits with their factors; face i of a seed is the same for every n.
+
+    Args:
+        n: how many pictures.
+        size: height and width in pixels.
+        seed: names the population.
+        shots: pictures per person, one after the other; identity is i // shots.
+        device: where to draw (the result is in main memory).
+        compiled: draw with torch.compile, see `render`.
+
+    Returns:
+        FaceSet with uint8 images (n, 3, size, size), identity and factors.
+
+    Raises:
+        LabkitError: n or shots below 1, or a size below 8.
+    """
+    if n < 1 or shots < 1:
+        raise LabkitError(f"synthetic_faces: n = {n} and shots = {shots} must both be 1 or more.")
+    index = torch.arange(n)
+    factors = sample_factors(seed, index // shots, index % shots)
+    images = render(factors, size, device, compiled).cpu().numpy()
+    provenance = Provenance(
+        name="synthetic faces",
+        real=False,
+        source=f"labkit.drawn.synthetic_faces({n}, size={size}, seed={seed}, shots={shots})",
+        licence=LICENCE,
+    )
+    return FaceSet(
+        images,
+        provenance,
+        identity=(index // shots).numpy(),
+        factors=factors.numpy(),
+        factor_names=FACTOR_NAMES,
+    )
+
+
+def _olivetti_people(seed: int) -> Tensor:
+    """Indices (40,) of 34 men and 6 women of the population, about the shares in the Cambridge laboratory."""
+    masculine = sample_factors(seed, torch.arange(400))[:, FACTOR_NAMES.index("masculine")]
+    men, women = torch.nonzero(masculine > 0.5)[:34, 0], torch.nonzero(masculine <= 0.5)[:6, 0]
+    return torch.cat((men, women)).sort().values
+
+
+def _olivetti_factors(seed: int) -> Tensor:
+    """Factors (400, F): modest changes between the shots of a person, plain walls, and no caps.
+
+    Most people are light-skinned, as in the original; every eighth keeps the tone of the population.
+    """
+    person = torch.arange(OLIVETTI_PEOPLE).repeat_interleave(OLIVETTI_SHOTS)
+    shot = torch.arange(OLIVETTI_SHOTS).repeat(OLIVETTI_PEOPLE)
+    factors = sample_factors(seed, _olivetti_people(seed)[person], shot)
+    column = {name: factors[:, k] for k, name in enumerate(FACTOR_NAMES)}
+    column["hat"].zero_()
+    first = torch.arange(0, len(factors), OLIVETTI_SHOTS).repeat_interleave(OLIVETTI_SHOTS)
+    for name, (habit, change) in SITTING.items():
+        column[name].copy_(habit * column[name][first] + change * column[name])
+    column["skin_tone"].mul_(torch.where(person % 8 == 5, 1.0, 0.45))
+    column["background_light"].copy_(0.7 * column["background_light"][first] ** 2)
+    column["background_hue"].zero_()
+    changes = (person % 4 == 1) & (shot % 3 == 1)
+    column["glasses"].copy_(torch.where(changes, 1 - column["glasses"], column["glasses"]))
+    return factors
+
+
+def synthetic_olivetti(seed: int = 0) -> FaceSet:
+    """Draw a stand-in for the Olivetti faces: 40 people × 10 grey shots, 64×64, in the order of people.
+
+    The face fills the picture. A person's factors stay, the pose, light and expression of the shots vary, and
+    every fourth person puts on or takes off their glasses. The split is left to the lab.
+
+    Args:
+        seed: names the population.
+
+    Returns:
+        FaceSet with uint8 images (400, 1, 64, 64), identity 0 to 39, factors, and the attributes that the real
+        set has here, by thresholds on factors: glasses > 0.5, beard > 0.4, moustache > 0.3.
+    """
+    factors = _olivetti_factors(seed)
+    drawn = render(factors, CROP_SCALE).float()
+    left = (CROP_SCALE - OLIVETTI_SIZE) // 2
+    top = left + 3
+    crop = drawn[:, :, top : top + OLIVETTI_SIZE, left : left + OLIVETTI_SIZE]
+    luma = 0.299 * crop[:, 0] + 0.587 * crop[:, 1] + 0.114 * crop[:, 2]
+    images = (luma + 0.5).to(torch.uint8)[:, None].numpy()
+    column = {name: factors[:, k] for k, name in enumerate(FACTOR_NAMES)}
+    attributes = torch.stack([column["glasses"] > 0.5, column["beard"] > 0.4, column["moustache"] > 0.3], 1)
+    provenance = Provenance(
+        name="synthetic Olivetti",
+        real=False,
+        source=f"labkit.drawn.synthetic_olivetti(seed={seed})",
+        licence=LICENCE,
+        stand_in_for="Olivetti faces",
+    )
+    return FaceSet(
+        np.ascontiguousarray(images),
+        provenance,
+        identity=np.repeat(np.arange(OLIVETTI_PEOPLE), OLIVETTI_SHOTS),
+        attributes=attributes.numpy(),
+        attribute_names=ATTRIBUTES,
+        factors=factors.numpy(),
+        factor_names=FACTOR_NAMES,
+    )

@@ -1,0 +1,19 @@
+"""Sets of faces, their splits, and the batches drawn from them."""
+
+from labkit.faces.batches import ResidentBatches
+from labkit.faces.faceset import TEST, TRAIN, VALIDATION, FaceSet, Provenance
+from labkit.faces.photo import load_photo
+from labkit.faces.splits import split_by_image, split_by_person, split_stratified
+
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
+    "FaceSet",
+    "Provenance",
+    "ResidentBatches",
+    "load_photo",
+    "split_by_image",
+    "split_by_person",
+    "split_stratified",
+]

@@ -1,0 +1,1 @@
+"""DCGAN: nets, its two updates, and the monitor of its health."""

@@ -1,0 +1,1 @@
+"""The hierarchical VAE: cells, groups, training, and what is measured of one."""

@@ -1,0 +1,173 @@
+"""Training a hierarchical VAE on its ELBO, with NVAE's warm-up and balancing of the KL and spectral regularisation.
+
+Vahdat and Kautz, arXiv:2007.03898, sections 3.2 and appendix A.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labkit.errors import LabkitError
+from labkit.faces.batches import ResidentBatches
+from labkit.fit.callbacks import Callback
+from labkit.fit.loop import FitResult, fit
+from labkit.fit.step import Update
+from labkit.hvae.discretised_logistic import bits_per_dim
+from labkit.hvae.nets import HVAE
+
+LEAST_KL = 0.01  # nats that each group counts for at least when balanced
+CLIP = 20.0  # largest norm of the gradient of the loss in bits per dimension; far above that of a usual step
+
+
+@dataclass(frozen=True)
+class HVAETraining:
+    """How the loss is made, and the rates of Adam.
+
+    Attributes:
+        warm_up: steps in which the weight of the KL rises from `first_weight` to 1; 0 for none.
+        first_weight: of the KL.
+        balance: spread the KL over the groups while it warms up, see `kl_weights`.
+        spectral: λ of the spectral penalty, in nats; 0 for none. The authors have 0.1 for faces of 64×64.
+        rate, last_rate: of Adam, falling from one to the other along half a cosine.
+    """
+
+    warm_up: int = 0
+    first_weight: float = 0.1
+    balance: bool = True
+    spectral: float = 0.1
+    rate: float = 3e-3
+    last_rate: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.warm_up < 0 or not 0 <= self.first_weight <= 1 or self.spectral < 0 or self.rate <= 0:
+            raise LabkitError(
+                f"HVAETraining: {self} is not possible; warm_up and spectral must be 0 or more, first_weight "
+                "in [0, 1], and the rate positive."
+            )
+
+
+def kl_weights(kl: Tensor, latents: Tensor) -> Tensor:
+    """Weights (L,) of mean 1 for groups, large where a group costs many nats for its size; no gradient.
+
+    γ_l ∝ E[KL_l] / s_l with s_l the group's latents: a heavy group is pressed, one that has fallen silent is left in
+    peace, until all share the load in proportion to their size. As in the authors' program, but that their s_l is the
+    number of places in a map over the number of groups at that scale.
+
+    Args:
+        kl: nats of each image and group, (N, L).
+        latents: how many latents each group has, (L,).
+    """
+    load = (kl.detach().abs().mean(0) + LEAST_KL) / latents
+    return load / load.mean()
+
+
+def kl_weight(step: Tensor | float, training: HVAETraining, device: torch.device | str = "cpu") -> Tensor:
+    """Weight of the whole KL after so many steps, from `first_weight` linearly to 1, ()."""
+    step = torch.as_tensor(step, dtype=torch.float32, device=device)
+    if training.warm_up == 0:
+        return torch.ones_like(step)
+    return (training.first_weight + (1 - training.first_weight) * step / training.warm_up).clamp(max=1.0)
+
+
+def hvae_loss(
+    model: HVAE, x: Tensor, training: HVAETraining, step: Tensor | float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The negative ELBO with the KL as warmed up and balanced, plus λ Σ spectral norms, in bits per dimension.
+
+    Returns:
+        The loss, and to log: `bits_per_dim` of the ELBO itself, and `kl_1` … `kl_L`, nats per image of each group.
+    """
+    bound, dims = model.elbo(x), x[0].numel()
+    weight = kl_weight(step, training, x.device)
+    kl = bound.kl
+    if training.balance and training.warm_up:
+        latents = torch.cat([kl.new_full((1,), math.prod(group.shape)) for group in model.groups])
+        kl = torch.where(weight < 1, kl_weights(kl, latents), 1.0) * kl
+    nats = bound.reconstruction.mean() - weight * kl.sum(1).mean()
+    if training.spectral:
+        nats = nats - training.spectral * model.spectral()
+    terms = {"bits_per_dim": bits_per_dim(bound.elbo.detach().mean(), dims)}
+    groups = bound.kl.detach().mean(0)
+    return bits_per_dim(nats, dims), terms | {f"kl_{l + 1}": each for l, each in enumerate(groups)}
+
+
+def hvae_update(model: HVAE, training: HVAETraining = HVAETraining(), epochs: int | None = None) -> Update:
+    """One step of Adam on `hvae_loss`; its name in the history is "loss".
+
+    The warm-up counts the steps that Adam has made, which its own state holds: a resumed run goes on where it was,
+    and a skipped step does not count.
+
+    Args:
+        epochs: length of the cosine along which the rate falls; None keeps it.
+    """
+    adam = torch.optim.Adam(model.parameters(), training.rate, fused=True)
+    first = next(model.parameters())
+    schedule = None
+    if epochs is not None:
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs, training.last_rate)
+
+    def loss(model: HVAE, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return hvae_loss(model, x, training, adam.state.get(first, {}).get("step", 0.0))
+
+    return Update("loss", loss, adam, schedule, capturable=True)
+
+
+def fit_hvae(
+    model: HVAE,
+    images: np.ndarray,
+    *,
+    epochs: int,
+    training: HVAETraining = HVAETraining(),
+    batch_size: int = 32,
+    flip: bool = False,
+    validate: Callable[[HVAE], Mapping[str, float]] | None = None,
+    validate_every: int = 1,
+    callbacks: Sequence[Callback] = (),
+    precision: str = "auto",
+    seed: int = 0,
+    run_dir: str | Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> FitResult:
+    """Train `model` where it is, on uint8 images (N, C, H, W).
+
+    Seed the global generator before the model is built: its first weights are not this function's. A step that is not
+    finite is skipped, see `fit`, and gradients are clipped.
+
+    Args:
+        flip: mirror images at random.
+        validate, validate_every, callbacks, precision, run_dir, config, progress: see `fit`.
+
+    Raises:
+        LabkitError: see `fit`.
+    """
+    batches = ResidentBatches(
+        images,
+        batch_size=batch_size,
+        seed=seed,
+        device=model.start.device,
+        flip=flip,
+        drop_last=len(images) >= batch_size,  # a last batch of one or two has no statistics to normalise with
+        normalise="symmetric",
+    )
+    return fit(
+        model,
+        hvae_update(model, training, epochs),
+        batches,
+        epochs=epochs,
+        validate=validate,
+        validate_every=validate_every,
+        callbacks=callbacks,
+        clip=CLIP,
+        precision=precision,
+        seed=seed,
+        run_dir=run_dir,
+        config={"training": asdict(training), "model": asdict(model.config), "flip": flip, **(config or {})},
+        progress=progress,
+    )

@@ -1,0 +1,1 @@
+"""Checks and claims of the labs, one folder each."""

@@ -1,0 +1,256 @@
+"""Check of the masked affine coupling: x = b z + (1 − b)(z exp s(b z) + t(b z)) (Dinh et al., arXiv:1605.08803)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import normflows as nf
+import torch
+from torch import Tensor, nn
+
+from labkit.checking import (
+    Missed,
+    Property,
+    as_tensor,
+    close,
+    evaluate,
+    explain,
+    normal,
+    one_per_row,
+    row_values,
+)
+
+ROWS = 5
+MASK = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
+FEATURES = len(MASK)
+
+
+class _Net(nn.Module):
+    """A smooth map (N, d) → (N, d) that reads the kept features only, and remembers all it was shown.
+
+    Since it ignores the rest by itself, showing it too much costs the property that asks for that, and no other.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.weight, self.seen = normal(FEATURES, FEATURES, seed=seed), []
+
+    def forward(self, values: Tensor) -> Tensor:
+        self.seen.append(values.detach().clone())
+        return torch.tanh((values * MASK) @ self.weight) + 0.3
+
+
+@dataclass(frozen=True)
+class _Direction:
+    """The student's forward or inverse, with nets that can be looked at afterwards."""
+
+    function: Callable[..., Any]
+    name: str
+    s: _Net
+    t: _Net
+
+    def __call__(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        pair = self.function(values, MASK.clone(), self.s, self.t)
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise Missed(f"{self.name} should return two things, the new features and the log-determinant.")
+        return as_tensor(pair[0], f"the first result of {self.name}"), as_tensor(
+            pair[1], "the log-determinant"
+        )
+
+    def features(self, values: Tensor) -> Tensor:
+        return self(values.clone())[0].detach()
+
+    def log_det(self, values: Tensor) -> Tensor:
+        return self(values.clone())[1].detach()
+
+
+def coupling(forward: Callable[..., Any], inverse: Callable[..., Any]) -> list[Property]:
+    """Properties of one masked affine coupling layer and its inverse.
+
+    Args:
+        forward: (z (N, d), mask (d,), s, t) → x (N, d) and log |det dx/dz| (N,); s, t map (N, d) to (N, d), ones
+            of the mask are kept.
+        inverse: (x, mask, s, t) → z (N, d) and log |det dz/dx| (N,).
+    """
+    s, t = _Net(1), _Net(2)
+    there, back = _Direction(forward, "forward", s, t), _Direction(inverse, "inverse", s, t)
+    return evaluate(
+        {
+            "both return features of the input's shape and type": lambda: _shapes(there) or _shapes(back),
+            "the log-determinant has one number per row": lambda: _rows(there) or _rows(back),
+            "kept features pass through unchanged": lambda: _kept(there),
+            "the others move as in normflows' MaskedAffineFlow": lambda: _moved(there),
+            "the inverse is that of MaskedAffineFlow": lambda: _inverse(back),
+            "there and back again gives z": lambda: _round_trip(there, back),
+            "s and t see the kept features only": lambda: _peeks(there) or _peeks(back),
+            "forward's log-determinant is that of its Jacobian": lambda: _log_det(there),
+            "the inverse's log-determinant is that of its Jacobian": lambda: _log_det(back),
+            "the inputs stay as they were": lambda: _in_place(there) or _in_place(back),
+        }
+    )
+
+
+def _library() -> nf.flows.MaskedAffineFlow:
+    return nf.flows.MaskedAffineFlow(MASK, _Net(2), _Net(1))
+
+
+def _shapes(direction: _Direction) -> str | None:
+    values = normal(ROWS, FEATURES)
+    got = torch.as_tensor(direction.function(values.clone(), MASK.clone(), direction.s, direction.t)[0])
+    direction(values)
+    if got.shape != values.shape:
+        return f"{direction.name} turns {tuple(values.shape)} into {tuple(got.shape)}; features keep their shape."
+    if got.dtype != values.dtype:
+        return f"{direction.name} turns float64 into {str(got.dtype)[6:]}: leave out .float() and the like."
+    return None
+
+
+def _rows(direction: _Direction) -> str | None:
+    got = direction.log_det(normal(ROWS, FEATURES))
+    return one_per_row(got, ROWS, FEATURES, f"the log-determinant of {direction.name}")
+
+
+def _kept(there: _Direction) -> str | None:
+    z, keep = normal(ROWS, FEATURES), MASK.bool()
+    x = there.features(z)
+    if close(x[:, keep], z[:, keep]):
+        return None
+    if close(x[:, ~keep], z[:, ~keep]):
+        return "the mask is swapped: where it is 1 a feature is kept, where it is 0 it moves."
+    return "where the mask is 1, x must equal z: mask * z + (1 - mask) * (…)."
+
+
+def _moved(there: _Direction) -> str | None:
+    z, move = normal(ROWS, FEATURES), ~MASK.bool()
+    s, t = _Net(1)(z)[:, move], _Net(2)(z)[:, move]
+    expected, z_moved = _library()(z)[0][:, move], z[:, move]
+    return explain(
+        there.features(z)[:, move],
+        expected,
+        [
+            (lambda: z_moved, "where the mask is 0 nothing moves: is the mask swapped?"),
+            (
+                lambda: z_moved * s + t,
+                "exp is missing: the scale is exp(s), so that it is never zero or negative.",
+            ),
+            (
+                lambda: (z_moved + t) * s.exp(),
+                "the order is turned: scale first, then shift, z * exp(s) + t.",
+            ),
+            (lambda: z_moved * (-s).exp() + t, "that is exp(−s): forward multiplies by exp(s)."),
+            (lambda: z_moved * t.exp() + s, "s and t have changed places: z * exp(s) + t."),
+            (lambda: z_moved * s.exp(), "the shift t is missing."),
+            (lambda: z_moved * s.exp() - t, "the shift has the wrong sign: z * exp(s) + t."),
+        ],
+        "where the mask is 0, x = z * exp(s) + t, with s and t of mask * z.",
+    )
+
+
+def _inverse(back: _Direction) -> str | None:
+    x, keep = normal(ROWS, FEATURES, seed=3), MASK.bool()
+    s, t = _Net(1)(x), _Net(2)(x)
+    got = back.features(x)
+    if close(got[:, ~keep], x[:, ~keep]) and not close(got[:, keep], x[:, keep]):
+        return "the mask is swapped: where it is 1 x is kept."
+
+    def mix(moved: Tensor) -> Tensor:
+        return torch.where(keep, x, moved)
+
+    return explain(
+        got,
+        _library().inverse(x)[0],
+        [
+            (
+                lambda: mix(x * (-s).exp() - t),
+                "the order is turned: undo the shift first, (x - t) * exp(-s).",
+            ),
+            (
+                lambda: mix((x - t) * s.exp()),
+                "forward multiplied by exp(s), so the inverse divides: exp(-s).",
+            ),
+            (lambda: mix((x + t) * (-s).exp()), "forward added t, so the inverse subtracts it."),
+            (lambda: mix(x * s.exp() + t), "that is forward once more."),
+            (lambda: mix((x - t) / s), "exp is missing: divide by exp(s)."),
+        ],
+        "where the mask is 0, z = (x - t) * exp(-s); where it is 1, z = x.",
+    )
+
+
+def _round_trip(there: _Direction, back: _Direction) -> str | None:
+    z = normal(ROWS, FEATURES, seed=4)
+    if close(back.features(there.features(z)), z):
+        return None
+    return "inverse(forward(z)) is not z: undo the steps of forward in reverse order, each by its opposite."
+
+
+def _peeks(direction: _Direction) -> str | None:
+    values = normal(ROWS, FEATURES, seed=5)
+    direction.s.seen.clear()
+    direction.t.seen.clear()
+    direction.features(values)
+    if not (direction.s.seen and direction.t.seen):
+        return f"{direction.name} never asks {'t' if direction.s.seen else 's'}."
+    for seen in (*direction.s.seen, *direction.t.seen):
+        if seen.shape != values.shape or not close(seen.double(), values * MASK):
+            given = "mask * z" if direction.name == "forward" else "mask * x"
+            return f"in {direction.name}, give s and t {given}: what they see must be the same in both directions."
+    return None
+
+
+def _log_det(direction: _Direction) -> str | None:
+    values, sign = normal(ROWS, FEATURES, seed=6), 1 if direction.name == "forward" else -1
+    expected = torch.stack([_jacobian_log_det(direction, row) for row in values])
+    s = _Net(1)(values)
+    moved = s * (1 - MASK)
+    return explain(
+        row_values(direction.log_det, values),
+        expected,
+        [
+            (
+                lambda: -expected,
+                "its sign is turned: forward's is the sum of s, the inverse's is minus that.",
+            ),
+            (
+                lambda: sign * s.sum(1),
+                "it sums s over the kept features too, which do not change: sum (1 - mask) * s.",
+            ),
+            (
+                lambda: sign * moved.mean(1),
+                "it is a mean over the features; the log of a product is the sum.",
+            ),
+            (lambda: sign * (MASK * s).sum(1), "it sums s over the kept features; those that move count."),
+            (lambda: expected.exp(), "that is the determinant itself: return its logarithm, the sum of s."),
+            (lambda: torch.zeros(ROWS), "it is zero, as if the layer kept all volumes."),
+            (lambda: (1 - MASK) @ s.exp().T, "it sums exp(s): log exp(s) is s."),
+        ],
+        f"it should be the sum of {'s' if sign > 0 else '−s'} over the features that move.",
+    )
+
+
+def _jacobian_log_det(direction: _Direction, row: Tensor) -> Tensor:
+    """log |det| of the student's own map at one row.
+
+    By automatic differentiation, or by differences where the map overwrites what autograd needs: that has a property
+    of its own.
+    """
+
+    def one(values: Tensor) -> Tensor:
+        return direction(values[None] * 1)[0][0]
+
+    try:
+        jacobian = torch.autograd.functional.jacobian(one, row.clone())
+    except RuntimeError as error:
+        if "inplace" not in str(error).replace("-", ""):
+            raise
+        steps = 1e-5 * torch.eye(FEATURES, dtype=torch.float64)
+        jacobian = torch.stack([(one(row + step) - one(row - step)) / 2e-5 for step in steps], dim=1)
+    return torch.linalg.slogdet(jacobian)[1]
+
+
+def _in_place(direction: _Direction) -> str | None:
+    values = normal(ROWS, FEATURES, seed=7)
+    given = values.clone()
+    direction(given)
+    if torch.equal(given, values):
+        return None
+    return f"{direction.name} overwrites its input: make a new tensor instead of assigning into the old one."

@@ -1,0 +1,267 @@
+"""Check of the training loop, on a model so small that a second loop can be kept beside it."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from labkit.checking import Missed, Property, close, drawing_seed, evaluate, explain, normal
+
+EPOCHS, RATE = 3, 0.1
+SIZES = (4, 4, 2)  # the last batch is smaller, as it is with 400 faces in batches of 32
+
+
+class _Gaussian(nn.Module):
+    """A Gaussian of unit variance whose mean is learnt; it has the flow's names for its loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return -0.5 * (x - self.mean).square().sum(1) - math.log(2 * math.pi)
+
+    def nll(self, x: Tensor) -> Tensor:
+        return -self.log_prob(x).mean()
+
+    forward_kld = nll
+
+
+class _Batches:
+    """Ten items in three batches, shuffled by epoch; `bad` takes the place of a fourth batch in the middle."""
+
+    count, batch_size = sum(SIZES), SIZES[0]
+
+    def __init__(self, bad: float | None = None) -> None:
+        self.bad, self.asked, self.drawn = bad, [], 0
+        self.data = 1.5 + normal(self.count, 2, seed=8)
+
+    def __len__(self) -> int:
+        return len(SIZES) + (self.bad is not None)
+
+    def of(self, epoch: int) -> list[Tensor]:
+        order = torch.randperm(self.count, generator=torch.Generator().manual_seed(drawing_seed(epoch)))
+        batches = list(self.data[order].split(list(SIZES)))
+        if self.bad is not None:
+            batches.insert(1, torch.full((4, 2), self.bad, dtype=torch.float64))
+        return batches
+
+    def epoch(self, number: int) -> Iterator[Tensor]:
+        self.asked.append(int(number))
+        for batch in self.of(int(number)):
+            self.drawn += 1
+            yield batch.clone()
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What became of one call of the student's loop."""
+
+    losses: list[Any]
+    weights: Tensor
+    batches: _Batches
+
+    @property
+    def values(self) -> list[float]:
+        return [float(torch.as_tensor(loss).detach()) for loss in self.losses]
+
+    def numbers(self, needed: int) -> Tensor:
+        if len(self.losses) != needed:
+            raise Missed(
+                f"there are {len(self.losses)} losses for {needed} epochs, so they cannot be compared."
+            )
+        return torch.tensor(self.values, dtype=torch.float64)
+
+
+def training_loop(train: Callable[..., Any]) -> list[Property]:
+    """Properties of a training loop by maximum likelihood.
+
+    Args:
+        train: (model, batches, optimizer, epochs) → the mean loss per item of each epoch, as floats; `model.nll`
+            is a batch's mean loss, `batches.epoch(e)` yields the batches of epoch e. A batch whose loss is not
+            finite leaves no trace in weights or losses.
+    """
+
+    def run(epochs: int = EPOCHS, rate: float = RATE, bad: float | None = None) -> _Trained:
+        model, batches = _Gaussian(), _Batches(bad)
+        losses = train(model, batches, torch.optim.SGD(model.parameters(), lr=rate), epochs)
+        if not hasattr(losses, "__len__") or not hasattr(losses, "__iter__"):
+            raise Missed(f"return a list with one loss per epoch, not {type(losses).__name__}.")
+        return _Trained(list(losses), model.mean.detach().clone(), batches)
+
+    return evaluate(
+        {
+            "one loss for each epoch": lambda: _one_per_epoch(run()),
+            "losses are plain numbers": lambda: _plain(run()),
+            "every epoch asks for its own batches": lambda: _own_batches(run()),
+            "each loss is the mean over the epoch's items": lambda: _mean(run(rate=0.0)),
+            "the loss falls on an easy problem": lambda: _falls(run(epochs=20)),
+            "each batch makes one step along its own gradient": lambda: _steps(run()),
+            "a batch with a non-finite loss leaves no trace": lambda: _no_trace(run),
+        }
+    )
+
+
+def _one_per_epoch(done: _Trained) -> str | None:
+    got = len(done.losses)
+    if got == EPOCHS:
+        return None
+    if got == EPOCHS * len(SIZES):
+        return "there is a loss for each batch: append once per epoch, after the inner loop."
+    return f"{EPOCHS} epochs gave {got} losses: append one after each epoch's inner loop."
+
+
+def _plain(done: _Trained) -> str | None:
+    for loss in done.losses:
+        if isinstance(loss, Tensor):
+            return "losses are tensors, which keep every batch's graph in memory: add loss.item() instead."
+        if not isinstance(loss, float | int):
+            return f"a loss is a {type(loss).__name__}; make it a float."
+    return None
+
+
+def _own_batches(done: _Trained) -> str | None:
+    asked = done.batches.asked
+    if len(asked) == EPOCHS == len(set(asked)):
+        return None
+    if len(asked) > 1 and len(set(asked)) == 1:
+        return f"epoch({asked[0]}) each time gives the same order each time: pass the epoch's number."
+    return f"{EPOCHS} epochs asked for the batches of epochs {asked}: ask once per epoch, with its number."
+
+
+def _mean(done: _Trained) -> str | None:
+    losses = [_losses(done.batches.of(epoch)) for epoch in done.batches.asked[:EPOCHS]]
+    sizes = torch.tensor(SIZES, dtype=torch.float64)
+    each = torch.stack(losses) if losses else torch.zeros(0, len(SIZES))
+    n = len(SIZES)
+    expected = (each * sizes).sum(1) / sizes.sum()
+    return explain(
+        done.numbers(EPOCHS),
+        expected,
+        [
+            (
+                lambda: each.sum(1) / (n - 1),
+                f"you divide by the last index, {n - 1}, as report B does, but there are {n} batches.",
+            ),
+            (
+                lambda: (each * sizes).sum(1) / (sizes.sum() - 1),
+                "you divide by the number of items less one: a last index counts from 0.",
+            ),
+            (
+                lambda: each.mean(1),
+                "in a mean over batches the small last one weighs too much: add loss * len(batch), and divide by "
+                "the number of items.",
+            ),
+            (lambda: each.sum(1), "that is the sum over batches: divide by the number of items."),
+            (lambda: (each * sizes).sum(1), "that is the sum over items: divide by their number."),
+            (
+                lambda: each.sum(1) / sizes.sum(),
+                "a batch's loss is a mean already: multiply it by len(batch) first.",
+            ),
+            (lambda: each[:, -1], "that is the last batch's loss alone: add up all of them."),
+            (
+                lambda: (each * sizes).sum(1).cumsum(0) / sizes.sum(),
+                "the sum goes on from epoch to epoch: set it to 0 where an epoch begins.",
+            ),
+        ],
+        "add loss * len(batch) over the epoch's batches and divide by the number of items.",
+    )
+
+
+def _losses(batches: list[Tensor]) -> Tensor:
+    """The loss of each batch under the untrained model."""
+    with torch.no_grad():
+        return torch.stack([_Gaussian().nll(batch) for batch in batches])
+
+
+def _falls(done: _Trained) -> str | None:
+    if not done.losses:
+        return "there is no loss to look at."
+    first, last = done.values[0], done.values[-1]
+    if last < first - 0.1:
+        return None
+    if not done.weights.any():
+        return "the weights never move: loss.backward() fills the gradients, optimizer.step() uses them."
+    if last > first + 0.1:
+        return "the loss rises: minimise the negative log-likelihood."
+    return f"it goes from {first:.3f} to {last:.3f} only."
+
+
+def _steps(done: _Trained) -> str | None:
+    epochs = [done.batches.of(epoch) for epoch in done.batches.asked]
+    return explain(
+        done.weights,
+        _replay(epochs),
+        [
+            (
+                lambda: _replay(epochs, keep=1.0),
+                "gradients add up over batches: optimizer.zero_grad() before each backward.",
+            ),
+            (
+                lambda: torch.zeros(2),
+                "no weight ever moves: after loss.backward() comes optimizer.step(), with zero_grad() before both.",
+            ),
+            (
+                lambda: _replay(epochs, late=True),
+                "step comes before backward and uses the last batch's gradient.",
+            ),
+            (
+                lambda: _replay([[batches[-1]] for batches in epochs]),
+                "step stands after the inner loop: indent it.",
+            ),
+            (
+                lambda: _replay_epochs(epochs),
+                "there is one step per epoch: zero_grad, backward and step belong in the inner loop.",
+            ),
+            (lambda: _replay(epochs[:1]), "only the first epoch trains."),
+            (
+                lambda: _replay(epochs, rate=-RATE),
+                "the weights climb: the loss is the negative log-likelihood.",
+            ),
+        ],
+        "for each batch: zero_grad, loss = model.nll(batch), backward, step, in this order and once each.",
+    )
+
+
+def _replay(epochs: list[list[Tensor]], keep: float = 0.0, late: bool = False, rate: float = RATE) -> Tensor:
+    """Weights after plain gradient steps; `keep` adds the gradients up, `late` uses each one batch late.
+
+    The gradient of the Gaussian's loss is its mean less the batch's.
+    """
+    weights, gradient = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    for batch in [batch for batches in epochs for batch in batches]:
+        fresh = keep * gradient + weights - batch.mean(0)
+        weights = weights - rate * (gradient if late else fresh)
+        gradient = fresh
+    return weights
+
+
+def _replay_epochs(epochs: list[list[Tensor]]) -> Tensor:
+    """Weights after one step per epoch along the sum of its batches' gradients."""
+    weights = torch.zeros(2, dtype=torch.float64)
+    for batches in epochs:
+        weights = weights - RATE * sum(weights - batch.mean(0) for batch in batches)
+    return weights
+
+
+def _no_trace(run: Callable[..., _Trained]) -> str | None:
+    """A loop that skips a bad batch ends where it would have ended without that batch."""
+    for bad in (math.nan, math.inf):
+        clean, dirty = run(), run(bad=bad)
+        if not bool(dirty.weights.isfinite().all()):
+            return (
+                f"a batch whose loss is {bad} spoils the weights: test torch.isfinite(loss) before the step."
+            )
+        if dirty.batches.drawn < EPOCHS * len(dirty.batches):
+            return "the epoch ends at the bad batch: skip that one alone, with continue."
+        if not close(dirty.weights, clean.weights):
+            return "the bad batch changes where the weights end: no backward and no step for it."
+        if not all(map(math.isfinite, dirty.values)):
+            return f"the bad batch's {bad} is in the epoch's loss: add the loss after the test."
+        comparable = len(dirty.losses) == EPOCHS and _mean(run(rate=0.0)) is None
+        if comparable and not close(dirty.numbers(EPOCHS), clean.numbers(EPOCHS)):
+            return "the bad batch's items are counted in the divisor: count the items of the batches used."
+    return None

@@ -1,0 +1,154 @@
+"""Check of paths between two latents, straight and along the arc (Shoemake, 1985)."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal
+
+FEATURES, STEPS = 6, 9
+Ends = tuple[Tensor, Tensor]
+LINEAR, SPHERICAL = "the straight path", "the spherical path"
+
+
+def interpolation(linear: Callable[..., Any], spherical: Callable[..., Any]) -> list[Property]:
+    """Properties of two functions (start (d,), end (d,), steps) → path (steps, d), both end points included.
+
+    Args:
+        linear: points evenly spaced on the straight line.
+        spherical: points at even angles on the arc.
+    """
+
+    def both(ends: Ends, steps: int = STEPS) -> list[tuple[str, Tensor]]:
+        return [(name, _walk(function, name, ends, steps)) for function, name in _named(linear, spherical)]
+
+    def sound(ends: Ends) -> list[tuple[str, Tensor]]:
+        return [(name, _sound(name, points)) for name, points in both(ends)]
+
+    def straight() -> Tensor:
+        return _sound(LINEAR, _walk(linear, LINEAR, _apart(), STEPS))
+
+    def arc() -> Tensor:
+        return _sound(SPHERICAL, _walk(spherical, SPHERICAL, _on_sphere(0), STEPS))
+
+    return evaluate(
+        {
+            "both give as many points as asked, (steps, d)": lambda: _shapes(both),
+            "both end points are included": lambda: _ends(sound(_on_sphere(0))),
+            "the straight path is evenly spaced": lambda: _even(straight()),
+            "the spherical path keeps the radius of its ends": lambda: _radius(arc()),
+            "the spherical path turns by equal angles": lambda: _angles(arc()),
+            "swapped ends give the same path backwards": lambda: _backwards(sound),
+            "ends in one direction are no problem": lambda: _parallel(both),
+        }
+    )
+
+
+def _named(linear: Callable, spherical: Callable) -> tuple[tuple[Callable, str], ...]:
+    return (linear, LINEAR), (spherical, SPHERICAL)
+
+
+def _walk(function: Callable[..., Any], name: str, ends: Ends, steps: int) -> Tensor:
+    points = as_tensor(function(ends[0].clone(), ends[1].clone(), steps), name).detach()
+    if points.ndim != 2:
+        raise Missed(f"{name} has shape {tuple(points.shape)}, not (steps, d).")
+    return points
+
+
+def _sound(name: str, points: Tensor) -> Tensor:
+    """The path as (steps, d), also if it is transposed: that has a property of its own."""
+    if not bool(points.isfinite().all()):
+        raise Missed(
+            f"{name} is NaN between ordinary points: the cosine of Ω is the dot product divided by both lengths."
+        )
+    return points.T if points.shape == (FEATURES, STEPS) else points
+
+
+def _on_sphere(seed: int) -> Ends:
+    """Two directions at an acute angle, scaled to radius 3: a path that takes them for unit vectors goes wrong."""
+    a, b = normal(2, FEATURES, seed=seed)
+    b = b * torch.sign(a @ b) + a / 2
+    return 3 * a / a.norm(), 3 * b / b.norm()
+
+
+def _apart() -> Ends:
+    a, b = normal(2, FEATURES, seed=1)
+    return a, 2 * b
+
+
+def _shapes(both: Callable) -> str | None:
+    for steps in (2, 5, 9):
+        for name, points in both(_apart(), steps):
+            if points.shape == (FEATURES, steps):
+                return f"{name} is transposed: one row per point, (steps, d)."
+            if points.shape != (steps, FEATURES):
+                return f"{name} has shape {tuple(points.shape)} for {steps} steps and d = {FEATURES}."
+    return None
+
+
+def _ends(paths: list[tuple[str, Tensor]]) -> str | None:
+    start, end = _on_sphere(0)
+    for name, points in paths:
+        first, last = points[0], points[-1]
+        if close(first, end) and close(last, start):
+            return f"{name} runs from end to start: the weight of end grows from 0 to 1."
+        if not close(first, start):
+            return f"{name} does not begin at start: its first weight must be 0."
+        if not close(last, end):
+            return f"{name} stops short of end: arange leaves out its last value; use torch.linspace(0, 1, steps)."
+    return None
+
+
+def _even(points: Tensor) -> str | None:
+    steps = points.diff(dim=0)
+    if close(steps, steps.mean(0).expand_as(steps)):
+        return None
+    return "its steps differ: (1 - w) * start + w * end with evenly spaced weights w."
+
+
+def _radius(points: Tensor) -> str | None:
+    radius = points.norm(dim=1)
+    if close(radius, torch.full_like(radius, 3.0)):
+        return None
+    if close(radius[[0, -1]], torch.tensor([3.0, 3.0])) and radius[len(radius) // 2] < 3:
+        return (
+            f"ends of length 3, but the middle has {radius[len(radius) // 2]:.2f}: the line cuts through the ball; "
+            " weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω."
+        )
+    return "the length changes on the way: weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω, Ω the angle between."
+
+
+def _angles(points: Tensor) -> str | None:
+    unit = points / points.norm(dim=1, keepdim=True)
+    turns = (unit[1:] * unit[:-1]).sum(1).clamp(-1, 1).acos()
+    if close(turns, turns.mean().expand_as(turns), 1e-4):
+        return None
+    return (
+        f"its steps turn by {math.degrees(turns.min()):.1f}° to {math.degrees(turns.max()):.1f}°: scaling the "
+        "straight line to the right length is not enough; weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω."
+    )
+
+
+def _backwards(sound: Callable) -> str | None:
+    start, end = _on_sphere(2)
+    for (name, forth), (_, back) in zip(sound((start, end)), sound((end, start)), strict=True):
+        if not close(forth, back.flip(0)):
+            return f"{name} from end to start is not start to end backwards: at w and 1 − w the ends change roles."
+    return None
+
+
+def _parallel(both: Callable) -> str | None:
+    for seed in range(20):
+        start = normal(FEATURES, seed=seed)
+        for end in (start, 2 * start):
+            for name, points in both((start, end.clone())):
+                if not bool(points.isfinite().all()):
+                    return f"{name} is not finite where Ω = 0: clamp the cosine to [−1, 1], and walk straight there."
+                points = _sound(name, points)
+                away = points - torch.outer(points @ start, start) / start.square().sum()
+                if not close(away, torch.zeros_like(away), 1e-4):
+                    return f"{name} leaves the line on which both ends lie."
+    return None

@@ -1,0 +1,123 @@
+"""Check of the phi coefficient between all pairs of attributes (Yule 1912; Matthews 1975)."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import matthews_corrcoef
+
+from labkit.checking import Missed, Property, evaluate, random_numbers
+
+TOLERANCE = 1e-9
+ROWS, COLUMNS = 60, 5
+
+
+def phi_matrix(phi: Callable[[np.ndarray], Any]) -> list[Property]:
+    """Properties of a function: labels bool (N, A) → phi coefficients (A, A).
+
+    Args:
+        phi: 0 where one of the two attributes never varies.
+    """
+    return evaluate(
+        {
+            "one number for every pair, (A, A)": lambda: _shape(phi),
+            "always together gives 1, never together −1": lambda: _extremes(phi),
+            "independent attributes give 0": lambda: _independent(phi),
+            "the order of a pair does not matter": lambda: _symmetric(phi),
+            "every pair agrees with scikit-learn": lambda: _reference(phi),
+            "an attribute that never varies gives 0": lambda: _constant(phi),
+        }
+    )
+
+
+def _labels() -> np.ndarray:
+    """Attributes of unequal frequency that depend on each other."""
+    generator = random_numbers()
+    common = generator.normal(size=(ROWS, 1))
+    weights, levels = np.array([1.0, -1.2, 0.6, 0.0, 0.8]), np.array([0.0, 0.7, -0.8, 0.3, 1.2])
+    return weights * common + generator.normal(size=(ROWS, COLUMNS)) > levels
+
+
+def _values(phi: Callable[[np.ndarray], Any], labels: np.ndarray) -> np.ndarray:
+    """What the function gives, silently; a wrong shape is one property's fault and ends the others."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        result = phi(labels.copy())
+    if result is None:
+        raise Missed("it returns None: does your function end with a return?")
+    values = np.asarray(result, float)
+    if values.shape != (labels.shape[1],) * 2:
+        raise Missed("this needs a matrix (A, A): see the first property.")
+    return values
+
+
+def _shape(phi: Callable[[np.ndarray], Any]) -> str | None:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        result = phi(_labels())
+    if result is None:
+        return "it returns None: does your function end with a return?"
+    shape = np.shape(result)
+    if shape == (ROWS, ROWS):
+        return "it compares images with each other: attributes are the columns, transpose the labels."
+    if shape != (COLUMNS, COLUMNS):
+        return f"for labels ({ROWS}, {COLUMNS}) expected ({COLUMNS}, {COLUMNS}), got {shape}."
+    return None
+
+
+def _extremes(phi: Callable[[np.ndarray], Any]) -> str | None:
+    a = random_numbers(1).permutation(np.array([1, 1, 1, 0, 0, 0, 0, 0, 1, 0], bool))
+    values = _values(phi, np.stack([a, a, ~a], 1))
+    if np.isclose(values[0, 1], 1) and np.isclose(values[0, 2], -1):
+        return None
+    if np.isclose(values[0, 1], 1) and np.isclose(values[0, 2], 1):
+        return "opposites give +1: keep the sign."
+    if np.isclose(values[0, 1], 1):
+        return f"opposites give {values[0, 2]:.2f}: subtract the mean of each attribute first."
+    return f"twins give {values[0, 1]:.2f}: divide the covariance by both standard deviations."
+
+
+def _independent(phi: Callable[[np.ndarray], Any]) -> str | None:
+    """Exactly independent, with unequal frequencies: 1/4 and 1/3."""
+    a, b = np.meshgrid(np.arange(4) < 1, np.arange(3) < 1)
+    value = _values(phi, np.stack([a.ravel(), b.ravel()], 1))[0, 1]
+    if abs(value) < TOLERANCE:
+        return None
+    return (
+        f"independent attributes give {value:.2f}: what both have by chance must be subtracted, p₁₁ − p₁ p₂."
+    )
+
+
+def _symmetric(phi: Callable[[np.ndarray], Any]) -> str | None:
+    values = _values(phi, _labels())
+    if np.allclose(values, values.T, atol=TOLERANCE):
+        return None
+    return "row and column are treated differently: divide by the square root of p₁(1 − p₁) p₂(1 − p₂)."
+
+
+def _reference(phi: Callable[[np.ndarray], Any]) -> str | None:
+    labels = _labels()
+    values = _values(phi, labels)
+    expected = np.array([[matthews_corrcoef(a, b) for b in labels.T] for a in labels.T])
+    if np.allclose(values, expected, atol=1e-8):
+        return None
+    if np.allclose(values, np.abs(expected), atol=1e-8):
+        return "the sizes are right but signs are lost: a negative association is one too."
+    if np.allclose(values, expected**2, atol=1e-8):
+        return "that is phi squared: divide by the square root."
+    i, j = np.unravel_index(np.nanargmax(np.abs(values - expected)), values.shape)
+    return f"attributes {i} and {j}: got {values[i, j]:.3f}, not the correlation of the two columns."
+
+
+def _constant(phi: Callable[[np.ndarray], Any]) -> str | None:
+    labels = _labels()
+    labels[:, 2], labels[:, 4] = False, True
+    values = _values(phi, labels)
+    lines = np.concatenate([values[[2, 4]].ravel(), values[:, [2, 4]].ravel()])
+    if np.allclose(lines, 0, atol=TOLERANCE):
+        return None
+    if not np.isfinite(lines).all():
+        return "0/0 gives NaN: a rare attribute may be absent from a part; put 0 there, as scikit-learn does."
+    worst = lines[np.abs(lines).argmax()]
+    return f"an attribute that never varies tells nothing of another: expected 0, got {worst:.2f}."

@@ -1,0 +1,16 @@
+"""Checks of lab 03's exercises (parts a to c)."""
+
+from labkit.labs.lab03.bounds import aggregate_variance, importance_weighted
+from labkit.labs.lab03.conditioning import asking, conditional_pass
+from labkit.labs.lab03.drawing import reparameterisation
+from labkit.labs.lab03.elbo import closed_form_kl, elbo
+
+__all__ = [
+    "aggregate_variance",
+    "asking",
+    "closed_form_kl",
+    "conditional_pass",
+    "elbo",
+    "importance_weighted",
+    "reparameterisation",
+]

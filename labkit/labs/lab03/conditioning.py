@@ -1,0 +1,210 @@
+"""Checks of a conditional VAE's pass and of asking it for an attribute (Sohn, Lee and Yan, NeurIPS 2015)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal
+
+ROWS, FEATURES, LATENTS, CONDITIONS = 5, 7, 3, 4
+COLUMN = 2
+Function = Callable[..., Any]
+
+
+def conditional_pass(reconstruct: Function) -> list[Property]:
+    """Properties of a function (encode, decode, features (N, D), condition (N, A)) → reconstruction (N, D).
+
+    Args:
+        reconstruct: the student's function; encode is (N, D + A) → (N, M), and decode (N, M + A) → (N, D).
+    """
+    return evaluate(
+        {
+            "the reconstruction has the shape of the features": lambda: _shape(reconstruct),
+            "the encoder sees features and condition": lambda: _encoder_input(reconstruct),
+            "the decoder sees latent and condition": lambda: _decoder_input(reconstruct),
+            "another condition gives another picture": lambda: _matters(reconstruct),
+            "gradients reach the encoder through the decoder": lambda: _gradient(reconstruct),
+        }
+    )
+
+
+def asking(ask: Function) -> list[Property]:
+    """Properties of a function (decode, z (N, M), condition (N, A), column) → pictures asked for, pictures refused.
+
+    Args:
+        ask: the student's function; decode is (z, condition) → pictures, and a condition's entries are 1 (has it),
+            −1 (has it not) and 0 (unknown).
+    """
+    return evaluate(
+        {
+            "two sets of pictures, one picture per latent": lambda: _two_sets(ask),
+            "the column is 1 in the first and −1 in the second": lambda: _column(ask),
+            "every other column stays": lambda: _others(ask),
+            "both sets have the latents given": lambda: _same_latents(ask),
+            "the condition handed in stays as it was": lambda: _untouched(ask),
+        }
+    )
+
+
+class _Parts:
+    """A linear encoder and decoder that remember what they were given."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Tensor] = {}
+        self.first = normal(FEATURES + CONDITIONS, LATENTS, seed=1).requires_grad_()
+        self.second = normal(LATENTS + CONDITIONS, FEATURES, seed=2)
+
+    def encode(self, joined: Tensor) -> Tensor:
+        return self._through("encoder", joined, self.first)
+
+    def decode(self, joined: Tensor) -> Tensor:
+        return self._through("decoder", joined, self.second)
+
+    def _through(self, part: str, joined: Tensor, weight: Tensor) -> Tensor:
+        joined = as_tensor(joined, f"what the {part} is given")
+        wanted = ROWS, len(weight)
+        if joined.shape != wanted:
+            raise Missed(
+                f"the {part} takes {wanted}, joined along dimension 1; yours is {tuple(joined.shape)}."
+            )
+        self.seen[part] = joined
+        return joined @ weight
+
+
+def _given() -> tuple[Tensor, Tensor]:
+    return normal(ROWS, FEATURES, seed=3), normal(ROWS, CONDITIONS, seed=4).sign()
+
+
+def _pass(reconstruct: Function, parts: _Parts, features: Tensor, condition: Tensor) -> Tensor:
+    found = reconstruct(parts.encode, parts.decode, features.clone(), condition.clone())
+    return as_tensor(found, "the reconstruction")
+
+
+def _shape(reconstruct: Function) -> str | None:
+    got = _pass(reconstruct, _Parts(), *_given()).shape
+    return None if got == (ROWS, FEATURES) else f"it should be {(ROWS, FEATURES)}, not {tuple(got)}."
+
+
+def _seen(reconstruct: Function, part: str) -> tuple[_Parts, Tensor]:
+    parts = _Parts()
+    _pass(reconstruct, parts, *_given())
+    if part not in parts.seen:
+        raise Missed(f"the {part} is never called.")
+    return parts, parts.seen[part].detach()
+
+
+def _compare(got: Tensor, first: Tensor, condition: Tensor, what: str) -> str | None:
+    if close(got, torch.cat((first, condition), 1)):
+        return None
+    if close(got, torch.cat((condition, first), 1)):
+        return f"the condition stands first: {what} comes before it."
+    if not close(got[:, : first.shape[1]], first):
+        return f"the first {first.shape[1]} columns should be {what}, unchanged."
+    if close(got[:, -CONDITIONS:], torch.zeros(ROWS, CONDITIONS)):
+        return "the condition has become zeros."
+    return f"the last {CONDITIONS} columns should be the condition of the same row, unchanged."
+
+
+def _encoder_input(reconstruct: Function) -> str | None:
+    features, condition = _given()
+    return _compare(_seen(reconstruct, "encoder")[1], features, condition, "the features")
+
+
+def _decoder_input(reconstruct: Function) -> str | None:
+    parts, got = _seen(reconstruct, "decoder")
+    if "encoder" not in parts.seen:
+        return "the encoder is never called."
+    latent = (parts.seen["encoder"] @ parts.first).detach()
+    return _compare(got, latent, _given()[1], "the latent")
+
+
+def _matters(reconstruct: Function) -> str | None:
+    features, condition = _given()
+    parts, changed = _Parts(), condition.clone()
+    changed[0] *= -1
+    before, after = (_pass(reconstruct, parts, features, each).detach() for each in (condition, changed))
+    if close(before[0], after[0]):
+        return "the first row's condition was turned round, and its picture stayed: hand the condition on."
+    if not close(before[1:], after[1:]):
+        return "the first row's condition changes other rows: join along dimension 1, row by row."
+    return None
+
+
+def _gradient(reconstruct: Function) -> str | None:
+    parts = _Parts()
+    found = _pass(reconstruct, parts, *_given())
+    gradient = (
+        torch.autograd.grad(found.sum(), parts.first, allow_unused=True)[0] if found.requires_grad else None
+    )
+    if gradient is None or not bool(gradient.any()):
+        return "no gradient reaches the encoder: leave out .detach(), .data and torch.no_grad()."
+    return None
+
+
+def _asked(ask: Function) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """What the decoder was given for each of the two sets, the latents, the condition, and the two sets."""
+    z, condition = normal(ROWS, LATENTS, seed=5), normal(ROWS, CONDITIONS, seed=6).sign()
+    given: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def decode(z: Tensor, condition: Tensor) -> Tensor:
+        pictures = torch.cat((as_tensor(z, "z"), as_tensor(condition, "the condition")), 1)
+        given.append((z.clone(), condition.clone(), pictures))
+        return pictures
+
+    found = ask(decode, z.clone(), condition.clone(), COLUMN)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise Missed("return two things: the pictures asked for and the pictures refused.")
+    asked, refused = (as_tensor(pictures, "pictures") for pictures in found)
+    called = []
+    for pictures in (asked, refused):
+        same = [(z, c) for z, c, made in given if made.shape == pictures.shape and close(made, pictures)]
+        if not same:
+            raise Missed(f"return what decode gives, ({ROWS}, …) pictures each, one set per call.")
+        called.append(same[0])
+    return called, z, condition, (asked, refused)
+
+
+def _two_sets(ask: Function) -> str | None:
+    _, _, _, sets = _asked(ask)
+    wrong = [tuple(pictures.shape) for pictures in sets if len(pictures) != ROWS]
+    return f"{ROWS} latents should give {ROWS} pictures, not {wrong[0]}." if wrong else None
+
+
+def _column(ask: Function) -> str | None:
+    (_, asked), (_, refused) = _asked(ask)[0]
+    first, second = asked[:, COLUMN], refused[:, COLUMN]
+    if close(first, torch.ones(len(first))) and close(second, -torch.ones(len(second))):
+        return None
+    if close(first, -torch.ones(len(first))) and close(second, torch.ones(len(second))):
+        return "the two are swapped: asked for comes first."
+    if close(second, torch.zeros(len(second))):
+        return "0 means unknown; refused is −1."
+    if close(first, second):
+        return "both sets have one condition: the change in one must not be the change in the other (clone twice)."
+    return "set condition[:, column] to 1 in one copy and to −1 in the other."
+
+
+def _others(ask: Function) -> str | None:
+    called, _, condition, _ = _asked(ask)
+    rest = [column for column in range(CONDITIONS) if column != COLUMN]
+    if all(close(given[:, rest], condition[:, rest]) for _, given in called):
+        return None
+    return "a column that was not asked about has changed: copy the condition, and set one column."
+
+
+def _same_latents(ask: Function) -> str | None:
+    called, z, _, _ = _asked(ask)
+    if all(close(given, z) for given, _ in called):
+        return None
+    return "with other latents one cannot tell what the condition does: give decode the same z twice."
+
+
+def _untouched(ask: Function) -> str | None:
+    z, condition = normal(ROWS, LATENTS, seed=5), normal(ROWS, CONDITIONS, seed=6).sign()
+    before = condition.clone()
+    ask(lambda z, condition: torch.cat((z, condition), 1), z, condition, COLUMN)
+    return (
+        None if close(condition, before) else "the caller's condition was changed in place: clone it first."
+    )

@@ -1,0 +1,110 @@
+"""Check of the drawn latent of a VAE: z = mean + exp(log_var / 2) · noise (Kingma and Welling, arXiv:1312.6114)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from labkit.checking import Property, as_tensor, close, drawing_seed, evaluate, normal
+
+ROWS, LATENTS = 6, 4
+DRAWS = 40_000  # a standard deviation is then known to 0.4 %
+LOG_VARS = torch.tensor([-2.0, -0.5, 1.0, 2.5], dtype=torch.float64)
+Function = Callable[..., Any]
+
+
+def reparameterisation(reparameterise: Function) -> list[Property]:
+    """Properties of a function (mean (N, M), log_var (N, M)) → z (N, M), drawn from N(mean, exp(log_var)).
+
+    Args:
+        reparameterise: the student's function; it draws from torch's global generator.
+    """
+
+    def draw(mean: Tensor, log_var: Tensor) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(drawing_seed(0))
+            return as_tensor(reparameterise(mean.clone(), log_var.clone()), "z")
+
+    return evaluate(
+        {
+            "z has the shape of the mean": lambda: _z_shape(draw),
+            "z lies around the mean": lambda: _centre(draw),
+            "its standard deviation is exp(log_var / 2)": lambda: _spread(draw),
+            "each number has noise of its own, new at each call": lambda: _fresh(reparameterise),
+            "gradients reach the mean and log_var": lambda: _gradients(draw),
+        }
+    )
+
+
+def posterior() -> tuple[Tensor, Tensor]:
+    """Mean and log-variance, (N, M) each, that all checks of the posterior look at."""
+    return normal(ROWS, LATENTS, seed=1), 0.8 * normal(ROWS, LATENTS, seed=2)
+
+
+def _z_shape(draw: Function) -> str | None:
+    got = draw(*posterior())
+    return None if got.shape == (ROWS, LATENTS) else f"z should be {(ROWS, LATENTS)}, not {tuple(got.shape)}."
+
+
+def _many(draw: Function) -> Tensor:
+    """What is added to a mean of 3, for `DRAWS` rows of one posterior."""
+    mean = torch.full((DRAWS, LATENTS), 3.0, dtype=torch.float64)
+    z = draw(mean, LOG_VARS.expand(DRAWS, LATENTS)).detach()
+    return torch.broadcast_to(z, mean.shape) - mean
+
+
+def _centre(draw: Function) -> str | None:
+    noise = _many(draw)
+    if bool((noise.mean(0).abs() <= 0.03 * noise.std(0)).all()):
+        return None
+    return "on average z − mean should be 0: add torch.randn_like, not rand, to the mean itself."
+
+
+def _spread(draw: Function) -> str | None:
+    noise = _many(draw)
+    got = noise.square().mean(0).sqrt()
+    if close(got, torch.zeros(LATENTS)):
+        return "z is the mean: the noise is missing."
+    mistakes = {
+        "log_var is the logarithm of the variance; halve it before exp, or take the root.": LOG_VARS.exp(),
+        "log_var is used as if it were the standard deviation: exp(log_var / 2).": LOG_VARS.abs(),
+        "the noise is not scaled: times exp(log_var / 2).": torch.ones(LATENTS),
+        "the sign is turned: exp(+log_var / 2).": torch.exp(-LOG_VARS / 2),
+        "rand is uniform between 0 and 1: randn_like is the normal one.": torch.exp(LOG_VARS / 2) / 3**0.5,
+    }
+    if close(got, torch.exp(LOG_VARS / 2), 0.03):
+        return None
+    found = [hint for hint, wrong in mistakes.items() if close(got, wrong, 0.03)]
+    return found[0] if found else "the noise should be multiplied by exp(log_var / 2)."
+
+
+def _fresh(reparameterise: Function) -> str | None:
+    mean = torch.zeros(8, LATENTS, dtype=torch.float64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(drawing_seed(1))
+        first, second = (as_tensor(reparameterise(mean.clone(), mean.clone()), "z").detach() for _ in "ab")
+    if close(first, second):
+        return "two calls draw the same: no seed, and no noise made outside the function."
+    if close(first, first[:1].expand_as(first)):
+        return "all images share one noise: draw it in the shape of the mean, torch.randn_like(mean)."
+    if close(first, first[:, :1].expand_as(first)):
+        return "all latents of an image share one noise: draw it in the shape of the mean."
+    return None
+
+
+def _gradients(draw: Function) -> str | None:
+    mean, log_var = (each.requires_grad_() for each in posterior())
+    z = draw(mean, log_var)
+    if not z.requires_grad:
+        return "z hangs on nothing: draw the noise alone, and compute z from mean, log_var and noise."
+    found = torch.autograd.grad(z.sum(), (mean, log_var), allow_unused=True)
+    return unreached(found)
+
+
+def unreached(gradients: tuple[Tensor | None, ...]) -> str | None:
+    """The hint if one of the gradients of mean and log_var is missing."""
+    for name, gradient in zip(("the mean", "log_var"), gradients, strict=True):
+        if gradient is None or not bool((gradient != 0).all()):
+            return f"no gradient reaches {name}: that head would never be trained."
+    return None

@@ -1,0 +1,238 @@
+"""Checks of a VAE's KL and of its bound (Kingma and Welling, arXiv:1312.6114)."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal
+from torch.distributions import kl_divergence as library_kl
+
+from labkit.checking import Missed, Property, as_tensor, evaluate, explain, normal, one_per_row, row_values
+from labkit.labs.lab03.drawing import DRAWS, LATENTS, ROWS, Function, posterior, unreached
+
+SIGMA = 0.3
+
+
+def closed_form_kl(kl: Function) -> list[Property]:
+    """Properties of a function (mean (N, M), log_var (N, M)) → KL(N(mean, exp(log_var)) ‖ N(0, I)), (N,), in nats.
+
+    Args:
+        kl: the student's function.
+    """
+
+    def value(mean: Tensor, log_var: Tensor) -> Tensor:
+        return as_tensor(kl(mean.clone(), log_var.clone()), "the KL").detach()
+
+    return evaluate(
+        {
+            "one number for each image": lambda: one_per_row(value(*posterior()), ROWS, LATENTS, "the KL"),
+            "it is 0 where the posterior is the prior": lambda: _at_the_prior(value),
+            "it is that of torch.distributions": lambda: _as_library(value),
+            "it is the mean of log q(z) − log p(z) over drawn z": lambda: _monte_carlo(value),
+            "a tiny variance leaves it finite": lambda: _tiny_variance(value),
+            "gradients reach the mean and log_var": lambda: _kl_gradients(kl),
+        }
+    )
+
+
+def elbo(bound: Function) -> list[Property]:
+    """Properties of a function (x, image, mean, log_var, sigma) → ELBO, log p(x | z), KL, each (N,), in nats.
+
+    Args:
+        bound: the student's function; x and image are (N, C, H, W), mean and log_var (N, M), and
+            p(x | z) = N(x; image, sigma² I).
+    """
+
+    def terms(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+        result = bound(*arguments)
+        if not isinstance(result, tuple | list) or len(result) != 3:
+            raise Missed("return three things: the ELBO, log p(x | z) and the KL.")
+        names = "the ELBO", "log p(x | z)", "the KL"
+        return tuple(as_tensor(value, name).detach() for value, name in zip(result, names, strict=True))
+
+    return evaluate(
+        {
+            "three terms, each with one number per image": lambda: _three_rows(terms),
+            "log p(x | z) is the log-density of a Gaussian": lambda: _likelihood(terms),
+            "the KL is that of torch.distributions": lambda: _elbo_kl(terms),
+            "the terms add up": lambda: _sum(terms),
+            "where the posterior is exact, its mean is log p(x)": lambda: _evidence(terms),
+        }
+    )
+
+
+def _kl_gradients(kl: Function) -> str | None:
+    mean, log_var = (each.requires_grad_() for each in posterior())
+    value = as_tensor(kl(mean, log_var), "the KL").sum()
+    if not value.requires_grad:
+        return "no gradient: leave out .item(), .detach() and numpy, and compute with tensors."
+    return unreached(torch.autograd.grad(value, (mean, log_var), allow_unused=True))
+
+
+def _at_the_prior(value: Function) -> str | None:
+    zeros = torch.zeros(ROWS, LATENTS, dtype=torch.float64)
+    got = row_values(lambda mean: value(mean, torch.zeros_like(mean)), zeros)
+    return explain(
+        got,
+        torch.zeros(ROWS),
+        [
+            (lambda: torch.full((ROWS,), LATENTS / 2.0), "the −1 is missing: ½(mean² + var − 1 − log var)."),
+            (lambda: torch.full((ROWS,), -LATENTS / 2.0), "var is missing: ½(mean² + var − 1 − log var)."),
+        ],
+        "mean 0 and variance 1 are the prior itself, and nothing is 0 nats from itself.",
+    )
+
+
+def _rows(value: Function, mean: Tensor, log_var: Tensor) -> Tensor:
+    """One KL per row, even of a function that adds up what it should not."""
+    return row_values(lambda both: value(*both.chunk(2, 1)), torch.cat((mean, log_var), 1))
+
+
+def _reference(mean: Tensor, log_var: Tensor) -> Tensor:
+    return library_kl(Normal(mean, torch.exp(log_var / 2)), Normal(0.0, 1.0)).sum(1)
+
+
+def _as_library(value: Function) -> str | None:
+    mean, log_var = posterior()
+    return _kl_hint(_rows(value, mean, log_var), mean, log_var)
+
+
+def _kl_hint(got: Tensor, mean: Tensor, log_var: Tensor) -> str | None:
+    expected, variance = _reference(mean, log_var), log_var.exp()
+    return explain(
+        got,
+        expected,
+        [
+            (lambda: -expected, "the sign is turned: a KL is never negative."),
+            (lambda: 2 * expected, "the factor ½ is missing."),
+            (lambda: expected / LATENTS, "that is the mean over the latents: sum them, .sum(1)."),
+            (
+                lambda: expected + LATENTS / 2,
+                "the −1 is missing: ½(mean² + var − 1 − log var), and it must be 0 at the prior.",
+            ),
+            (
+                lambda: 0.5 * (mean.square() + variance.square() - 1 - 2 * log_var).sum(1),
+                "log_var is taken for the logarithm of the standard deviation: var is exp(log_var).",
+            ),
+            (
+                lambda: 0.5 * (mean.square() + (log_var / 2).exp() - 1 - log_var).sum(1),
+                "exp(log_var / 2) is the standard deviation; the formula has the variance.",
+            ),
+            (lambda: 0.5 * (mean + variance - 1 - log_var).sum(1), "the mean is not squared."),
+            (
+                lambda: library_kl(Normal(0.0, 1.0), Normal(mean, torch.exp(log_var / 2))).sum(1),
+                "that is KL(p ‖ q), the other way round.",
+            ),
+            (
+                lambda: expected / math.log(2),
+                "that is in bits: use the natural logarithm.",
+            ),
+        ],
+        "½ Σ (mean² + var − 1 − log var) with var = exp(log_var), summed over the latents.",
+    )
+
+
+def _monte_carlo(value: Function) -> str | None:
+    mean, log_var = (each[:1] for each in posterior())
+    drawn_from = Normal(mean, torch.exp(log_var / 2))
+    z = mean + torch.exp(log_var / 2) * normal(DRAWS, LATENTS, seed=3)
+    each = (drawn_from.log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(1)
+    error = each.std().item() / DRAWS**0.5
+    got, estimate = _rows(value, mean, log_var).item(), each.mean().item()
+    if abs(got - estimate) < 4 * error:
+        return None
+    return f"{DRAWS:,} draws say {estimate:.3f} ± {error:.3f} nats, your formula {got:.3f}."
+
+
+def _tiny_variance(value: Function) -> str | None:
+    mean = torch.zeros(2, LATENTS, dtype=torch.float64)
+    if bool(value(mean, torch.full_like(mean, -2000.0)).isfinite().all()):
+        return None
+    return "at log_var = −2000 the variance is 0 and its logarithm −inf: use log_var itself, not log(exp(log_var))."
+
+
+def _batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x = 0.5 * normal(ROWS, 3, 4, 5, seed=4)
+    return x, x + SIGMA * normal(ROWS, 3, 4, 5, seed=5), *posterior()
+
+
+def _three_rows(terms: Function) -> str | None:
+    for value, name in zip(terms(*_batch(), SIGMA), ("the ELBO", "log p(x | z)", "the KL"), strict=True):
+        if value.shape != (ROWS,):
+            return f"{name} should have shape ({ROWS},), one per image, not {tuple(value.shape)}."
+    return None
+
+
+def _in_rows(terms: Function, which: int) -> Tensor:
+    """One number per image, even of a function that adds up over the batch."""
+    batch = _batch()
+    each = [terms(*(part[i : i + 1] for part in batch), SIGMA)[which].sum() for i in range(ROWS)]
+    return torch.stack(each)
+
+
+def _likelihood(terms: Function) -> str | None:
+    x, image, _, _ = _batch()
+    expected = Normal(image, SIGMA).log_prob(x).flatten(1).sum(1)
+    squared, numbers = (x - image).square().flatten(1).sum(1), x[0].numel()
+    constant = numbers * (math.log(SIGMA) + 0.5 * math.log(2 * math.pi))
+    return explain(
+        _in_rows(terms, 1),
+        expected,
+        [
+            (lambda: -expected, "the sign is turned: log p(x | z) falls as the error grows."),
+            (lambda: -squared / (2 * SIGMA**2), "the constant −N log(σ√(2π)) is missing."),
+            (lambda: -squared, "that is the squared error: −‖x − image‖² / (2σ²) − N log(σ√(2π))."),
+            (lambda: -squared / numbers, "that is the mean squared error: log-densities add up over pixels."),
+            (lambda: expected / numbers, "that is the mean over the pixels: their log-densities add up."),
+            (lambda: -squared / (2 * SIGMA) - constant, "divide by 2σ², not by 2σ."),
+            (lambda: -squared / SIGMA**2 - constant, "the factor ½ before the squared error is missing."),
+            (
+                lambda: expected + (numbers - 1) * constant / numbers,
+                "the constant is that of one number: each of the C·H·W has its own.",
+            ),
+        ],
+        "−‖x − image‖² / (2σ²) − N log(σ√(2π)), summed over the N = C·H·W numbers of an image.",
+    )
+
+
+def _elbo_kl(terms: Function) -> str | None:
+    _, _, mean, log_var = _batch()
+    return _kl_hint(_in_rows(terms, 2), mean, log_var)
+
+
+def _sum(terms: Function) -> str | None:
+    total, likelihood, kl = (_in_rows(terms, i) for i in range(3))
+    return explain(
+        total,
+        likelihood - kl,
+        [
+            (lambda: likelihood + kl, "the KL is a price: subtract it."),
+            (
+                lambda: kl - likelihood,
+                "that is the negative ELBO, a loss; the bound itself is log p(x | z) − KL.",
+            ),
+        ],
+        "the ELBO should be log p(x | z) − KL.",
+    )
+
+
+def _evidence(terms: Function) -> str | None:
+    """A linear decoder x = Wz, whose posterior and evidence are known."""
+    weight = torch.linalg.qr(normal(3, 2, seed=6))[0]  # columns at right angles: the posterior is diagonal
+    x = normal(1, 3, seed=7)
+    variance = torch.full((2,), 1 / (1 + 1 / SIGMA**2), dtype=torch.float64)
+    mean = variance * (x @ weight) / SIGMA**2
+    z = mean + variance.sqrt() * normal(DRAWS // 10, 2, seed=8)
+    count = len(z)
+    pictures = (x.expand(count, 3).reshape(count, 3, 1, 1), (z @ weight.T).reshape(count, 3, 1, 1))
+    spread = mean.expand(count, 2), variance.log().expand(count, 2)
+    each = terms(*pictures, *spread, SIGMA)[0]
+    got = each.mean().item() if each.shape == (count,) else each.sum().item()
+    covariance = weight @ weight.T + SIGMA**2 * torch.eye(3).double()
+    exact = MultivariateNormal(torch.zeros(3).double(), covariance).log_prob(x).item()
+    if abs(got - exact) < 0.1:
+        return None
+    return (
+        f"for a linear decoder log p(x) is known to be {exact:.2f} nats; the mean of your bound is {got:.2f}."
+    )

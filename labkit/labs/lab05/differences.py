@@ -1,0 +1,142 @@
+"""Check of the points of Higgins' metric: mean |z1 − z2| over pairs that share the value of one factor."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labkit.checking import Missed, Property, as_tensor, evaluate, normal
+
+ROWS, FACTORS, LEVELS = 600, 3, 4
+POINTS, PAIRS = 150, 40
+NEAR = 0.08  # a mean over 6,000 pairs is then known to a fifth of this
+Function = Callable[..., Any]
+
+
+def difference_points(function: Function) -> list[Property]:
+    """Properties of (codes (N, D), levels (N, F), factor, points, pairs, seed) → mean differences (points, D).
+
+    Higgins et al., "β-VAE", ICLR 2017, section 3.
+
+    Args:
+        function: the student's; codes and levels are arrays, `factor` the column of levels that a pair shares.
+    """
+
+    def drawn(codes: np.ndarray, levels: np.ndarray, *numbers: int) -> Tensor:
+        return as_tensor(function(codes.copy(), levels.copy(), *numbers), "the result").detach()
+
+    def points(
+        codes: np.ndarray, factor: int = 0, count: int = POINTS, pairs: int = PAIRS, seed: int = 0
+    ) -> Tensor:
+        found = drawn(codes, _levels(), factor, count, pairs, seed)
+        if found.shape != (count, codes.shape[1]):
+            raise Missed("the result has not the right shape, see above.")
+        return found
+
+    return evaluate(
+        {
+            "one row per point, one column per latent": lambda: _shape(drawn),
+            "a latent that holds the fixed factor differs by 0, the others do not": lambda: _held(points),
+            "it is the mean of absolute differences": lambda: _mean(points),
+            "each pair shares a value of its own": lambda: _own_value(points),
+            "more pairs make points scatter less": lambda: _scatter(points),
+            "the seed decides what is drawn": lambda: _seed(points),
+        }
+    )
+
+
+def _levels() -> np.ndarray:
+    """int64 (N, F): each factor's levels, equally frequent, in a random order."""
+    rank = normal(ROWS, FACTORS, seed=1).argsort(0).argsort(0)
+    return (rank * LEVELS // ROWS).numpy()
+
+
+def _shape(drawn: Function) -> str | None:
+    codes = normal(ROWS, 2, seed=2).numpy()
+    got = drawn(codes, _levels(), 0, 5, 7, 0)
+    known = {
+        (5, 7, 2): "the differences of the pairs are still apart: take their mean over the pairs.",
+        (7, 2): "there is a row per pair: average over the pairs, and make as many points as asked for.",
+        (5,): "there is one number per point: average over the pairs only, not over the latents.",
+        (5, 7): "average over the pairs only, not over the latents.",
+        (2, 5): "rows and columns have changed places.",
+        (2,): "there is one point only: make as many as asked for.",
+    }
+    if got.shape == (5, 2):
+        return None
+    return known.get(tuple(got.shape), f"5 points of 2 latents should be (5, 2), not {tuple(got.shape)}.")
+
+
+def _held(points: Function) -> str | None:
+    for factor in range(FACTORS):
+        got = points(_levels().astype(float), factor)
+        still = [column for column in range(FACTORS) if not bool(got[:, column].any())]
+        if still == [factor]:
+            continue
+        if not still:
+            return "the fixed factor differs within pairs: the second of a pair must share its value."
+        if factor not in still and len(still) == FACTORS - 1:
+            return "the others are fixed and this one is free: it is the other way round."
+        if len(still) == FACTORS:
+            return "nothing differs: the two of a pair must be different rows, with all other factors free."
+        if factor not in still:
+            return f"with factor = {factor} column {still[0]} of levels is fixed: use levels[:, factor]."
+        return "another factor does not differ either: leave all but the fixed one free."
+    return None
+
+
+def _mean(points: Function) -> str | None:
+    codes, levels = normal(ROWS, 2, seed=3).numpy() * [1.0, 30.0], _levels()[:, 0]
+    apart = [codes[levels == k][:, None] - codes[levels == k][None] for k in range(LEVELS)]
+    right = np.mean([np.abs(each).mean((0, 1)) for each in apart], 0)
+    squared = np.mean([(each**2).mean((0, 1)) for each in apart], 0)
+    got = points(codes).mean(0).numpy()
+    mistakes = [
+        (right * PAIRS, "the differences are added up: take the mean over the pairs."),
+        (squared, "the differences are squared: the metric takes absolute values."),
+        (np.sqrt(squared), "that is a root mean square: the metric takes absolute values."),
+    ]
+    if np.abs(got / right - 1).max() < NEAR:
+        return None
+    for wrong, hint in mistakes:
+        if np.abs(got / wrong - 1).max() < NEAR:
+            return hint
+    if np.abs(got / right).max() < 0.05:
+        return "positive and negative differences cancel: take absolute values."
+    if np.abs(got / right).max() < 0.5:
+        return "the absolute value comes before the mean: np.abs(z1 − z2).mean, not the reverse."
+    return f"over many pairs latent 0 should differ by {right[0]:.2f}, and differs by {got[0]:.2f}."
+
+
+def _own_value(points: Function) -> str | None:
+    level = _levels()[:, 0]
+    codes = (
+        normal(ROWS, 1, seed=4) * torch.tensor(level == 0)[:, None]
+    ).numpy()  # varies within one level alone
+    got = points(codes, count=400)[:, 0]
+    if got.mean() > 0 and got.std() / got.mean() < 0.6:
+        return None
+    return "all pairs of a point share one value: draw the shared value anew for each pair."
+
+
+def _scatter(points: Function) -> str | None:
+    codes = normal(ROWS, 1, seed=5).numpy()
+    few, many = (points(codes, count=400, pairs=pairs)[:, 0].std() for pairs in (4, 64))
+    if 2.8 < few / many < 5.5:
+        return None
+    return (
+        f"with 16 times the pairs points should scatter a quarter as much, not {many / few:.2f} times: draw `pairs` "
+        "pairs for each point, with the same chance for every row."
+    )
+
+
+def _seed(points: Function) -> str | None:
+    codes = normal(ROWS, 2, seed=6).numpy()
+    one, again, other = (points(codes, seed=seed) for seed in (1, 1, 2))
+    if not torch.equal(one, again):
+        return "one seed gives two results: draw everything from np.random.default_rng(seed)."
+    if torch.equal(one, other):
+        return "another seed gives the same points: make the generator from the seed."
+    return "all points are alike: draw each anew." if torch.equal(one[0], one[1]) else None

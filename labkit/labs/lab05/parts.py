@@ -1,0 +1,175 @@
+"""Check of the KL in three parts: index-code information, total correlation, dimension-wise KL."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal
+
+ROWS, LATENTS = 7, 3
+MANY = 1500
+NAMES = ("the index-code information", "the total correlation", "the dimension-wise KL")
+Function = Callable[..., Any]
+
+
+def kl_in_three(function: Function) -> list[Property]:
+    """Properties of (log q(z_i[m] | x_j) (N, N, M), log p(z_i[m]) (N, M)) → three parts of the KL, (N,) each.
+
+    Chen et al., arXiv:1802.04942, equation 2, with all N images in the batch: q(z) is the mean of the N posteriors.
+
+    Args:
+        function: the student's; index i is the image that z was drawn from, j the image of the posterior.
+    """
+
+    def parts(densities: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        found = function(densities.clone(), prior.clone())
+        if not isinstance(found, tuple | list) or len(found) != 3:
+            raise Missed("return three things: information, total correlation, dimension-wise KL.")
+        found = tuple(as_tensor(value, name).detach() for value, name in zip(found, NAMES, strict=True))
+        wrong = [tuple(value.shape) for value in found if value.shape != (len(prior),)]
+        if wrong:
+            raise Missed(f"each part has one number per image, ({len(prior)},), not {wrong[0]}.")
+        return found
+
+    return evaluate(
+        {
+            "the information is log q(z | x) − log q(z)": lambda: _information(parts),
+            "the total correlation is log q(z) − Σ log q(z[m])": lambda: _correlation(parts),
+            "the dimension-wise KL is Σ log q(z[m]) − log p(z)": lambda: _dimensions(parts),
+            "the three add up to log q(z | x) − log p(z)": lambda: _sum(parts),
+            "an independent cloud has a total correlation of about 0": lambda: _independent(parts),
+            "densities of −100,000 nats stay finite": lambda: _large(parts),
+        }
+    )
+
+
+def _given() -> tuple[Tensor, Tensor]:
+    mean, log_var = 1.5 * normal(ROWS, LATENTS, seed=1), 0.6 * normal(ROWS, LATENTS, seed=2) - 1
+    return _densities(mean, log_var, normal(ROWS, LATENTS, seed=3))
+
+
+def _densities(mean: Tensor, log_var: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    width = torch.exp(log_var / 2)
+    z = mean + width * noise
+    return Normal(mean[None], width[None]).log_prob(z[:, None]), Normal(0.0, 1.0).log_prob(z)
+
+
+def _known(densities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log q(z | x), log q(z) and Σ log q(z[m]), (N,) each."""
+    count = math.log(len(densities))
+    own = torch.stack([densities[i, i].sum() for i in range(len(densities))])
+    joint = torch.logsumexp(densities.sum(2), 1) - count
+    return own, joint, (torch.logsumexp(densities, 1) - count).sum(1)
+
+
+def _information(parts: Function) -> str | None:
+    densities, prior = _given()
+    own, joint, marginals = _known(densities)
+    count = math.log(ROWS)
+    return explain(
+        parts(densities, prior)[0],
+        own - joint,
+        [
+            (lambda: joint - own, "its sign is turned."),
+            (
+                lambda: own - joint - count,
+                "q(z) is the mean of the posteriors, not their sum: subtract log N.",
+            ),
+            (
+                lambda: own - marginals,
+                "that sets q(z | x) against the product of marginals: take q(z) itself.",
+            ),
+            (
+                lambda: own - densities.sum(2).mean(1),
+                "the mean is of densities: logsumexp over j, then − log N.",
+            ),
+            (
+                lambda: own - (torch.logsumexp(densities.sum(2), 0) - count),
+                "the mean runs over j, dimension 1.",
+            ),
+            (lambda: own - prior.sum(1), "that is the whole KL: q(z) is the mean posterior, not the prior."),
+            (lambda: joint - marginals, "the parts have changed places."),
+        ],
+        "log q(z | x) is the diagonal i = j summed over m; log q(z) is logsumexp over j of the sums over m, − log N.",
+    )
+
+
+def _correlation(parts: Function) -> str | None:
+    densities, prior = _given()
+    own, joint, marginals = _known(densities)
+    count = math.log(ROWS)
+    return explain(
+        parts(densities, prior)[1],
+        joint - marginals,
+        [
+            (lambda: marginals - joint, "its sign is turned."),
+            (
+                lambda: joint - marginals + (1 - LATENTS) * count,
+                "the log N is missing, once in log q(z) and once in each marginal.",
+            ),
+            (
+                lambda: joint - marginals - LATENTS * count,
+                "each marginal is a mean as well: subtract log N for each m.",
+            ),
+            (lambda: joint - marginals + count, "log q(z) is a mean: subtract log N there too."),
+            (lambda: joint - prior.sum(1), "the product of marginals of q is wanted, not the prior."),
+            (
+                lambda: torch.zeros(ROWS),
+                "the marginals are logsumexp over j first, for each m, then the sum over m.",
+            ),
+            (lambda: own - joint, "the parts have changed places."),
+            (lambda: marginals - prior.sum(1), "the parts have changed places."),
+        ],
+        "Σ_m log q(z[m]): for each m logsumexp over j, − log N, and only then the sum over m.",
+    )
+
+
+def _dimensions(parts: Function) -> str | None:
+    densities, prior = _given()
+    own, joint, marginals = _known(densities)
+    count = math.log(ROWS)
+    log_p = prior.sum(1)
+    return explain(
+        parts(densities, prior)[2],
+        marginals - log_p,
+        [
+            (lambda: log_p - marginals, "its sign is turned."),
+            (
+                lambda: marginals - log_p + LATENTS * count,
+                "each marginal is a mean: subtract log N for each m.",
+            ),
+            (lambda: joint - log_p, "the product of marginals of q is wanted, not q(z)."),
+            (lambda: own - log_p, "that is the whole KL: take the marginals of q in the place of q(z | x)."),
+            (lambda: joint - marginals, "the parts have changed places."),
+        ],
+        "it is Σ_m log q(z[m]) − Σ_m log p(z[m]).",
+    )
+
+
+def _sum(parts: Function) -> str | None:
+    densities, prior = _given()
+    total = sum(parts(densities, prior))
+    expected = _known(densities)[0] - prior.sum(1)
+    if close(total, expected):
+        return None
+    return f"for image 0 they add up to {total[0]:.2f}, and log q(z | x) − log p(z) is {expected[0]:.2f}."
+
+
+def _independent(parts: Function) -> str | None:
+    mean, width = normal(MANY, 2, seed=4), torch.full((MANY, 2), 2 * math.log(0.3), dtype=torch.float64)
+    found = parts(*_densities(mean, width, normal(MANY, 2, seed=5)))[1].mean()
+    if abs(found) < 0.06:
+        return None
+    return f"latents that know nothing of each other have {found:.2f} nats: both q(z) and its marginals are means."
+
+
+def _large(parts: Function) -> str | None:
+    densities, prior = _given()
+    found = parts(densities - 1e5, prior)
+    if all(bool(each.isfinite().all()) for each in found):
+        return None
+    return "exp of −100,000 is 0 and its log is not finite: torch.logsumexp keeps it finite."

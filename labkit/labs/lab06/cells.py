@@ -1,0 +1,112 @@
+"""Check of what a cell of convolutions costs and sees."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from labkit.checking import Missed, Property, evaluate, normal
+
+CELLS = ((16, 3, 5), (24, 2, 7), (7, 4, 3))  # channels C, expansion E, side k of the kernel
+STACKS = (([1, 5, 1], [1, 1, 1]), ([3, 3, 3], [2, 2, 1]), ([5, 3], [1, 2]), ([4, 4, 4], [2, 2, 2]))
+Function = Callable[..., Any]
+
+
+def depthwise_cell(weights: Function, receptive_field: Function) -> list[Property]:
+    """Properties of two functions that count.
+
+    Args:
+        weights: (channels, expansion, kernel, depthwise) → the weights of 1×1, kernel×kernel and 1×1 convolutions,
+            without biases and normalisation.
+        receptive_field: (kernels, strides) → side of the square of input pixels that one output sees.
+    """
+    return evaluate(
+        {
+            "an ordinary cell has as many weights as torch's": lambda: _weights(weights, False),
+            "a depthwise cell has as many weights as torch's": lambda: _weights(weights, True),
+            "without strides the receptive field is that of a gradient": lambda: _field(
+                receptive_field, STACKS[:1]
+            ),
+            "with strides too": lambda: _field(receptive_field, STACKS[1:]),
+        }
+    )
+
+
+def _counted(channels: int, expansion: int, kernel: int, depthwise: bool) -> int:
+    hidden = channels * expansion
+    layers = (
+        nn.Conv2d(channels, hidden, 1, bias=False),
+        nn.Conv2d(hidden, hidden, kernel, groups=hidden if depthwise else 1, bias=False),
+        nn.Conv2d(hidden, channels, 1, bias=False),
+    )
+    return sum(layer.weight.numel() for layer in layers)
+
+
+def _number(value: Any, what: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise Missed(f"{what} should be a number, not {type(value).__name__}.") from None
+
+
+def _weights(weights: Function, depthwise: bool) -> str | None:
+    for c, e, k in CELLS:
+        expected = _counted(c, e, k, depthwise)
+        got = _number(weights(c, e, k, depthwise), "the count")
+        if got == expected:
+            continue
+        hidden, ends = c * e, 2 * c * c * e
+        middle = hidden * (1 if depthwise else hidden)
+        hints = {
+            _counted(
+                c, e, k, not depthwise
+            ): "you count the other kind: in a depthwise convolution each output channel "
+            "looks at one input channel, in an ordinary one at all.",
+            ends + middle * k: "a kernel has k · k weights, not k.",
+            c * hidden + middle * k**2: "there are two 1×1 convolutions, one up and one back.",
+            middle * k**2: "the two 1×1 convolutions are missing: C · EC and EC · C.",
+            ends
+            + (c if depthwise else c * c)
+            * k**2: "the k×k convolution works on the expanded channels, E · C.",
+            expected + 2 * hidden + c: "leave the biases out: normalisation follows.",
+        }
+        return hints.get(got, f"for C = {c}, E = {e}, k = {k} torch counts {expected:,}, you {got:,.0f}.")
+    return None
+
+
+def _seen(kernels: list[int], strides: list[int]) -> int:
+    """Side of the square of inputs that the gradient of one output reaches."""
+    layers = [nn.Conv2d(1, 1, k, s, bias=False) for k, s in zip(kernels, strides)]
+    net = nn.Sequential(*layers).double()
+    with torch.no_grad():
+        for layer in layers:
+            layer.weight.fill_(1.0)
+    x = normal(1, 1, 48, 48).requires_grad_()
+    out = net(x)
+    middle = out.shape[-1] // 2
+    gradient = torch.autograd.grad(out[0, 0, middle, middle], x)[0][0, 0]
+    return int((gradient != 0).any(0).sum())
+
+
+def _field(receptive_field: Function, stacks: tuple) -> str | None:
+    for kernels, strides in stacks:
+        expected = _seen(kernels, strides)
+        got = _number(receptive_field(list(kernels), list(strides)), "the receptive field")
+        if got == expected:
+            continue
+        grown = sum(k - 1 for k in kernels)
+        after = 1
+        for k, s in zip(kernels, strides):
+            after = (after + k - 1) * s
+        hints = {
+            grown: "start from 1: a net without layers sees the pixel itself.",
+            sum(kernels): "each layer adds k − 1, not k: neighbouring windows overlap.",
+            1 + grown: "a stride makes the steps of all later layers longer: multiply by the strides before.",
+            1
+            + sum(
+                (k - 1) * s for k, s in zip(kernels, strides)
+            ): "a layer's own stride does not widen what it sees; the product of all strides before it does.",
+        }
+        return hints.get(got, f"kernels {kernels} with strides {strides} see {expected} pixels, not {got:g}.")
+    return None

@@ -1,0 +1,1 @@
+"""The factor oracle: a small net that reads the factors of a drawn face."""

@@ -1,0 +1,269 @@
+"""The run record of a lab: what it ran with, what it measured and drew, what that says of each claim."""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Image, display
+from matplotlib.figure import Figure
+
+from labkit.claims import NEEDS_FULL_DATA
+from labkit.claims_table import claims_html, claims_text
+from labkit.errors import CheckFailed, LabkitError
+from labkit.faces.faceset import FaceSet
+from labkit.files import atomic_path, write_json
+from labkit.fit import forecast
+from labkit.labs.claims_index import CLAIMS
+from labkit.names import nearest
+from labkit.profiles import BUDGET_SECONDS, choose_device, choose_profile, choose_sizes
+from labkit.record import clear_record, plain, versions
+
+FIGURE_DPI = 120
+
+
+def start_lab(
+    lab: str, *, profile: str | None = None, seed: int = 0, data: str | None = None, out: str | None = None
+) -> "Run":
+    """Open the run record of a lab and seed every generator; the second code cell of each notebook.
+
+    Args:
+        lab: number of the lab, e.g. "01".
+        profile: "smoke", "cpu" or "gpu"; None means `LABKIT_PROFILE`, else by device.
+        seed: for python, numpy and torch.
+        data: where real data lie, handed to the loaders; None means `LABKIT_DATA`, the cache or the download.
+        out: the folder of this record; None means `default_folder`.
+
+    Raises:
+        LabkitError: unknown profile, or the folder cannot be written.
+    """
+    profile = choose_profile(profile)
+    folder = Path(out) if out is not None else default_folder(lab, profile)
+    run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
+    print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {_shown(folder)}")
+    return run
+
+
+def default_folder(lab: str, profile: str) -> Path:
+    """<runs>/<profile>/<stem of the lab's notebook>, where <runs> is `LABKIT_OUT` or runs/ of the project.
+
+    Outside a project it is runs/ of the working folder.
+    """
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
+    stems = sorted(path.stem for path in (root / "notebooks").glob(f"{lab}_*.ipynb"))
+    runs = Path(os.environ.get("LABKIT_OUT") or root / "runs")
+    return runs / profile / (stems[0] if stems else f"lab{lab}")
+
+
+class Run:
+    """One run of one lab; made by `start_lab`.
+
+    Attributes:
+        lab, profile, seed, data: as given to `start_lab`.
+        folder: where everything that this run leaves behind goes.
+        device: where this profile computes.
+    """
+
+    def __init__(self, *, lab: str, profile: str, seed: int, data: str | None, folder: Path) -> None:
+        self.lab, self.profile, self.seed, self.data = lab, profile, seed, data
+        self.folder = folder
+        self.device = choose_device(profile)
+        self._started = time.perf_counter()
+        self._sizes: dict[str, Any] = {}
+        self._sources: dict[str, dict[str, Any]] = {}
+        self._figures: dict[str, str] = {}
+        self._metrics: dict[str, Any] = {}
+        self._timings: dict[str, float] = {}
+        self._checks: dict[str, list[dict[str, Any]]] = {}
+        self._claims: dict[str, dict[str, Any]] = {}
+        clear_record(folder)
+        self._write_config()
+
+    def _write_config(self) -> None:
+        config = {
+            "lab": self.lab,
+            "profile": self.profile,
+            "seed": self.seed,
+            "device": _device_name(self.device),
+            "threads": torch.get_num_threads(),
+            "sizes": plain(self._sizes),
+            "data": list(self._sources.values()),
+            "versions": versions(),
+        }
+        write_json(self.folder / "config.json", config)
+
+    def sizes(self, *, smoke: dict[str, Any], cpu: dict[str, Any], gpu: dict[str, Any]) -> SimpleNamespace:
+        """The sizes of this run's profile, from one table per profile.
+
+        Raises:
+            LabkitError: the tables do not name the same sizes.
+        """
+        chosen = choose_sizes(self.profile, {"smoke": smoke, "cpu": cpu, "gpu": gpu})
+        self._sizes.update(vars(chosen))
+        self._write_config()
+        return chosen
+
+    def use(self, faces: FaceSet) -> FaceSet:
+        """Remember where `faces` come from; each later figure, metric and claim says so. Returns `faces`."""
+        origin = faces.provenance
+        self._sources[origin.label] = {
+            "name": origin.name,
+            "label": origin.label,
+            "real": origin.real,
+            "stand_in_for": origin.stand_in_for,
+            "source": origin.source,
+            "checksum": origin.checksum or faces.checksum(),
+            "licence": origin.licence,
+        }
+        self._write_config()
+        return faces
+
+    @property
+    def stand_ins(self) -> list[str]:
+        """Labels of the synthetic stand-ins in use, empty when none is."""
+        return [label for label, source in self._sources.items() if source["stand_in_for"]]
+
+    def figure(self, name: str, figure: Figure, *, alt: str) -> None:
+        """Save `figure` as figures/<name>.png, marked where its data are a stand-in, and show it.
+
+        Args:
+            name: lower-case file name without ending.
+            figure: a matplotlib figure; it is closed afterwards.
+            alt: what a reader who cannot see it must know; not empty.
+
+        Raises:
+            LabkitError: no alt text, or a name that is no file name.
+        """
+        if not alt.strip():
+            raise LabkitError(f"figure {name!r}: alt= is empty; say in a sentence what the figure shows.")
+        if not name.replace("_", "").replace("-", "").isalnum():
+            raise LabkitError(f"figure {name!r}: use letters, digits, - and _ only, it becomes a file name.")
+        _stamp(figure, self.stand_ins)
+        path = self.folder / "figures" / f"{name}.png"
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches="tight", facecolor="white")
+        plt.close(figure)
+        self._figures[name] = alt
+        write_json(
+            self.folder / "figures.json",
+            [{"name": key, "file": f"figures/{key}.png", "alt": text} for key, text in self._figures.items()],
+        )
+        display(Image(data=path.read_bytes(), format="png", alt=alt))
+
+    def metric(self, name: str, value: Any) -> None:
+        """Record a number, text, or a dict or list of them; NaN and infinities are kept as text.
+
+        Times do not belong here but in `timing`: two runs with one seed must give equal metrics.
+        """
+        self._metrics[name] = plain(value)
+
+    def timing(self, name: str, seconds: float) -> None:
+        """Record how long something took."""
+        self._timings[name] = float(seconds)
+
+    def check(self, check: Callable[..., Iterable[Any]], *args: Any, **kwargs: Any) -> None:
+        """Run a check of an exercise, print a line per property, record them.
+
+        Args:
+            check: a function of `labkit.labs`; it returns properties (name, passed, hint).
+            args, kwargs: what it checks.
+
+        Raises:
+            CheckFailed: a property is missed; short, so that the hints are what one sees.
+        """
+        properties = list(check(*args, **kwargs))
+        name = check.__name__
+        self._checks[name] = [
+            {"name": each.name, "passed": bool(each.passed), "hint": each.hint} for each in properties
+        ]
+        write_json(self.folder / "checks.json", self._checks)
+        for each in properties:
+            print(f"✓ {each.name}" if each.passed else f"✗ {each.name}\n    hint: {each.hint}")
+        missed = sum(not each.passed for each in properties)
+        if missed:
+            raise CheckFailed(
+                f"{name}: {missed} of {len(properties)} properties missed; see the hints above."
+            )
+
+    def claim(self, claim_id: str, *, measured: Any, protocol: str) -> str:
+        """Judge a claim of a source report by its rule in `labkit.claims`; returns the verdict.
+
+        Args:
+            claim_id: e.g. "A1".
+            measured: a number or a dict of them, as the rule wants it.
+            protocol: how it was measured, in a sentence: split, count, reduction.
+
+        Raises:
+            LabkitError: no such claim, or the measurement lacks what its rule reads.
+        """
+        if claim_id not in CLAIMS:
+            raise LabkitError(f"claim {claim_id!r}: there is none of that name{nearest(claim_id, CLAIMS)}")
+        claim = CLAIMS[claim_id]
+        real = not self.stand_ins and any(source["real"] for source in self._sources.values())
+        judged = claim.judge(measured)
+        verdict = judged if real or not claim.needs_real else NEEDS_FULL_DATA
+        self._claims[claim_id] = {
+            "id": claim_id,
+            "text": claim.text,
+            "expected": claim.expected,
+            "measured": plain(measured),
+            "rule": claim.rule,
+            "verdict": verdict,
+            "data": " + ".join(self._sources) or "none",
+            "protocol": protocol,
+        }
+        write_json(self.folder / "claims.json", list(self._claims.values()))
+        return verdict
+
+    def finish(self) -> None:
+        """Write what is not written yet, drop figures of earlier runs, and show the table of claims."""
+        self.timing("total", time.perf_counter() - self._started)
+        self._write_config()
+        metrics = {
+            "data": list(self._sources),
+            "profile": self.profile,
+            "seed": self.seed,
+            "values": self._metrics,
+        }
+        write_json(self.folder / "metrics.json", metrics)
+        write_json(self.folder / "timings.json", self._timings)
+        write_json(self.folder / "claims.json", list(self._claims.values()))
+        for path in (self.folder / "figures").glob("*.png"):
+            if path.stem not in self._figures:
+                path.unlink()
+        if claims := list(self._claims.values()):
+            display({"text/html": claims_html(claims), "text/plain": claims_text(claims)}, raw=True)
+
+
+def _stamp(figure: Figure, stand_ins: list[str]) -> None:
+    """Say above all that is drawn that the data are a stand-in: there it can neither hide nor be hidden.
+
+    Below it could: a figure's legend is bound to the lower edge, which `bbox_inches="tight"` moves.
+    """
+    if stand_ins:
+        box = {"boxstyle": "round,pad=0.35", "facecolor": "#fff3d6", "edgecolor": "#b26a00", "linewidth": 0.8}
+        note = "data: " + " + ".join(stand_ins)
+        figure.draw_without_rendering()  # layouts find their places only now
+        top = (figure.get_tightbbox().y1 + 0.12) / figure.get_figheight()
+        figure.text(0.99, top, note, ha="right", va="bottom", fontsize=8, color="#5c3700", bbox=box)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name() if device.type == "cuda" else device.type
+
+
+def _shown(folder: Path) -> str:
+    """Relative where that is shorter: a path of this machine teaches nobody anything."""
+    relative = os.path.relpath(folder)
+    return relative if len(relative) < len(str(folder)) else str(folder)

@@ -1,0 +1,1 @@
+"""Variational autoencoders: flat nets, their training, and what is measured of one."""

@@ -1,0 +1,234 @@
+"""Objectives that ask for disentangled latents: the β-VAE and the β-TCVAE, in nats per image.
+
+β-VAE (Higgins et al., ICLR 2017): −log p(x | z) + β KL(q(z | x) ‖ p(z)).
+
+β-TCVAE (Chen et al., arXiv:1802.04942). Averaged over the N training images, with q(z) = 1/N Σ_n q(z | x_n) and
+q(z_m) the marginals of q(z), the KL is a sum of three:
+
+    KL = E log q(z | x) / q(z)  +  E log q(z) / Π_m q(z_m)  +  Σ_m KL(q(z_m) ‖ p(z_m))
+         index-code information    total correlation           dimension-wise KL
+
+and β weighs the total correlation alone. Here the loss is −log p(x | z) + KL + (β − 1) TC with the KL in closed form:
+the same expectation as the paper's, less noise, and exactly the negative ELBO at β = 1.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from labkit.errors import LabkitError
+from labkit.faces.batches import ResidentBatches
+from labkit.fit.callbacks import Callback
+from labkit.fit.loop import FitResult, fit
+from labkit.fit.step import Update
+from labkit.vae.nets import VAE, gaussian_log_likelihood, kl_divergence
+
+Likelihood = Literal["gaussian", "bernoulli"]
+Penalty = Literal["kl", "tc"]
+Sampling = Literal["stratified", "weighted"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised.
+
+    Attributes:
+        beta: factor of the KL (β-VAE) or of the total correlation (β-TCVAE); 1 is a plain VAE in both.
+        penalty: "kl" for the β-VAE, "tc" for the β-TCVAE.
+        likelihood: of pixels in [−1, 1]: "gaussian" with one σ, or "bernoulli" of (x + 1) / 2.
+        sigma: σ of the Gaussian; black to white is 2.
+        sampling: how a batch estimates q(z), see `log_weights`.
+    """
+
+    beta: float = 1.0
+    penalty: Penalty = "kl"
+    likelihood: Likelihood = "gaussian"
+    sigma: float = 0.1
+    sampling: Sampling = "stratified"
+
+    def __post_init__(self) -> None:
+        known = (
+            self.penalty in ("kl", "tc")
+            and self.likelihood in ("gaussian", "bernoulli")
+            and self.sampling in ("stratified", "weighted")
+        )
+        if not known or not self.beta >= 0 or not self.sigma > 0:
+            raise LabkitError(
+                f'Objective: {self} is not possible; penalty is "kl" or "tc", likelihood "gaussian" or "bernoulli", '
+                'sampling "stratified" or "weighted", beta 0 or more, sigma positive.'
+            )
+
+
+@dataclass(frozen=True)
+class KLParts:
+    """The three parts of log q(z | x) − log p(z) at one z for each image, (B,) each, in nats."""
+
+    index_code: Tensor
+    total_correlation: Tensor
+    dimension_wise: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """log q(z | x) − log p(z), whatever the estimate of q(z): it cancels."""
+        return self.index_code + self.total_correlation + self.dimension_wise
+
+
+def log_likelihood(x: Tensor, image: Tensor, likelihood: Likelihood, sigma: float) -> Tensor:
+    """log p(x | z) of each image in nats, (N,), for pixels and decoded pictures in [−1, 1].
+
+    Of the Bernoulli, the mean of grey pixels is taken for a probability, as the papers do: not a density of them.
+    """
+    if likelihood == "gaussian":
+        return gaussian_log_likelihood(x, image, sigma)
+    lost = functional.binary_cross_entropy((image + 1) / 2, (x + 1) / 2, reduction="none")
+    return -lost.flatten(1).sum(1)
+
+
+def log_weights(
+    batch: int,
+    dataset_size: int,
+    sampling: Sampling = "stratified",
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Logarithms of the weights (B, B) with which a batch's posteriors stand for q(z): row i for z drawn from x_i.
+
+    "stratified": the own posterior with weight 1/N, the other B − 1 share the rest: without bias, since the own
+    image is one of N and the others are a fair sample of the others. It is the paper's minibatch-stratified
+    sampling, averaged over which image is set aside. "weighted": all with 1/(NB), the paper's minibatch-weighted
+    sampling, which is too low, by about log N; as a loss it differs from its right value by little but a constant.
+
+    Raises:
+        LabkitError: a batch of one, or one larger than the data set.
+    """
+    if not 2 <= batch <= dataset_size:
+        raise LabkitError(
+            f"log_weights: a batch of {batch} must have 2 images or more, and no more than the data set's "
+            f"{dataset_size}."
+        )
+    like = {"dtype": torch.float64, "device": device}
+    if sampling == "weighted":
+        return torch.full((batch, batch), -math.log(dataset_size * batch), **like)
+    others = math.log((dataset_size - 1) / (dataset_size * (batch - 1)))
+    return torch.full((batch, batch), others, **like).fill_diagonal_(-math.log(dataset_size))
+
+
+def kl_parts(
+    z: Tensor, mean: Tensor, log_var: Tensor, dataset_size: int, sampling: Sampling = "stratified"
+) -> KLParts:
+    """Estimate the three parts of the KL from a batch.
+
+    Args:
+        z: one latent for each image, drawn from its posterior, (B, M).
+        mean, log_var: the posteriors, (B, M) each.
+        dataset_size: N. With N = B the batch is all there is, and nothing is estimated but the mean over z.
+        sampling: see `log_weights`.
+    """
+    weights = log_weights(len(z), dataset_size, sampling, z.device).to(z.dtype)
+    # log q(z_i[m] | x_j), (B, B, M)
+    densities = gaussian_log_density(z[:, None], mean[None], log_var[None])
+    posterior = densities.diagonal().sum(0)
+    aggregate = torch.logsumexp(densities.sum(2) + weights, 1)
+    marginals = torch.logsumexp(densities + weights[:, :, None], 1).sum(1)
+    prior = gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
+    return KLParts(posterior - aggregate, aggregate - marginals, marginals - prior)
+
+
+def gaussian_log_density(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """log N(z; mean, exp(log_var)) of each number, in nats."""
+    return -0.5 * ((z - mean).square() * torch.exp(-log_var) + log_var + math.log(2 * math.pi))
+
+
+def disentangling_loss(
+    model: VAE, x: Tensor, objective: Objective, dataset_size: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The objective's mean over a batch of images in [−1, 1], in nats per image.
+
+    Returns:
+        The loss, and its `loss_terms` to log.
+    """
+    noise = torch.randn(len(x), model.latent_dim, dtype=x.dtype, device=x.device)
+    terms = loss_terms(model, x, noise, objective, dataset_size)
+    loss = weighed(terms, objective.beta, objective.penalty)
+    return loss, {name: value.detach() for name, value in terms.items()}
+
+
+def loss_terms(
+    model: VAE, x: Tensor, noise: Tensor, objective: Objective, dataset_size: int
+) -> dict[str, Tensor]:
+    """What an objective weighs, whatever its β: means over a batch of images in [−1, 1].
+
+    Args:
+        noise: the standard normal ε of z = mean + exp(log_var / 2) ε, (N, M).
+
+    Returns:
+        `reconstruction` (−log p(x | z)), `kl`, `tc` (β-TCVAE only), in nats per image, and `mse`.
+    """
+    mean, log_var = model.encode(x)
+    z = mean + torch.exp(0.5 * log_var) * noise
+    image, mean, log_var = (value.to(x.dtype) for value in (model.decode(z), mean, log_var))
+    lost = -log_likelihood(x, image, objective.likelihood, objective.sigma).mean()
+    kl = kl_divergence(mean, log_var).sum(1).mean()
+    terms = {"reconstruction": lost, "kl": kl, "mse": (image - x).square().mean()}
+    if objective.penalty == "tc":
+        parts = kl_parts(z.to(x.dtype), mean, log_var, dataset_size, objective.sampling)
+        terms["tc"] = parts.total_correlation.mean()
+    return terms
+
+
+def weighed(terms: Mapping[str, Tensor], beta: float | Tensor, penalty: Penalty) -> Tensor:
+    """The objective of this penalty from `loss_terms`; of several models at once where terms and β are (E,)."""
+    if penalty == "kl":
+        return terms["reconstruction"] + beta * terms["kl"]
+    return terms["reconstruction"] + terms["kl"] + (beta - 1) * terms["tc"]
+
+
+def fit_disentangling(
+    model: VAE,
+    images: np.ndarray,
+    objective: Objective,
+    *,
+    epochs: int,
+    rate: float = 1e-3,
+    batch_size: int = 64,
+    callbacks: Sequence[Callback] = (),
+    seed: int = 0,
+    run_dir: str | Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> FitResult:
+    """Train `model` where it is, on uint8 images (N, C, H, W), with Adam on `disentangling_loss`.
+
+    Seed the global generator before the model is built: its first weights are not this function's.
+
+    Args:
+        objective: what is minimised; its name in the history is "loss".
+        callbacks, run_dir, config, progress: see `fit`.
+
+    Raises:
+        LabkitError: see `fit`.
+    """
+    count, device = len(images), model.to_mean.weight.device
+    options = {"batch_size": batch_size, "seed": seed, "device": device, "normalise": "symmetric"}
+    optimizer = torch.optim.Adam(model.parameters(), rate, fused=True)
+
+    def loss(model: VAE, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return disentangling_loss(model, x, objective, count)
+
+    return fit(
+        model,
+        Update("loss", loss, optimizer, capturable=True),
+        ResidentBatches(images, **options),
+        epochs=epochs,
+        callbacks=callbacks,
+        seed=seed,
+        run_dir=run_dir,
+        config={"objective": str(objective), **(config or {})},
+        progress=progress,
+    )

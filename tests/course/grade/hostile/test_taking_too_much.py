@@ -1,0 +1,162 @@
+"""Bombs, endless loops and sudden ends: each does its harm in an ordinary kernel and none in the sandbox.
+
+What a bomb takes is bounded, so that it harms nobody where it goes off.
+"""
+
+import os
+import signal
+import threading
+import time
+import uuid
+from pathlib import Path
+from queue import Empty
+
+import pytest
+from daemons import FORK_BOMB, daemon_code, soon, with_token
+from jupyter_client.kernelspec import KernelSpecManager
+from kernels import SMALL
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_code_cell, new_notebook
+
+from labkit.course.grade.sandbox.cgroup import make_group
+from labkit.course.grade.sandbox.limits import MEBIBYTE
+from labkit.course.grade.sandbox.provisioner import sandbox_kernel
+
+pytest_plugins = ["kernels"]
+
+
+def test_a_fork_bomb(both):
+    inside, outside = both(FORK_BOMB)
+    assert int(outside) == 150
+    assert 0 < int(inside) < SMALL.processes
+
+
+def test_a_memory_bomb_of_the_heap(both):
+    code = """
+blocks = []
+for _ in range(40):
+    blocks.append(bytearray(16 * 2**20))
+print(len(blocks))
+del blocks
+"""
+    inside, outside = both(code)
+    assert outside == "40\n"
+    assert inside == "MemoryError: "
+
+
+def test_a_memory_bomb_of_shared_memory(start_sandboxed, plain):
+    """A limit on data does not count it; a control group does, and its kernel dies."""
+    trial = make_group(SMALL)
+    if trial is None:
+        pytest.skip("this user can make no control group")
+    trial.remove()
+    code = """
+import mmap
+blocks = []
+for _ in range(40):
+    blocks.append(mmap.mmap(-1, 16 * 2**20))
+    blocks[-1].write(bytes(16 * 2**20))
+print(len(blocks))
+del blocks
+"""
+    assert plain.run(code) == "40\n"
+    assert start_sandboxed().run(code) == "died"
+
+
+def test_filling_the_disk(sandboxed, plain, tmp_path):
+    """Every place that can be written, with as many files as they take; nothing of it is on a disk."""
+    code = """
+import os, shutil
+total = 0
+for place in {places}:
+    folder = os.path.join(place, "filler")
+    os.makedirs(folder)
+    try:
+        for number in range(16):
+            with open(os.path.join(folder, str(number)), "wb") as stream:
+                for _ in range(8):
+                    total += stream.write(bytes(2**20))
+    except OSError:
+        pass
+    shutil.rmtree(folder)
+print(total // 2**20)
+"""
+    assert plain.run(code.format(places=[str(tmp_path)])) == "128\n"
+    for place in ("/submission", "/tmp", "/dev/shm", "/run/labkit"):
+        room = 64 if place == "/dev/shm" else SMALL.tmp_bytes // MEBIBYTE
+        assert int(sandboxed.run(code.format(places=[place]))) <= room
+
+
+def test_one_endless_file(both, tmp_path):
+    """With a file that is deleted and still open, which no count of a folder's content would find."""
+    code = f"""
+import os
+os.makedirs({str(tmp_path)!r}, exist_ok=True)
+done = 0
+with open({str(tmp_path / "endless")!r}, "wb") as stream:
+    os.remove(stream.name)
+    try:
+        while done < 32:
+            done += os.write(stream.fileno(), bytes(2**20)) // 2**20
+    except OSError as error:
+        print(error.strerror)
+print(done)
+"""
+    inside, outside = both(code)
+    assert outside == "32\n"
+    assert inside == "File too large\n8\n"
+
+
+def _notebook(start_folder: Path, *sources: str, timeout: float) -> NotebookClient:
+    name = sandbox_kernel(start_folder, SMALL)
+    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+    client = NotebookClient(notebook, kernel_name=name, timeout=timeout, allow_errors=True)
+    specifications = KernelSpecManager(kernel_dirs=[str(start_folder / "kernels")])
+    client.create_kernel_manager()
+    client.km.kernel_spec_manager = specifications
+    return client
+
+
+def test_an_infinite_loop(sandbox, entry_points, plain, tmp_path):
+    client = _notebook(tmp_path, "print('begun')\nwhile True: pass", "print('next')", timeout=2)
+    client.interrupt_on_timeout = True
+    client.execute()
+    first, second = client.nb.cells
+    assert first.outputs[-1]["ename"] == "KeyboardInterrupt"
+    assert second.outputs[0]["text"] == "next\n"
+    with pytest.raises(Empty):
+        plain.run("import time\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass", timeout=0.5)
+
+
+SWALLOW = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+end = time.monotonic() + {seconds}
+while time.monotonic() < end:
+    pass
+print("to the end")
+"""
+
+
+def test_a_loop_that_swallows_interrupts(sandbox, entry_points, start_plain, tmp_path):
+    plain = start_plain()
+    interrupt = threading.Timer(1.5, os.kill, [plain.manager.provisioner.pid, signal.SIGINT])
+    interrupt.start()
+    assert plain.run(SWALLOW.format(seconds=2)) == "to the end\n"
+    interrupt.join()
+    token = uuid.uuid4().hex
+    client = _notebook(tmp_path, daemon_code(token), SWALLOW.format(seconds=600), timeout=3)
+    begun = time.monotonic()
+    with pytest.raises(CellTimeoutError):
+        client.execute()
+    assert time.monotonic() - begun < 60
+    assert soon(lambda: not with_token(token))
+
+
+def test_leaving_by_os_exit(sandbox, entry_points, tmp_path):
+    client = _notebook(tmp_path, "print('graded')", "import os; os._exit(0)", "print('never')", timeout=20)
+    with pytest.raises(DeadKernelError):
+        client.execute()
+    assert client.nb.cells[0].outputs[0]["text"] == "graded\n"
+    assert client.nb.cells[2].outputs == []

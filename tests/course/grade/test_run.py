@@ -1,0 +1,150 @@
+"""Many submissions: in parallel, resumed after a kill of the run and of a worker, each done once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from small_lab import FIRST, SECOND, lab_in, share, submit
+
+from labkit.course.grade import run as room
+from labkit.course.grade.run import _salt, run_submissions
+from labkit.errors import LabkitError
+
+SECONDS = {"ada": 0, "bob": 6}  # bob is still at it when ada is done
+STUDENTS = tuple(SECONDS)
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from small_lab import lab_in
+from labkit.course.grade.run import run_submissions
+if __name__ == "__main__":
+    course = Path({course!r})
+    run_submissions(course, lab_in(course), jobs=2, unsafe=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course with two submissions; each writes a line to a log when its notebook begins."""
+    folder = tmp_path_factory.mktemp("course")
+    lab = lab_in(folder)
+    for student, seconds in SECONDS.items():
+        log = f"open({str(folder / 'log')!r}, 'a').write('{student}\\n')"
+        submit(folder, lab, student, between=f"{log}\nimport time; time.sleep({seconds})")
+    return folder, lab
+
+
+def outcomes(course):
+    return {path.parent.parent.name: path for path in course.glob("executed/*/lab77/outcome.json")}
+
+
+def wait_for(condition, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def children(pid):
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")
+def test_a_killed_run_and_a_killed_worker_lose_nothing_and_grade_nothing_twice(course):
+    folder, lab = course
+    script = folder / "job.py"
+    script.write_text(SCRIPT.format(here=str(Path(__file__).resolve().parent), course=str(folder)))
+    run = subprocess.Popen([sys.executable, str(script)])
+    wait_for(lambda: len(outcomes(folder)) >= 1)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    time.sleep(1)
+    done = {student: path.stat().st_mtime_ns for student, path in outcomes(folder).items()}
+    assert set(done) < set(STUDENTS)
+    log = folder / "log"
+    assert all(log.read_text().split().count(student) == 1 for student in done)
+
+    run = subprocess.Popen([sys.executable, str(script)])
+    wait_for(lambda: run.poll() is not None or children(run.pid))
+    for worker in children(run.pid)[:1]:
+        os.kill(worker, signal.SIGKILL)
+    assert run.wait(timeout=180) == 0
+    found = outcomes(folder)
+    assert set(found) == set(STUDENTS)
+    assert all(found[student].stat().st_mtime_ns == then for student, then in done.items())
+    for path in found.values():
+        outcome = json.loads(path.read_text())
+        assert outcome["status"] == "ok" and share(outcome, FIRST) == share(outcome, SECOND) == 1
+
+    # A changed submission is run again, and no other.
+    done = {student: path.stat().st_mtime_ns for student, path in found.items()}
+    before, old = log.read_text(), json.loads(found["ada"].read_text())
+    submit(folder, lab, "ada", phi="pass")
+    again = run_submissions(folder, lab, jobs=2, unsafe=True)
+    assert [each["student"] for each in again] == list(STUDENTS) and log.read_text() == before
+    assert all(found[student].stat().st_mtime_ns == done[student] for student in STUDENTS[1:])
+    assert again[0]["notebook_sha256"] != old["notebook_sha256"]
+    assert (share(old, SECOND), share(again[0], FIRST), share(again[0], SECOND)) == (1, 1, 0)
+
+
+def test_nothing_prepared_is_said(tmp_path):
+    with pytest.raises(LabkitError, match="prepare"):
+        run_submissions(tmp_path, lab_in(tmp_path), unsafe=True)
+
+
+def test_a_submission_that_no_worker_gets_done_stops_nobody_and_says_so(tmp_path, monkeypatch, capsys):
+    lab = lab_in(tmp_path)
+    for student in STUDENTS:
+        submit(tmp_path, lab, student)
+
+    def work_on(tasks, jobs):
+        for task in tasks:
+            if task.submission.parent.name == "bob":
+                room._say(task, ValueError("of a\x1b kind"))
+            else:
+                room.write_json(
+                    task.out / room.OUTCOME, {"notebook_sha256": room.sha256(task.submission / lab.path.name)}
+                )
+                room._say(task, None)
+
+    monkeypatch.setattr(room, "_work_on", work_on)
+    _, bob = run_submissions(tmp_path, lab, unsafe=True)
+    assert (bob["student"], bob["status"]) == ("bob", "refused") and "by hand" in bob["reason"]
+    assert set(bob["exercises"]) == {FIRST, SECOND}
+    assert (
+        capsys.readouterr().out.splitlines()
+        == ["ada"] + ["bob: stopped with ValueError('of a\\x1b kind')"] * 3
+    )
+    with pytest.raises(LabkitError):
+        room._say(
+            room.Task(tmp_path / "bob" / "lab77", tmp_path, lab, None, None, 1), LabkitError("no sandbox.")
+        )
+
+
+def test_dask_does_the_same(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    lab = lab_in(tmp_path)
+    submit(tmp_path, lab, "ada")
+    settings = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**settings, protocol="tcp://") as cluster:
+        found = run_submissions(tmp_path, lab, scheduler=cluster.scheduler_address, unsafe=True)
+    assert [each["student"] for each in found] == ["ada"]
+    assert share(found[0], FIRST) == share(found[0], SECOND) == 1
+
+
+def test_hidden_inputs_are_the_same_for_one_notebook_and_others_for_any_other(tmp_path):
+    lab = lab_in(tmp_path)
+    ada, bob = (submit(tmp_path, lab, name) / lab.path.name for name in ("ada", "bob"))
+    salts = [_salt(tmp_path, ada), _salt(tmp_path, ada), _salt(tmp_path, bob)]
+    ada.write_text(ada.read_text() + " ")
+    salts.append(_salt(tmp_path, ada))
+    assert salts[0] == salts[1] and len(set(salts)) == 3 and all(0 < each < 2**63 for each in salts)

@@ -1,0 +1,19 @@
+"""What is left of a notebook's time for each of its cells; test_runner.py has what becomes of it when none is."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from labkit.course.run import execute
+from labkit.course.run.execute import BudgetSpentError, Watch
+
+
+def test_a_cell_may_take_what_the_others_have_left_and_at_least_a_second(monkeypatch, capsys):
+    times = iter([100.0, 100.0, 100.0, 103.0, 103.0, 109.5, 109.5, 110.0])  # the start, and two looks a cell
+    monkeypatch.setattr(execute, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    watch = Watch(10.0, {"a": "One", "b": "Two"})
+    assert [watch({"id": "b"}) for _ in range(3)] == [10.0, 7.0, 1.0]
+    assert watch.where == "In [3] under “Two”"
+    with pytest.raises(BudgetSpentError):
+        watch({"id": "c"})
+    assert watch.where == "In [4]" and len(capsys.readouterr().out.splitlines()) == 4

@@ -1,0 +1,72 @@
+import json
+
+import nbformat
+import pytest
+
+from labkit.course.run.labs import choose_labs, list_labs, read_lab
+from labkit.errors import LabkitError
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (["01"], "ab"),
+        (["1"], "ab"),
+        (["lab01"], "ab"),
+        (["01b"], "b"),
+        (["1b"], "b"),
+        (["lab01b", "lab01a"], "ab"),
+        (["01a_part"], "a"),
+        (["notebooks/01a_part.ipynb"], "a"),
+        ([], "ab-"),
+    ],
+)
+def test_a_lab_goes_by_several_names(tmp_path, make_lab, names, parts):
+    for stem in ("01a_part", "01b_part", "10_other"):
+        path = make_lab(tmp_path, stem, [])
+        path.write_text(path.read_text().replace(f'"lab": "{stem[:2]}"', f'"lab": "{stem.split("_")[0]}"'))
+    labs = list_labs(tmp_path)
+    assert "".join(lab.part or "-" for lab in choose_labs(names, labs)) == parts
+    for wrong in ("01c", "2", "01a_prat"):
+        with pytest.raises(LabkitError, match="there is no lab"):
+            choose_labs([wrong], labs)
+
+
+def rewritten(path, change):
+    notebook = nbformat.read(path, 4)
+    change(notebook)
+    path.write_text(nbformat.v4.writes(notebook), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda n: n.metadata.pop("labkit"), "metadata.labkit lacks lab, title"),
+        (lambda n: n.metadata.labkit.minutes.pop("cpu"), "metadata.labkit lacks minutes.cpu"),
+        (lambda n: n.cells[1].metadata.clear(), "no cell is tagged 'parameters'"),
+        (lambda n: n.cells[1].update(source="SEED = = 1"), "is not Python (line 1)"),
+        (lambda n: n.cells[1].update(source="PROFILE = SEED = 0"), "lacks DATA, OUT"),
+    ],
+)
+def test_an_incomplete_notebook_is_refused_by_name(tmp_path, make_lab, change, words):
+    path = make_lab(tmp_path, "01_lab", [])
+    rewritten(path, change)
+    with pytest.raises(LabkitError) as refusal:
+        read_lab(path)
+    assert str(path) in str(refusal.value)
+    assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", json.dumps({"cells": [{}]}), "\x00"])
+def test_what_is_no_notebook_is_refused(tmp_path, content):
+    path = tmp_path / "01_lab.ipynb"
+    path.write_text(content)
+    with pytest.raises(LabkitError, match="is no notebook"):
+        read_lab(path)
+    with pytest.raises(LabkitError, match="cannot be read"):
+        read_lab(tmp_path / "02_gone.ipynb")
+
+
+def test_parameters_are_the_names_set_in_their_cell(tmp_path, make_lab):
+    path = make_lab(tmp_path, "01_lab", [], extra="PHOTO: str = ''  # a file\nA = B = 1")
+    assert read_lab(path).parameters == ("PROFILE", "SEED", "DATA", "OUT", "PHOTO", "A", "B")

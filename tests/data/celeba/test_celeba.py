@@ -1,0 +1,107 @@
+"""celeba(): the order of its sources, its labels, and what each wrong path gets."""
+
+import numpy as np
+import pytest
+from celeba_files import jpegs, labels, write_official
+
+from labkit.data import celeba, olivetti
+from labkit.data.celeba import prepare as celeba_prepare
+from labkit.data.given import concerns
+from labkit.errors import LabkitError
+from labkit.faces.words import ATTRIBUTES
+
+IMAGES = jpegs(70, seed=2)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    return tmp_path / "cache" / "celeba"
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_official(tmp_path / "data" / "celeba", IMAGES)
+
+
+def test_without_photographs_faces_are_drawn_and_say_so():
+    faces = celeba(synthetic_n=30)
+    assert not faces.real and faces.provenance.label == "synthetic stand-in for CelebA" and len(faces) == 30
+    with pytest.raises(LabkitError, match="labkit data celeba --from"):
+        celeba(synthetic_ok=False)
+
+
+@pytest.mark.parametrize("by", ["argument", "variable", "folder above"])
+def test_a_path_is_prepared_at_once_and_then_found_without_it(source, by, monkeypatch):
+    place = source.parent if by == "folder above" else source
+    if by == "variable":
+        monkeypatch.setenv("LABKIT_DATA", str(place))
+    faces = celeba(None if by == "variable" else place)
+    drawn = labels(IMAGES)
+    assert faces.real and faces.images.shape == (70, 3, 64, 64)
+    assert faces.attribute_names == ATTRIBUTES and faces.attributes_known.all()
+    np.testing.assert_array_equal(faces.attributes, drawn["attributes"])
+    np.testing.assert_array_equal(faces.identity, drawn["identity"])
+    np.testing.assert_array_equal(faces.split, drawn["partition"])
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    monkeypatch.setattr(celeba_prepare, "decode", None)
+    assert celeba().checksum() == faces.checksum()
+
+
+def test_pixels_stay_on_disk(source):
+    images = celeba(source).images
+    assert isinstance(images, np.memmap) and not images.flags.writeable
+
+
+def test_rows_without_attributes_are_kept_and_masked(tmp_path):
+    some = dict(list(IMAGES.items())[:20])
+    from celeba_files import _official_attributes
+
+    text = _official_attributes(some, labels(some)["attributes"])
+    faces = celeba(write_official(tmp_path / "partly", IMAGES, attributes=text))
+    assert len(faces) == 70 and faces.attributes_known.sum() == 20
+    assert not faces.attributes[~faces.attributes_known].any()
+
+
+def test_a_prepared_folder_may_be_given(source, cache, tmp_path, monkeypatch):
+    expected = celeba(source)
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "elsewhere"))
+    assert celeba(cache).checksum() == celeba(cache.parent).checksum() == expected.checksum()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty folder", "text", "html zip"])
+def test_a_wrong_path_is_one_sentence(tmp_path, kind):
+    path = tmp_path / "given.zip" if kind == "html zip" else tmp_path / "given"
+    if kind == "empty folder":
+        path.mkdir()
+    elif kind != "missing":
+        path.write_text("<!DOCTYPE html><title>Quota exceeded</title>")
+    with pytest.raises(LabkitError, match="given"):
+        celeba(path)
+
+
+def test_a_folder_of_the_other_data_set_alone_is_no_error(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "nothing"))
+    (tmp_path / "other" / "olivetti").mkdir(parents=True)
+    (tmp_path / "other" / "olivetti" / "olivetti_py3.pkz").write_bytes(b"damaged")
+    assert not celeba(tmp_path / "other", synthetic_n=10).real
+    assert olivetti(source.parent, download=False).provenance.stand_in_for == "Olivetti faces"
+    with pytest.raises(LabkitError):
+        olivetti(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("made", "for_olivetti", "for_celeba"),
+    [
+        ("img_align_celeba.zip", False, True),
+        ("celeba/list_attr_celeba.csv", False, True),
+        ("olivetti/olivettifaces.mat", True, False),
+        ("notes.txt", True, True),
+    ],
+)
+def test_for_which_data_set_a_folder_is_meant(tmp_path, made, for_olivetti, for_celeba):
+    (tmp_path / made).parent.mkdir(exist_ok=True)
+    (tmp_path / made).write_bytes(b"")
+    assert (concerns(tmp_path, "olivetti"), concerns(tmp_path, "celeba")) == (for_olivetti, for_celeba)

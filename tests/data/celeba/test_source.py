@@ -1,0 +1,191 @@
+"""open_source: the same images from every form, nothing believed, nothing written."""
+
+import os
+import pickle
+import threading
+import zipfile
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+from celeba_files import (
+    IMAGES,
+    ONE,
+    official_zip,
+    read_all,
+    tree,
+    write_kaggle,
+    write_official,
+    write_zip,
+)
+
+from labkit.data.celeba.source import open_source
+from labkit.data.safe_zip import UnreadableEntryError
+
+
+def bare_folder(folder):
+    write_official(folder, IMAGES)
+    return folder / "img_align_celeba"
+
+
+def jpegs_and_texts_together(folder):
+    write_official(folder, IMAGES)
+    for file in (folder / "img_align_celeba").iterdir():
+        file.rename(folder / file.name)
+    (folder / "img_align_celeba").rmdir()
+    return folder
+
+
+def google_drive_folders(folder):
+    """Img, Anno and Eval, as the folder on Google Drive has it."""
+    write_official(folder, IMAGES, zipped=True)
+    for sub, name in {
+        "Img": "img_align_celeba.zip",
+        "Anno": "list_attr_celeba.txt",
+        "Eval": "list_eval_partition.txt",
+    }.items():
+        (folder / sub).mkdir()
+        (folder / name).rename(folder / sub / name)
+    (folder / "identity_CelebA.txt").rename(folder / "Anno" / "identity_CelebA.txt")
+    return folder
+
+
+def with_leavings(folder):
+    """A zip from a Mac, and pictures that are none of the data beside it."""
+    members = {f"img_align_celeba/{name}": data for name, data in IMAGES.items()}
+    members |= {f"__MACOSX/img_align_celeba/._{name}": b"\0\5\26\7" for name in IMAGES}
+    write_official(folder, {}, attributes="a", identity="i", partition="p")
+    write_zip(folder / "img_align_celeba.zip", members)
+    (folder / "screenshot.png").write_bytes(ONE)
+    return folder
+
+
+def from_windows(folder):
+    write_official(folder, {}, attributes="a", identity="i", partition="p")
+    return write_zip(folder / "c.zip", {f"img_align_celeba\\{name}": data for name, data in IMAGES.items()})
+
+
+def deflated(folder):
+    write_official(folder, {}, attributes="a", identity="i", partition="p")
+    return write_zip(folder / "img_align_celeba.zip", IMAGES, zipfile.ZIP_DEFLATED)
+
+
+def kaggle(folder, zipped=False):
+    return write_kaggle(folder, IMAGES, identity="i", zipped=zipped)
+
+
+FORMS = {
+    "official folder": lambda folder: write_official(folder, IMAGES),
+    "official folder with the zip": lambda folder: official_zip(folder).parent,
+    "official zip": official_zip,
+    "bare folder": bare_folder,
+    "jpegs and texts together": jpegs_and_texts_together,
+    "google drive's folders": google_drive_folders,
+    "zip in google drive's folders": lambda folder: google_drive_folders(folder) / "Img/img_align_celeba.zip",
+    "kaggle folder": kaggle,
+    "kaggle, outer folder": lambda folder: kaggle(folder) / "img_align_celeba",
+    "kaggle, inner folder": lambda folder: kaggle(folder) / "img_align_celeba/img_align_celeba",
+    "kaggle folder with the zip": lambda folder: kaggle(folder, zipped=True),
+    "kaggle zip": lambda folder: kaggle(folder, zipped=True) / "archive.zip",
+    "with leavings": with_leavings,
+    "from windows": from_windows,
+    "deflated": deflated,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_images_and_finds_all_annotations(tmp_path, form):
+    path = FORMS[form](tmp_path / "celeba")
+    before = tree(tmp_path)
+    source = open_source(path)
+    assert source.images == tuple(IMAGES)
+    assert {name: source.read(name) for name in source.images} == IMAGES
+    assert all(source.annotation(kind) for kind in ("attributes", "identity", "partition"))
+    assert source.path == path and tree(tmp_path) == before
+    leavings = 7 if form == "with leavings" else 0
+    assert sum(reason == "not an image name" for reason in source.dropped.values()) <= leavings
+    assert leavings or source.dropped == {}
+
+
+def test_annotations_are_the_texts_and_may_be_missing(tmp_path):
+    write_official(tmp_path / "c", IMAGES, attributes=None, identity="000001.jpg 7\n", partition="\xe9 0")
+    source = open_source(tmp_path / "c")
+    assert source.annotation("attributes") is None
+    assert source.annotation("identity") == "000001.jpg 7\n"
+    (tmp_path / "c" / "list_eval_partition.txt").write_bytes(b"\xe9 0")
+    assert source.annotation("partition") == "\N{REPLACEMENT CHARACTER} 0"
+    assert "6 images with identity and partition." in source.describe()
+
+
+def test_inside_comes_before_beside_and_txt_before_csv(tmp_path):
+    members = {f"img_align_celeba/{name}": data for name, data in IMAGES.items()}
+    members |= {"identity_CelebA.csv": b"inside csv", "deep/list_attr_celeba.txt": b"deep"}
+    members |= {
+        "list_attr_celeba.txt": b"inside",
+        "list_eval_partition.csv": b"csv",
+        "list_eval_partition.txt": b"txt",
+    }
+    write_zip(tmp_path / "all.zip", members)
+    for name in ("list_attr_celeba.txt", "identity_CelebA.txt"):
+        (tmp_path / name).write_text("beside")
+    source = open_source(tmp_path / "all.zip")
+    assert [source.annotation(kind) for kind in ("attributes", "identity", "partition")] == [
+        "inside", "inside csv", "txt"
+    ]  # fmt: skip
+
+
+def test_a_damaged_zip_beside_the_unpacked_images_does_not_matter(tmp_path):
+    write_official(tmp_path, IMAGES)
+    (tmp_path / "img_align_celeba.zip").write_bytes(b"PK\3\4 broken off")
+    assert len(open_source(tmp_path).images) == 6
+
+
+def test_names_of_any_kind_are_kept(tmp_path):
+    names = ["1.JPG", "Anna Ünal.jpeg", "x.PnG", "000001.jpg"]
+    source = open_source(write_official(tmp_path / "c", dict.fromkeys(names, ONE)))
+    assert source.images == tuple(sorted(names)) and source.read("1.JPG") == ONE
+    with pytest.raises(UnreadableEntryError, match="no such image") as caught:
+        source.read("2.jpg")
+    assert caught.value.reason == "no such image"
+
+
+@pytest.mark.parametrize("form", ["official zip", "official folder"])
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_another_process_reads_after_unpickling(tmp_path, form, method):
+    source = open_source(FORMS[form](tmp_path / "celeba"))
+    source.read("000003.jpg")
+    with ProcessPoolExecutor(2, mp_context=get_context(method)) as pool:
+        for result in [pool.submit(read_all, source) for _ in range(4)]:
+            assert result.result() == IMAGES
+    assert pickle.loads(pickle.dumps(source)) == source
+
+
+def test_threads_and_forks_do_not_share_a_position_in_the_file(tmp_path):
+    source = open_source(official_zip(tmp_path / "c"))
+    start = threading.Barrier(4)
+
+    def work(_):
+        start.wait(10)
+        return all(read_all(source) == IMAGES for _ in range(100))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
+    source.read("000002.jpg")
+    position = source._container._stream().tell()
+    child = os.fork()
+    if not child:
+        os._exit(0 if read_all(source) == IMAGES else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert source._container._stream().tell() == position
+
+
+def test_reading_does_not_go_through_the_list_again(tmp_path, monkeypatch):
+    source = open_source(official_zip(tmp_path / "c"))
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    assert read_all(pickle.loads(pickle.dumps(source))) == IMAGES
+
+
+def test_the_real_files(real_data):
+    source = open_source(real_data / "celeba")
+    assert len(source.images) == 4800 and source.dropped == {}
+    assert all(source.read(name).startswith(b"\xff\xd8\xff") for name in source.images[::100])

@@ -1,0 +1,277 @@
+"""Synthetic CelebA: numbering, parts, attributes and the cache of pixels."""
+
+import functools
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from labkit.data.celeba.celeba import celeba
+from labkit.drawn import synthetic_celeba as module_or_function
+from labkit.drawn.attributes import RULES, SYNTHETIC_ATTRIBUTES, attributes_of
+from labkit.drawn.factors import FACTOR_NAMES, FACTORS
+from labkit.drawn.people import celeba_factors
+from labkit.drawn.portraits import cached_files, synthetic_celeba
+from labkit.drawn.renderer.render import render
+from labkit.errors import LabkitError
+from labkit.faces.size import SIZES, parse_size
+from labkit.faces.words import ATTRIBUTES
+
+MANY = torch.arange(40_000)
+MODULE = sys.modules["labkit.drawn.portraits"]
+FORK = multiprocessing.get_context("fork") if "fork" in multiprocessing.get_all_start_methods() else None
+needs_fork = pytest.mark.skipif(FORK is None, reason="needs fork()")
+
+
+@functools.cache
+def labels(skin_tone="celeba"):
+    factors = celeba_factors(0, MANY, 0 * MANY, skin_tone).numpy()
+    return factors, attributes_of(factors)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    return tmp_path / "synthetic"
+
+
+def pixel_files(folder):
+    """Everything with pixels, unfinished files too; a lock has none."""
+    return [path for path in folder.iterdir() if path.suffix == ".npy"]
+
+
+def phi(one, other):
+    columns = [labels()[1][:, SYNTHETIC_ATTRIBUTES.index(name)] for name in (one, other)]
+    return np.corrcoef(*columns)[0, 1]
+
+
+def test_exported():
+    assert module_or_function is synthetic_celeba
+
+
+def test_face_i_is_the_same_for_every_n():
+    few, many = (synthetic_celeba(n, seed=3, cache=False) for n in (13, 47))
+    for name in ("images", "factors", "attributes", "identity", "split"):
+        np.testing.assert_array_equal(getattr(few, name), getattr(many, name)[:13], err_msg=name)
+    assert (synthetic_celeba(13, seed=4, cache=False).images != few.images).any()
+
+
+def test_ten_shots_and_no_person_in_two_parts():
+    faces = synthetic_celeba(3000, size="64", cache=True)
+    assert (np.bincount(faces.identity) == 10).all() and len(np.bincount(faces.identity)) == 300
+    assert all(len(set(faces.split[faces.identity == person])) == 1 for person in range(300))
+    np.testing.assert_allclose(np.bincount(faces.split, minlength=3) / 3000, (0.8, 0.1, 0.1), atol=0.05)
+    assert faces.provenance.stand_in_for == "CelebA" and not faces.real
+
+
+@pytest.mark.parametrize("word", SIZES)
+def test_sizes(word):
+    height, width = parse_size(word)
+    assert synthetic_celeba(2, size=word, cache=False).images.shape == (2, 3, height, width)
+
+
+def test_a_crop_is_the_middle_of_the_square():
+    square, cut = (synthetic_celeba(3, size=size, cache=False).images for size in ("64", "64x48"))
+    np.testing.assert_array_equal(cut, square[..., 8:56])
+
+
+def test_bad_arguments_are_refused():
+    for options in ({"size": "65"}, {"skin_tone": "green"}, {"n": 0}):
+        with pytest.raises(LabkitError):
+            synthetic_celeba(**{"n": 2, **options})
+
+
+def test_names_are_celebas_in_order():
+    assert len(SYNTHETIC_ATTRIBUTES) >= 24
+    assert [ATTRIBUTES.index(name) for name in SYNTHETIC_ATTRIBUTES] == sorted(
+        ATTRIBUTES.index(name) for name in SYNTHETIC_ATTRIBUTES
+    )
+
+
+def said(text, columns):
+    """What a rule's text says, read as a sentence: conditions joined by a comma or "and", remarks in brackets."""
+    text = re.sub(r" \((?!0)[^)]*\)", "", text).replace("−", "-").replace("≤", "<=").replace("×", "*")
+    text = re.sub(r"(\d) (?!and)(?=[a-z])", r"\1 * ", text).replace("no hat", "hat <= 0.5")
+    holds = True
+    for part in re.split(", | and ", text):
+        between = re.fullmatch(r"([\d.]+) < (\w+) <= ([\d.]+)", part)
+        part = f"({between[1]} < {between[2]}) & ({between[2]} <= {between[3]})" if between else part
+        part = f"{part} > 0.5" if part.isidentifier() else part
+        holds = holds & eval(part, {"__builtins__": {}}, columns)
+    return holds
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_each_rule_does_what_it_says(rule):
+    """On factors spread evenly over their ranges, so that every threshold is met from both sides."""
+    random = np.random.default_rng(0)
+    columns = {factor.name: random.uniform(factor.low, factor.high, 20_000) for factor in FACTORS}
+    holds = rule.holds(columns)
+    np.testing.assert_array_equal(holds, said(rule.text, columns))
+    assert 0 < holds.sum() < len(holds)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_prevalence_is_near_celebas(rule):
+    """Within 6 points, and within a factor of two."""
+    share = labels()[1][:, SYNTHETIC_ATTRIBUTES.index(rule.name)].mean()
+    assert abs(share - rule.real) < 0.06 and 0.5 < share / rule.real < 2
+
+
+@pytest.mark.parametrize(
+    "one, other, sign, least",
+    [
+        ("No_Beard", "Mustache", -1, 0.4),
+        ("Goatee", "Mustache", 1, 0.2),
+        ("Wearing_Lipstick", "Heavy_Makeup", 1, 0.6),
+        ("Gray_Hair", "Receding_Hairline", 1, 0.15),
+        ("Gray_Hair", "Young", -1, 0.3),
+        ("Bags_Under_Eyes", "Young", -1, 0.2),
+        ("Wearing_Earrings", "Male", -1, 0.2),
+        ("Heavy_Makeup", "Male", -1, 0.5),
+        ("Blond_Hair", "Male", -1, 0.1),
+        ("Smiling", "Mouth_Slightly_Open", 1, 0.1),
+    ],
+)
+def test_correlations(one, other, sign, least):
+    assert sign * phi(one, other) > least
+
+
+def test_no_man_wears_make_up():
+    wearing = labels()[1][
+        :, [SYNTHETIC_ATTRIBUTES.index(name) for name in ("Wearing_Lipstick", "Heavy_Makeup")]
+    ]
+    assert not wearing[labels()[1][:, SYNTHETIC_ATTRIBUTES.index("Male")]].any()
+
+
+def test_no_two_attributes_are_one():
+    """Of any two, each is sometimes there without the other, and both are sometimes there or absent together."""
+    columns = labels()[1].T.astype(np.float64)
+    alike = np.abs(np.corrcoef(columns)) - np.eye(len(columns))
+    assert alike.max() < 0.95
+
+
+def test_skin_tones():
+    at = FACTOR_NAMES.index("skin_tone")
+    tones = np.linspace(0, 1, 11)
+    balanced = np.histogram(labels("balanced")[0][:, at], tones)[0] / len(MANY)
+    np.testing.assert_allclose(balanced, 0.1, atol=0.01)
+    light = labels()[0][:, at]
+    np.testing.assert_allclose([np.mean(light < 0.35), np.mean(light > 0.65)], [0.8, 0.1], atol=0.02)
+
+
+def test_cached_equals_drawn_and_is_mapped(own_cache):
+    drawn = synthetic_celeba(600, cache=False)
+    for _ in range(2):
+        cached = synthetic_celeba(600)
+        assert isinstance(cached.images, np.memmap)
+        np.testing.assert_array_equal(cached.images, drawn.images)
+    (entry,) = cached_files()
+    assert entry[1] == 600 and pixel_files(own_cache) == [entry[0]]
+
+
+@pytest.mark.parametrize("option", [{"size": "64x48"}, {"seed": 1}, {"skin_tone": "balanced"}], ids=str)
+def test_the_cache_tells_options_apart(option):
+    synthetic_celeba(20)
+    cached, drawn = synthetic_celeba(20, **option), synthetic_celeba(20, cache=False, **option)
+    np.testing.assert_array_equal(cached.images, drawn.images)
+
+
+@needs_fork
+def test_of_two_processes_at_once_one_draws(own_cache, monkeypatch):
+    drawn, start, results = FORK.Value("i", 0), FORK.Barrier(2), FORK.Queue()
+
+    def counted(factors, *options):
+        time.sleep(0.2)  # the other process has seen by then that there is no file
+        drawn.value += len(factors)
+        return render(factors, *options)
+
+    monkeypatch.setattr(MODULE, "render", counted)
+    processes = [
+        FORK.Process(target=lambda: (start.wait(), results.put(synthetic_celeba(600).checksum())))
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    checksums = {results.get(timeout=100) for _ in processes}
+    for process in processes:
+        process.join()
+    assert drawn.value == 600
+    assert checksums == {synthetic_celeba(600, cache=False).checksum()}
+    assert pixel_files(own_cache) == [cached_files()[0][0]]
+
+
+@needs_fork
+def test_a_killed_drawing_leaves_nothing_broken(own_cache, monkeypatch):
+    begun = FORK.Event()
+
+    def stuck(factors, *options):
+        if begun.is_set():
+            time.sleep(100)
+        begun.set()
+        return render(factors, *options)
+
+    monkeypatch.setattr(MODULE, "CHUNK", 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(MODULE, "render", stuck)
+        process = FORK.Process(target=synthetic_celeba, args=(20,))
+        process.start()
+        assert begun.wait(100)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    assert not cached_files() and len(pixel_files(own_cache)) == 1
+    np.testing.assert_array_equal(synthetic_celeba(20).images, synthetic_celeba(20, cache=False).images)
+    assert pixel_files(own_cache) == [cached_files()[0][0]]
+
+
+def test_it_is_drawn_on_the_device_asked_for(monkeypatch):
+    """A stand-in for a GPU, since there is none: what it draws is its own, and kept apart from the CPU's."""
+    asked = []
+
+    def elsewhere(factors, side, device):
+        asked.append(device.type)
+        return render(factors, side) // 2 if device.type == "cuda" else render(factors, side)
+
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    monkeypatch.setattr(MODULE, "render", elsewhere)
+    there = celeba(synthetic_n=20, device="cuda")
+    again = synthetic_celeba(20, device=torch.device("cuda", 0))
+    here = synthetic_celeba(20)
+    assert asked == ["cuda", "cpu"]
+    np.testing.assert_array_equal(there.images, again.images)
+    np.testing.assert_array_equal(there.images, here.images // 2)
+    for name in ("factors", "attributes", "identity", "split"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(here, name), err_msg=name)
+
+
+def test_the_cache_is_read(own_cache):
+    synthetic_celeba(3)
+    path = cached_files()[0][0]
+    np.save(path, np.zeros((3, 3, 64, 64), np.uint8))
+    assert not synthetic_celeba(3).images.any()
+
+
+def test_a_stale_recipe_is_not_read(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(MODULE, "DRAWN_BY", ("render.py",))
+        synthetic_celeba(3)
+        np.save(cached_files()[0][0], np.zeros((3, 3, 64, 64), np.uint8))
+    assert synthetic_celeba(3).images.any()
+
+
+def test_a_cut_file_is_drawn_anew():
+    whole = synthetic_celeba(3).images.copy()
+    path = cached_files()[0][0]
+    path.write_bytes(path.read_bytes()[:500])
+    np.testing.assert_array_equal(synthetic_celeba(3).images, whole)
+
+
+def test_a_folder_that_cannot_be_written(own_cache):
+    own_cache.write_text("a file where the folder should be")
+    assert synthetic_celeba(3).images.any()

@@ -1,0 +1,55 @@
+"""The residual cells of the hierarchical VAE: parameters, what they see, checkpointing."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from labkit.errors import LabkitError
+from labkit.hvae.cells import (
+    GenerativeCell,
+    InferenceCell,
+    generative_cell_parameters,
+    receptive_field,
+    run_cells,
+)
+
+
+@pytest.mark.parametrize("depthwise", [True, False])
+@pytest.mark.parametrize(("channels", "expansion"), [(4, 3), (16, 2), (24, 1)])
+def test_cell_has_as_many_parameters_as_the_formula(channels, expansion, depthwise):
+    cell = GenerativeCell(channels, expansion, depthwise)
+    counted = sum(weight.numel() for weight in cell.parameters())
+    assert counted == generative_cell_parameters(channels, expansion, depthwise)
+
+
+def reach(net, channels, side=41):
+    """Side of the square of inputs that one output depends on, squeeze-and-excitation (which sees all) left out."""
+    x = torch.randn(1, channels, side, side, dtype=torch.float64).requires_grad_()
+    out = net(x)
+    gradient = torch.autograd.grad(out[0, 0, out.shape[2] // 2, out.shape[3] // 2], x)[0][0]
+    return int((gradient.abs().sum(0) > 1e-12).any(0).sum())
+
+
+def without_squeeze(cell):
+    cell = copy.deepcopy(cell).double().eval()
+    cell.layers[-1] = nn.Identity()
+    return cell
+
+
+def test_receptive_field_is_that_of_the_gradient():
+    torch.manual_seed(0)
+    deep = nn.Sequential(*[without_squeeze(GenerativeCell(4)) for _ in range(3)])
+    assert reach(deep, 4) == receptive_field([5, 5, 5]) == 13
+    assert reach(without_squeeze(InferenceCell(4)), 4) == receptive_field([3, 3]) == 5
+    strided = nn.Sequential(nn.Conv2d(4, 4, 3, 2), nn.Conv2d(4, 4, 3, 2), nn.Conv2d(4, 4, 3)).double()
+    assert reach(strided, 4) == receptive_field([3, 3, 3], [2, 2, 1]) == 15
+    with pytest.raises(LabkitError, match="2 kernels"):
+        receptive_field([3, 3], [1])
+
+
+def test_checkpointing_is_not_used_without_gradients():
+    cells = nn.Sequential(GenerativeCell(4))
+    with torch.no_grad():
+        assert run_cells(cells, torch.randn(2, 4, 8, 8), True).grad_fn is None

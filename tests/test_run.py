@@ -1,0 +1,273 @@
+import json
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+
+from labkit import profiles
+from labkit import run as report
+from labkit.claims_table import BADGES, claims_html, claims_text, measured_text
+from labkit.errors import CheckFailed, LabkitError
+from labkit.faces.faceset import FaceSet, Provenance
+from labkit.record import plain
+from labkit.run import start_lab
+
+STAND_IN = Provenance("Drawn", False, "drawn, seed 0", stand_in_for="Olivetti faces")
+REAL = Provenance("Olivetti faces", True, "a file")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return start_lab("01", profile="smoke", seed=3, out=tmp_path / "out")
+
+
+@pytest.fixture
+def claims(monkeypatch):
+    """Two claims in place of the kit's own: one for any data, one for real data only."""
+
+    def claim(needs_real):
+        return SimpleNamespace(
+            text="66 components hold 90 %",
+            expected="66",
+            rule="components == 66",
+            needs_real=needs_real,
+            judge=lambda measured: "reproduced" if measured["components"] == 66 else "not reproduced",
+        )
+
+    monkeypatch.setattr(report, "CLAIMS", {"A1": claim(False), "A2": claim(True)})
+
+
+def faces(provenance):
+    return FaceSet(np.zeros((2, 1, 4, 4), np.uint8), provenance)
+
+
+def written(run, name):
+    return json.loads((run.folder / name).read_text(encoding="utf-8"))
+
+
+def drawn(name="plot", run=None):
+    figure, axes = plt.subplots()
+    axes.plot([0, 1])
+    run.figure(name, figure, alt="a rising line")
+    return figure
+
+
+def test_the_seed_decides_every_generator(tmp_path):
+    def draw(seed):
+        start_lab("01", profile="smoke", seed=seed, out=tmp_path)
+        import random
+
+        return [random.random(), np.random.rand(), torch.rand(1).item()]
+
+    first, again, other = draw(5), draw(5), draw(6)
+    assert first == again
+    assert all(a != b for a, b in zip(first, other))
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "cuda", "chosen"),
+    [
+        (None, None, False, "cpu"),
+        (None, None, True, "gpu"),
+        (None, "smoke", True, "smoke"),
+        ("gpu", "smoke", False, "gpu"),
+        (None, "", False, "cpu"),
+    ],
+)
+def test_the_profile_is_given_or_set_or_follows_the_device(monkeypatch, given, variable, cuda, chosen):
+    monkeypatch.delenv("LABKIT_PROFILE", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("LABKIT_PROFILE", variable)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    assert profiles.choose_profile(given) == chosen
+
+
+def test_an_unknown_profile_is_refused_by_its_source(monkeypatch, tmp_path):
+    with pytest.raises(LabkitError, match="PROFILE: there is no profile 'smok'; did you mean smoke"):
+        start_lab("01", profile="smok", out=tmp_path)
+    monkeypatch.setenv("LABKIT_PROFILE", "large")
+    with pytest.raises(LabkitError, match="LABKIT_PROFILE: there is no profile 'large'; choose among"):
+        profiles.choose_profile()
+
+
+def test_sizes_are_those_of_the_profile_and_the_same_in_each(run):
+    sizes = run.sizes(smoke={"epochs": 2}, cpu={"epochs": 20}, gpu={"epochs": 200})
+    assert sizes.epochs == 2
+    assert written(run, "config.json")["sizes"] == {"epochs": 2}
+    with pytest.raises(LabkitError, match="profile 'gpu' lacks layers"):
+        run.sizes(smoke={"layers": 1}, cpu={"layers": 1}, gpu={})
+
+
+def test_a_figure_of_a_stand_in_says_so_and_hides_nothing(run):
+    run.use(faces(STAND_IN))
+    figure, axes = plt.subplots(figsize=(4, 2), layout="constrained")
+    axes.set_title("a title that takes all of the width of it")
+    axes.plot([1, 2], label="a line with a name as wide as the figure")
+    figure.legend(loc="outside lower left")
+    run.figure("plot", figure, alt="a line")
+    (mark,) = figure.texts
+    assert "synthetic stand-in for Olivetti faces" in mark.get_text()
+    assert mark.get_window_extent().y0 > axes.get_tightbbox().y1
+    mark.remove()
+    figure.savefig(run.folder / "bare.png", dpi=report.FIGURE_DPI, bbox_inches="tight", facecolor="white")
+    marked, bare = imread(run.folder / "figures" / "plot.png"), imread(run.folder / "bare.png")
+    assert marked.shape[0] > bare.shape[0]
+    below = bare.shape[0] // 3  # where axis and legend are
+    width = min(marked.shape[1], bare.shape[1])
+    difference = abs(marked[-below:, :width] - bare[-below:, :width]).mean(axis=(0, 1))
+    assert (difference < 0.02).all(), difference
+
+
+def test_a_figure_of_real_faces_is_not_marked(run):
+    run.use(faces(REAL))
+    assert not drawn("real", run).texts
+
+
+def test_a_figure_carries_its_alt_text_into_the_record_and_the_notebook(run, monkeypatch):
+    shown = []
+    monkeypatch.setattr(report, "display", lambda *a, **k: shown.append(a[0]))
+    drawn("plot", run)
+    assert written(run, "figures.json") == [
+        {"name": "plot", "file": "figures/plot.png", "alt": "a rising line"}
+    ]
+    data, metadata = shown[0]._repr_mimebundle_()
+    assert "image/png" in data
+    assert metadata["image/png"]["alt"] == "a rising line"
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(
+    ("name", "alt", "words"),
+    [("a", "  ", "alt= is empty"), ("../a", "x", "file name"), ("", "x", "file name")],
+)
+def test_a_figure_without_alt_text_or_with_a_bad_name_is_refused(run, name, alt, words):
+    with pytest.raises(LabkitError, match=words):
+        run.figure(name, plt.figure(), alt=alt)
+    plt.close("all")
+
+
+def test_finish_drops_figures_of_earlier_runs(run):
+    drawn("old", run)
+    again = start_lab("01", profile="smoke", out=run.folder)
+    drawn("new", again)
+    again.finish()
+    assert [path.name for path in (run.folder / "figures").iterdir()] == ["new.png"]
+
+
+def test_equal_seeds_give_equal_metrics_files_whatever_the_time(tmp_path):
+    def metrics(folder):
+        run = start_lab("01", profile="smoke", seed=1, out=folder)
+        run.use(faces(STAND_IN))
+        run.metric(
+            "loss", {"mean": np.float32(torch.rand(1).item()), "worst": float("nan"), "n": np.arange(2)}
+        )
+        run.timing("fit", np.random.default_rng().random())
+        run.finish()
+        return (folder / "metrics.json").read_bytes()
+
+    first = metrics(tmp_path / "a")
+    assert first == metrics(tmp_path / "b")
+    assert json.loads(first)["data"] == ["synthetic stand-in for Olivetti faces"]
+
+
+def test_plain_keeps_values_and_refuses_what_json_cannot_hold():
+    value = {"a": torch.tensor([1.5, float("inf")]), 2: (np.bool_(True), None, "x"), "n": float("nan")}
+    assert plain(value) == {"a": [1.5, "inf"], "2": [True, None, "x"], "n": "nan"}
+    with pytest.raises(LabkitError, match="not Linear"):
+        plain({"model": torch.nn.Linear(1, 1)})
+
+
+def test_a_check_is_recorded_and_a_missed_property_stops_the_cell_with_its_hint(run, capsys):
+    def coupling(right):
+        return [
+            SimpleNamespace(name="round trip", passed=True, hint=""),
+            SimpleNamespace(name="log-determinant", passed=right, hint="is its sign right?"),
+        ]
+
+    with pytest.raises(CheckFailed, match="coupling: 1 of 2 properties missed") as missed:
+        run.check(coupling, False)
+    out = capsys.readouterr().out
+    assert "✓ round trip" in out and "✗ log-determinant" in out and "is its sign right?" in out
+    assert missed.value._render_traceback_() == [f"CheckFailed: {missed.value}"]
+    assert [each["passed"] for each in written(run, "checks.json")["coupling"]] == [True, False]
+    run.check(coupling, True)
+    assert [each["passed"] for each in written(run, "checks.json")["coupling"]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("origins", "claim", "components", "verdict"),
+    [
+        ([REAL], "A1", 66, "reproduced"),
+        ([REAL], "A2", 66, "reproduced"),
+        ([REAL], "A2", 65, "not reproduced"),
+        ([STAND_IN], "A1", 66, "reproduced"),
+        ([STAND_IN], "A2", 66, "needs full data"),
+        ([REAL, STAND_IN], "A2", 66, "needs full data"),
+        ([], "A2", 66, "needs full data"),
+    ],
+)
+def test_a_claim_is_judged_by_its_rule_and_only_on_its_data(run, claims, origins, claim, components, verdict):
+    for origin in origins:
+        run.use(faces(origin))
+    assert run.claim(claim, measured={"components": components}, protocol="full SVD") == verdict
+    (recorded,) = written(run, "claims.json")
+    assert recorded["verdict"] == verdict
+    assert recorded["measured"] == {"components": components}
+    assert recorded["data"] == (" + ".join(origin.label for origin in origins) or "none")
+    assert set(recorded) == {"id", "text", "expected", "measured", "rule", "verdict", "data", "protocol"}
+
+
+def test_an_unknown_claim_is_refused(run, claims):
+    with pytest.raises(LabkitError, match="claim 'Z9': there is none of that name; choose among A1, A2"):
+        run.claim("Z9", measured=1, protocol="")
+
+
+def test_a_new_run_holds_nothing_of_the_old_one(run, claims):
+    run.claim("A1", measured={"components": 66}, protocol="")
+    run.finish()
+    (run.folder / "checkpoint.pt").touch()
+    start_lab("01", profile="smoke", out=run.folder)
+    assert {path.name for path in run.folder.iterdir()} == {"figures", "config.json", "checkpoint.pt"}
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(LabkitError, match=r"file/out: cannot hold results .*; choose another folder"):
+        start_lab("01", profile="smoke", out=tmp_path / "file" / "out")
+
+
+def test_by_default_results_go_below_the_project_under_the_notebooks_name(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "notebooks" / "01_flows.ipynb").touch()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.delenv("LABKIT_OUT", raising=False)
+    assert report.default_folder("01", "cpu") == tmp_path / "runs" / "cpu" / "01_flows"
+    monkeypatch.setenv("LABKIT_OUT", str(tmp_path / "else"))
+    assert report.default_folder("01", "cpu") == tmp_path / "else" / "cpu" / "01_flows"
+
+
+def test_the_table_of_claims_shows_every_verdict_in_words_and_escapes(run):
+    rows = [
+        {
+            "id": f"A{i}",
+            "text": "a < b",
+            "expected": "66",
+            "measured": {"x": 0.123456, "n": 12345},
+            "rule": "x < 1",
+            "verdict": verdict,
+            "data": "Olivetti faces",
+            "protocol": "held-out",
+        }
+        for i, verdict in enumerate(BADGES)
+    ]
+    html, text = claims_html(rows), claims_text(rows)
+    for verdict in ("reproduced", "not reproduced", "corrected", "needs full data"):
+        assert f"{verdict}</span>" in html
+        assert verdict in text
+    assert "a &lt; b" in html and "a < b" not in html
+    assert measured_text(rows[0]["measured"]) == "x = 0.1235, n = 12,345"
+    assert measured_text({"q": {"beard": -0.5}, "ok": True}) == "q (beard = −0.5), ok = yes"
