@@ -161,9 +161,7 @@ def one_per_row(got: Tensor, rows: int, features: int, what: str) -> str | None:
     known = {
         (): f"{what} is one number for the whole batch: sum over the features only, .sum(1).",
         (rows, features): f"{what} has a number for each feature: sum over the features, .sum(1).",
-        (
-            features,
-        ): f"{what} has a number for each column: features are dimension 1, so .sum(1), not .sum(0).",
+        (features,): f"{what} has a number for each column: features are dimension 1, so .sum(1), not .sum(0).",
         (rows, 1): f"{what} is a column (N, 1): leave out keepdim.",
     }
     return known.get(tuple(got.shape), f"{what} should have shape ({rows},), not {tuple(got.shape)}.")

@@ -43,9 +43,7 @@ def measured_text(measured: Any) -> str:
     """A measurement in one line: numbers to four digits, the entries of a dict by name."""
     if isinstance(measured, dict):
         return ", ".join(
-            f"{name} ({measured_text(value)})"
-            if isinstance(value, dict)
-            else f"{name} = {measured_text(value)}"
+            f"{name} ({measured_text(value)})" if isinstance(value, dict) else f"{name} = {measured_text(value)}"
             for name, value in measured.items()
         )
     if isinstance(measured, list):

@@ -70,6 +70,4 @@ def clear_record(folder: Path) -> None:
         for name in (*RECORD_FILES, STATE):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise LabkitError(
-            f"{folder}: cannot hold results ({error.strerror}); choose another folder."
-        ) from error
+        raise LabkitError(f"{folder}: cannot hold results ({error.strerror}); choose another folder.") from error

@@ -192,9 +192,7 @@ class Run:
             print(f"✓ {each.name}" if each.passed else f"✗ {each.name}\n    hint: {each.hint}")
         missed = sum(not each.passed for each in properties)
         if missed:
-            raise CheckFailed(
-                f"{name}: {missed} of {len(properties)} properties missed; see the hints above."
-            )
+            raise CheckFailed(f"{name}: {missed} of {len(properties)} properties missed; see the hints above.")
 
     def claim(self, claim_id: str, *, measured: Any, protocol: str) -> str:
         """Judge a claim of a source report by its rule in `labkit.claims`; returns the verdict.

@@ -61,9 +61,7 @@ def run_while_wanted(arguments: Sequence[str], wanted: str, log: str) -> None:
             process.kill()
             return
     if process.returncode:
-        why = (
-            Path(log).read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no message"]
-        )[-1]
+        why = (Path(log).read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no message"])[-1]
         raise LabkitError(f"its process ended with status {process.returncode}: {why} (see {log}).")
     Path(log).unlink()
 

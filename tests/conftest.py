@@ -41,9 +41,7 @@ def make_lab() -> MakeLab:
     A source that starts with # and a blank is a markdown cell, any other a code cell.
     """
 
-    def make(
-        folder: Path, stem: str, sources: Sequence[str], *, budget: float = 120.0, extra: str = ""
-    ) -> Path:
+    def make(folder: Path, stem: str, sources: Sequence[str], *, budget: float = 120.0, extra: str = "") -> Path:
         cells = [new_markdown_cell(f"# Lab {stem}")]
         cells.append(new_code_cell(f"{PARAMETERS}\n{extra}", metadata={"tags": ["parameters"]}))
         cells += [new_markdown_cell(s) if s.startswith("# ") else new_code_cell(s) for s in sources]

@@ -39,9 +39,7 @@ def needed():
         try:
             below = distribution(name).requires or []
         except PackageNotFoundError:
-            pytest.fail(
-                f"{name} is not installed; run `make test`, which installs what pyproject.toml asks for"
-            )
+            pytest.fail(f"{name} is not installed; run `make test`, which installs what pyproject.toml asks for")
         extras = requirement.extras or {""}
         for line in map(Requirement, below):
             if line.marker is None or any(line.marker.evaluate({"extra": extra}) for extra in extras | {""}):
@@ -66,9 +64,7 @@ def test_constraints_lie_within_what_pyproject_allows():
         assert requirement.specifier.contains(pin.version), requirement
 
 
-@pytest.mark.parametrize(
-    "name", ["pyproject.toml", "constraints.txt", "environment.yml", "Makefile", ".ci/run"]
-)
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "environment.yml", "Makefile", ".ci/run"])
 def test_no_package_source_is_named(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     assert not re.findall(r"https?://|git\+|--(?:extra-)?index-url|--find-links|--trusted-host", text)

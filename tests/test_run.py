@@ -130,9 +130,7 @@ def test_a_figure_carries_its_alt_text_into_the_record_and_the_notebook(run, mon
     shown = []
     monkeypatch.setattr(report, "display", lambda *a, **k: shown.append(a[0]))
     drawn("plot", run)
-    assert written(run, "figures.json") == [
-        {"name": "plot", "file": "figures/plot.png", "alt": "a rising line"}
-    ]
+    assert written(run, "figures.json") == [{"name": "plot", "file": "figures/plot.png", "alt": "a rising line"}]
     data, metadata = shown[0]._repr_mimebundle_()
     assert "image/png" in data
     assert metadata["image/png"]["alt"] == "a rising line"
@@ -161,9 +159,7 @@ def test_equal_seeds_give_equal_metrics_files_whatever_the_time(tmp_path):
     def metrics(folder):
         run = start_lab("01", profile="smoke", seed=1, out=folder)
         run.use(faces(STAND_IN))
-        run.metric(
-            "loss", {"mean": np.float32(torch.rand(1).item()), "worst": float("nan"), "n": np.arange(2)}
-        )
+        run.metric("loss", {"mean": np.float32(torch.rand(1).item()), "worst": float("nan"), "n": np.arange(2)})
         run.timing("fit", np.random.default_rng().random())
         run.finish()
         return (folder / "metrics.json").read_bytes()

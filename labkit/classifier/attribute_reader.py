@@ -45,9 +45,7 @@ class AttributeReader:
         """
         images = torch.as_tensor(images if isinstance(images, Tensor) else np.ascontiguousarray(images))
         if images.ndim != 4 or images.shape[1] != 3:
-            raise LabkitError(
-                f"AttributeReader: images must be (N, 3, H, W) in colour, not {tuple(images.shape)}."
-            )
+            raise LabkitError(f"AttributeReader: images must be (N, 3, H, W) in colour, not {tuple(images.shape)}.")
         device = next(self.model.parameters()).device
         found = [torch.zeros(0, len(self.names))]
         for batch in images.split(BATCH):
@@ -86,7 +84,5 @@ class AttributeReader:
             model = resnet18_classifier(len(about["names"]), about["width"])
             model.load_state_dict(weights)
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise LabkitError(
-                f"{path}: is no classifier of lab 02; run that lab to write a new one."
-            ) from error
+            raise LabkitError(f"{path}: is no classifier of lab 02; run that lab to write a new one.") from error
         return cls(model.to(device), tuple(about["names"]), tuple(about["size"]), about["about"])

@@ -35,9 +35,7 @@ def labelled(faces: FaceSet, part: int, names: Sequence[str]) -> tuple[np.ndarra
         LabkitError: the faces have no attributes, or none of a name.
     """
     if missing := [name for name in names if name not in faces.attribute_names]:
-        raise LabkitError(
-            f"{faces.provenance.name}: has no attribute {missing[0]!r}; see faces.attribute_names."
-        )
+        raise LabkitError(f"{faces.provenance.name}: has no attribute {missing[0]!r}; see faces.attribute_names.")
     here = faces.split == part
     if faces.attributes_known is not None:
         here &= faces.attributes_known
@@ -109,9 +107,7 @@ def fit_classifier(
     return fit(
         model,
         Update("loss", loss, optimizer, schedule, capturable=not augment),
-        ResidentBatches(
-            images, labels=labels, batch_size=batch_size, seed=seed, drop_last=alone, device=device
-        ),
+        ResidentBatches(images, labels=labels, batch_size=batch_size, seed=seed, drop_last=alone, device=device),
         epochs=epochs,
         validate=validate if len(held_out[0]) else None,
         watch="validation" if stop else None,

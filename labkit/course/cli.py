@@ -29,9 +29,7 @@ app.add_typer(grade_app, name="grade")
 
 @app.command()
 def run(
-    labs: Annotated[
-        list[str] | None, typer.Argument(help="01, lab01 or a notebook's name; none means all")
-    ] = None,
+    labs: Annotated[list[str] | None, typer.Argument(help="01, lab01 or a notebook's name; none means all")] = None,
     profile: Annotated[str, typer.Option(help="smoke, cpu or gpu", envvar="LABKIT_PROFILE")] = "cpu",
     data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
     out: Annotated[
@@ -84,9 +82,7 @@ def run(
 @app.command()
 def gpu(
     data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="where results go; runs/ of the project if not given")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="where results go; runs/ of the project if not given")] = None,
     seed: Annotated[int, typer.Option(help="for every random generator")] = 0,
     profile: Annotated[str, typer.Option(help="smoke tries it without a GPU")] = "gpu",
 ) -> None:
@@ -157,13 +153,9 @@ def data_celeba(
     source: Annotated[
         Path | None, typer.Option("--from", help="a folder or zip of CelebA, as published or from Kaggle")
     ] = None,
-    download: Annotated[
-        str | None, typer.Option(help="gdrive or kaggle: get it from there first, 1.4 GB")
-    ] = None,
+    download: Annotated[str | None, typer.Option(help="gdrive or kaggle: get it from there first, 1.4 GB")] = None,
     size: Annotated[str, typer.Option(help="64, 64x48 (height x width), 128 or 218x178")] = "64",
-    replace: Annotated[
-        bool, typer.Option("--replace", help="throw away what was prepared, and begin anew")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="throw away what was prepared, and begin anew")] = False,
 ) -> None:
     """Prepare CelebA once: one memory-mapped array per size and one table of labels, into data/celeba."""
     from labkit.data.celeba.command import prepare_celeba
@@ -178,8 +170,7 @@ def data_list() -> None:
 
     for entry in inventory():
         print(
-            f"{entry.name:<24}{entry.kind}"
-            + ("" if entry.images else f", faces are drawn instead; {entry.advice}")
+            f"{entry.name:<24}{entry.kind}" + ("" if entry.images else f", faces are drawn instead; {entry.advice}")
         )
         if entry.images:
             print(f"{'':<24}{entry.images:,} images, SHA-256 {entry.checksum[:16]}…, {entry.where}")

@@ -73,14 +73,10 @@ def fetch(
     transfer = _Transfer(time.monotonic() + timeout, target.name)
     with (
         atomic_path(target) as temporary,
-        tempfile.TemporaryDirectory(
-            prefix=".labkit-", dir=temporary.parent, ignore_cleanup_errors=True
-        ) as folder,
+        tempfile.TemporaryDirectory(prefix=".labkit-", dir=temporary.parent, ignore_cleanup_errors=True) as folder,
     ):
         try:
-            failures = _first_success(
-                addresses, (sha256, digest), Path(folder) / target.name, retries, transfer
-            )
+            failures = _first_success(addresses, (sha256, digest), Path(folder) / target.name, retries, transfer)
         finally:
             transfer.cancelled.set()
         if failures is not None:
@@ -157,17 +153,13 @@ def _first_success(
     return failures
 
 
-def _attempt(
-    url: str, expected: tuple[str, Callable[[Path], str]], destination: Path, transfer: _Transfer
-) -> None:
+def _attempt(url: str, expected: tuple[str, Callable[[Path], str]], destination: Path, transfer: _Transfer) -> None:
     """One try at one address, its every failure turned into `_RefusedError` or `_BrokenOffError`."""
     checksum, digest = expected
     known = checksum if digest is file_sha256 else None
 
     def retrieve() -> None:
-        pooch.retrieve(
-            url, known_hash=known, fname=destination.name, path=destination.parent, downloader=transfer
-        )
+        pooch.retrieve(url, known_hash=known, fname=destination.name, path=destination.parent, downloader=transfer)
         if known is None and digest(destination) != checksum:
             destination.unlink()
             raise ValueError
@@ -180,9 +172,7 @@ def _attempt(
         raise _BrokenOffError("no answer in time") from None
     except requests.ConnectionError as error:
         unreachable = error.args and isinstance(error.args[0], urllib3.exceptions.MaxRetryError)
-        raise (
-            _RefusedError("cannot be reached") if unreachable else _BrokenOffError("connection lost")
-        ) from None
+        raise (_RefusedError("cannot be reached") if unreachable else _BrokenOffError("connection lost")) from None
     except urllib3.exceptions.HTTPError:
         raise _BrokenOffError("connection cut") from None
     except requests.RequestException as error:

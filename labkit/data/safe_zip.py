@@ -114,9 +114,7 @@ def list_entries(path: Path) -> list[zipfile.ZipInfo]:
         ) from error
     # A bomb of overlapping entries unpacks the same bytes over and over.
     if sum(info.compress_size for info in entries) > length:
-        raise LabkitError(
-            f"{path}: not a zip to trust, its entries claim more bytes than it has; download it again."
-        )
+        raise LabkitError(f"{path}: not a zip to trust, its entries claim more bytes than it has; download it again.")
     return entries
 
 

@@ -47,9 +47,7 @@ def _long_hair(f: Columns) -> np.ndarray:
 
 
 _RULES = (
-    Rule(
-        "5_o_Clock_Shadow", "0.1 < beard ≤ 0.45", lambda f: (f["beard"] > 0.1) & (f["beard"] <= 0.45), 0.111
-    ),
+    Rule("5_o_Clock_Shadow", "0.1 < beard ≤ 0.45", lambda f: (f["beard"] > 0.1) & (f["beard"] <= 0.45), 0.111),
     Rule("Arched_Eyebrows", "brow_arch > 0.65", lambda f: f["brow_arch"] > 0.65, 0.267),
     Rule("Bags_Under_Eyes", "age > 0.66", lambda f: f["age"] > 0.66, 0.205),
     Rule("Bald", "hair_length < 0.05, no hat", lambda f: (f["hair_length"] < 0.05) & _head_bare(f), 0.022),

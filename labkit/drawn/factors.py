@@ -116,9 +116,7 @@ def _person() -> tuple[Factor, ...]:
             "low to receding hairline",
             lambda u, f: 0.1 * u[:, 1] + (f["masculine"] - 0.3).clamp(0, 1) * 1.8 * f["age"] * u[:, 0],
         ),
-        row(
-            "brow_thickness", "thin to bushy brows", lambda u, f: 0.2 + 0.4 * f["masculine"] + 0.17 * _bell(u)
-        ),
+        row("brow_thickness", "thin to bushy brows", lambda u, f: 0.2 + 0.4 * f["masculine"] + 0.17 * _bell(u)),
         row("brow_arch", "flat to arched brows", lambda u, f: 0.65 - 0.35 * f["masculine"] + 0.18 * _bell(u)),
         row("eye_size", "small to large eyes", lambda u, f: 0.55 - 0.12 * f["masculine"] + 0.2 * _bell(u)),
         row("eye_spacing", "close to wide-set eyes", _normal(0.5, 0.2)),
@@ -136,15 +134,12 @@ def _person() -> tuple[Factor, ...]:
             "clean-shaven (0), stubble (0.2), full beard (1)",
             lambda u, f: _switch(0.55 * (f["masculine"] > 0.5), u) * (0.12 + 0.88 * u[:, 1]),
         ),
-        row(
-            "beard_cover", "beard on the chin only (0) to beard and sideburns (1)", lambda u, f: 1.4 * u[:, 0]
-        ),
+        row("beard_cover", "beard on the chin only (0) to beard and sideburns (1)", lambda u, f: 1.4 * u[:, 0]),
         row(
             "moustache",
             "none to bushy moustache",
             lambda u, f: (
-                _switch((f["masculine"] > 0.5) * (0.1 + 0.8 * (f["beard"] > 0.25)), u)
-                * (0.35 + 0.65 * u[:, 1])
+                _switch((f["masculine"] > 0.5) * (0.1 + 0.8 * (f["beard"] > 0.25)), u) * (0.35 + 0.65 * u[:, 1])
             ),
         ),
         row("earrings", "wears earrings", lambda u, f: _switch(0.5 * (1 - f["masculine"]), u), BINARY),

@@ -58,9 +58,7 @@ def draw_sprites(shape: Tensor, scale: Tensor, orientation: Tensor, x: Tensor, y
         chosen = torch.nonzero(shape == k)[:, 0]
         inside[chosen] = contains(u[chosen], v[chosen])
     images = torch.zeros(len(u), 1, SIDE, SIDE, dtype=torch.uint8, device=u.device)
-    images[torch.arange(len(u), device=u.device).view(-1, 1, 1), 0, row, column] = (
-        inside.to(torch.uint8) * 255
-    )
+    images[torch.arange(len(u), device=u.device).view(-1, 1, 1), 0, row, column] = inside.to(torch.uint8) * 255
     return images
 
 

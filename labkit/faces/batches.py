@@ -67,13 +67,9 @@ class ResidentBatches:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch `number`, each item once, or never if it falls in a dropped batch."""
         generator = torch.Generator(device=self.device)
-        generator.manual_seed(
-            int(np.random.SeedSequence((self.seed, number)).generate_state(1, np.uint64)[0] >> 1)
-        )
+        generator.manual_seed(int(np.random.SeedSequence((self.seed, number)).generate_state(1, np.uint64)[0] >> 1))
         order = torch.randperm(self.count, generator=generator, device=self.device)
-        mirrored = (
-            torch.rand(self.count, generator=generator, device=self.device) < 0.5 if self._flip else None
-        )
+        mirrored = torch.rand(self.count, generator=generator, device=self.device) < 0.5 if self._flip else None
         for batch in range(len(self)):
             place = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
             chosen = order[place]
@@ -97,13 +93,10 @@ class ResidentBatches:
             raise LabkitError("ResidentBatches: the data are empty; give at least one item.")
         if not (is_image or data.is_floating_point()) or (is_image and data.ndim != 4):
             raise LabkitError(
-                f"ResidentBatches: data must be uint8 (N, C, H, W) or floats, "
-                f"not {data.dtype} {tuple(data.shape)}."
+                f"ResidentBatches: data must be uint8 (N, C, H, W) or floats, not {data.dtype} {tuple(data.shape)}."
             )
         if labels is not None and len(labels) != self.count:
-            raise LabkitError(
-                f"ResidentBatches: {len(labels)} labels for {self.count} items; give one for each."
-            )
+            raise LabkitError(f"ResidentBatches: {len(labels)} labels for {self.count} items; give one for each.")
         if self.seed < 0:
             raise LabkitError(f"ResidentBatches: seed {self.seed} is negative; choose 0 or more.")
         if self.batch_size < 1 or (self._drop_last and self.batch_size > self.count):
@@ -117,9 +110,7 @@ class ResidentBatches:
                 'it is None, or "symmetric" for uint8 images.'
             )
         if self._flip and data.ndim != 4:
-            raise LabkitError(
-                f"ResidentBatches: only images (N, C, H, W) can be flipped, not {tuple(data.shape)}."
-            )
+            raise LabkitError(f"ResidentBatches: only images (N, C, H, W) can be flipped, not {tuple(data.shape)}.")
 
 
 def _resident(values: np.ndarray | torch.Tensor, device: torch.device | str | None) -> torch.Tensor:

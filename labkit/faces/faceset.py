@@ -77,8 +77,7 @@ class FaceSet:
         images = self.images
         if images.ndim != 4 or images.dtype != np.uint8:
             raise LabkitError(
-                f"{self.provenance.name}: images must be uint8 (N, C, H, W), "
-                f"not {images.dtype} {images.shape}."
+                f"{self.provenance.name}: images must be uint8 (N, C, H, W), not {images.dtype} {images.shape}."
             )
         count = len(images)
         if self.identity is None:

@@ -48,9 +48,7 @@ def load_photo(path: str | Path, size: int = 64, grey: bool = True) -> np.ndarra
             f"{path}: not an image that Pillow reads, or empty; save it as JPEG or PNG and try again."
         ) from error
     except Exception as error:  # Pillow's readers raise many kinds of exception on damaged files.
-        raise LabkitError(
-            f"{path}: damaged or unreadable image ({error}); save it anew as JPEG or PNG."
-        ) from error
+        raise LabkitError(f"{path}: damaged or unreadable image ({error}); save it anew as JPEG or PNG.") from error
     pixels = np.asarray(square.convert("L" if grey else "RGB"))
     return np.ascontiguousarray(pixels.reshape(size, size, -1).transpose(2, 0, 1))
 
@@ -92,6 +90,4 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 
 def _too_large(path: Path, megapixels: str) -> str:
-    return (
-        f"{path}: {megapixels} megapixels are more than {MOST_PIXELS // 10**6}; shrink the photograph first."
-    )
+    return f"{path}: {megapixels} megapixels are more than {MOST_PIXELS // 10**6}; shrink the photograph first."

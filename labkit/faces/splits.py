@@ -59,9 +59,7 @@ def split_by_person(faces: FaceSet, held_out: int = 8, validation: int = 0, seed
     return replace(faces, split=parts)
 
 
-def split_stratified(
-    faces: FaceSet, held_out: float = 0.1, validation: float = 0.1, seed: int = 0
-) -> FaceSet:
+def split_stratified(faces: FaceSet, held_out: float = 0.1, validation: float = 0.1, seed: int = 0) -> FaceSet:
     """Split by image so that every attribute is about as frequent in each part: iterative stratification, then swaps.
 
     Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-label Data", ECML PKDD 2011: the images of the
@@ -83,16 +81,12 @@ def split_stratified(
         LabkitError: no attributes, or shares that leave nothing to train on.
     """
     if faces.attributes is None:
-        raise LabkitError(
-            f"{faces.provenance.name}: there are no attributes to split by; use split_by_image."
-        )
+        raise LabkitError(f"{faces.provenance.name}: there are no attributes to split by; use split_by_image.")
     if min(held_out, validation) < 0 or held_out + validation >= 1:
         raise LabkitError(
             f"{faces.provenance.name}: held_out = {held_out} and validation = {validation} leave nothing to train on."
         )
-    known = (
-        np.arange(len(faces)) if faces.attributes_known is None else np.flatnonzero(faces.attributes_known)
-    )
+    known = np.arange(len(faces)) if faces.attributes_known is None else np.flatnonzero(faces.attributes_known)
     generator = np.random.default_rng(seed)
     order = generator.permutation(known)
     labels = faces.attributes[order]

@@ -56,9 +56,7 @@ class Looks:
 
     def __post_init__(self) -> None:
         if (self.watch and not self.validate) or (self.patience is not None and not self.watch):
-            raise LabkitError(
-                "fit: patience needs watch, and watch needs validate; give all that are needed."
-            )
+            raise LabkitError("fit: patience needs watch, and watch needs validate; give all that are needed.")
         names = [callback.name for callback in self.callbacks]
         if len(set(names)) < len(names):
             raise LabkitError(f"fit: two callbacks share a name in {names}; give each its own.")
@@ -83,7 +81,5 @@ class Looks:
         add_columns(row, found, "validate")
         if self.watch is not None:
             if self.watch not in found:
-                raise LabkitError(
-                    f"watch={self.watch!r}: validate returns {', '.join(found)}; watch one of these."
-                )
+                raise LabkitError(f"watch={self.watch!r}: validate returns {', '.join(found)}; watch one of these.")
             run.keep_if_best(found[self.watch])

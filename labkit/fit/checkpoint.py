@@ -122,6 +122,4 @@ def plain(value: Any, of: str) -> Any:
         return {plain(key, of): plain(item, of) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item, of) for item in value]
-    raise LabkitError(
-        f"{of}: returned {type(value).__name__}; return tensors, arrays, numbers, or lists of them."
-    )
+    raise LabkitError(f"{of}: returned {type(value).__name__}; return tensors, arrays, numbers, or lists of them.")

@@ -70,9 +70,7 @@ class Forecast:
         seconds = self.left * (now - self._since) / self._seen
         self.shown = False
         if seconds >= SHORTEST:
-            say(
-                f"{self._seen / (now - self._since):,.0f} items/s: {in_words(seconds)} to go; {memory(self.device)}"
-            )
+            say(f"{self._seen / (now - self._since):,.0f} items/s: {in_words(seconds)} to go; {memory(self.device)}")
         allowed, what = _allowed(self._began)
         if (takes := now - self._began + seconds) > allowed:
             say(

@@ -32,9 +32,7 @@ def describe_run(
 
 def describe_data(batches: Any) -> str:
     """Number of items and of batches, and the mean |x| of an epoch to four digits."""
-    total = sum(
-        _first(batch).abs().mean(dtype=torch.float32) * len(_first(batch)) for batch in batches.epoch(0)
-    )
+    total = sum(_first(batch).abs().mean(dtype=torch.float32) * len(_first(batch)) for batch in batches.epoch(0))
     return f"{batches.count} items in {len(batches)} batches, mean size {float(total) / batches.count:.4g}"
 
 
@@ -47,12 +45,8 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any], most: int = 3
     """The first few entries in which a checkpoint's config and this run's differ, for a person."""
     there, here = _flat(there), _flat(here)
     absent = "absent"
-    names = [
-        name for name in dict.fromkeys([*here, *there]) if there.get(name, absent) != here.get(name, absent)
-    ]
-    said = [
-        f"{name}: {there.get(name, absent)} there, {here.get(name, absent)} here" for name in names[:most]
-    ]
+    names = [name for name in dict.fromkeys([*here, *there]) if there.get(name, absent) != here.get(name, absent)]
+    said = [f"{name}: {there.get(name, absent)} there, {here.get(name, absent)} here" for name in names[:most]]
     return "; ".join(said) + (f"; and {len(names) - most} more" if len(names) > most else "")
 
 

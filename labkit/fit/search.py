@@ -59,9 +59,7 @@ def search_sweep(
     folder = Path(folder)
     total = math.prod(len(values) for values in space.values())
     if not space or not total or trials < 1:
-        raise LabkitError(
-            "search_sweep: there is nothing to try; give each name a value, and at least one trial."
-        )
+        raise LabkitError("search_sweep: there is nothing to try; give each name a value, and at least one trial.")
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

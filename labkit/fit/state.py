@@ -81,9 +81,7 @@ class TrainingState:
         """Remember the weights if `value` is the lowest yet; a value that is not finite never is."""
         if math.isfinite(value) and (self.best_value is None or value < self.best_value):
             self.best_value, self.best_epoch = value, self.epoch
-            self.best_weights = {
-                name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
-            }
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
         """All of it and every random generator, as tensors and plain values."""
@@ -92,9 +90,7 @@ class TrainingState:
             "model": self.model.state_dict(),
             "steps": [step.state_dict() for step in self.steps],
             "rng": rng_state(),
-            **{
-                name: getattr(self, name) for name in (*names, "stopped_early", "monitored", "_epoch_seconds")
-            },
+            **{name: getattr(self, name) for name in (*names, "stopped_early", "monitored", "_epoch_seconds")},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

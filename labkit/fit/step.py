@@ -67,12 +67,8 @@ class GuardedStep:
         self.parameters = trained_parameters(update)
         self.device = self.parameters[0].device
         self.books = Books()
-        trains_all = {id(p) for p in model.parameters() if p.requires_grad} <= {
-            id(p) for p in self.parameters
-        }
-        self._inputs = (
-            None if trains_all else self.parameters
-        )  # naming the inputs costs a walk over the graph
+        trains_all = {id(p) for p in model.parameters() if p.requires_grad} <= {id(p) for p in self.parameters}
+        self._inputs = None if trains_all else self.parameters  # naming the inputs costs a walk over the graph
         self._buffers = list(model.buffers())
         self._skips_on_device = can_skip_on_device(update.optimizer, self.device)
         self._loads = 0
@@ -148,9 +144,7 @@ class GuardedStep:
         """Gradients, loss and terms of the whole batch, each process's rows weighed by their share."""
         weight = self.group.weight
         (weight * loss).backward(inputs=self._inputs)
-        said = [
-            weight * torch.as_tensor(value, device=loss.device).detach() for value in (loss, *terms.values())
-        ]
+        said = [weight * torch.as_tensor(value, device=loss.device).detach() for value in (loss, *terms.values())]
         self.group.add_up([*said, *(p.grad for p in self.parameters if p.grad is not None)])
         return said[0], dict(zip(terms, said[1:]))
 

@@ -95,9 +95,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """
     by = table.attrs.get("config_columns")
     if not by:
-        raise LabkitError(
-            "summary: the table does not say which columns are the config; pass grid_sweep's own."
-        )
+        raise LabkitError("summary: the table does not say which columns are the config; pass grid_sweep's own.")
     numbers = [name for name in table.columns if name not in {*by, "seed"}]
     found = table.groupby(by, sort=False, dropna=False)[numbers].agg(["mean", "std", "count"])
     return found.rename(columns={"std": "sd"}, level=1)

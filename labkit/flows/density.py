@@ -84,9 +84,7 @@ class _LogDensity(torch.autograd.Function):
         x, weights = context.saved_tensors
         density, space, context.space = context.density, context.space, None
         if space is None:
-            raise RuntimeError(
-                "the log-density of a fused flow keeps no graph: compute it again for each backward()"
-            )
+            raise RuntimeError("the log-density of a fused flow keeps no graph: compute it again for each backward()")
         of_weights = torch.empty_like(weights)
         _backward(gradient, density.slices(weights), density.bound, space, density.layout.views(of_weights))
         of_x = _gradient_in_rows(space) if context.needs_input_grad[1] else None

@@ -101,9 +101,7 @@ class Traces:
         self.entering, self.normed = self.features[1:, 0:2], self.features[:-1, 1:3]
         self.kept, self.out = self.features[1:-1, 1], self.features[1:-1, -2:]
         self.entering_of, self.normed_of = self.entering.unbind(0), self.normed.unbind(0)
-        self.moved_of, self.kept_of, self.moving_of = (
-            part.unbind(0) for part in self.features[:, :3].unbind(1)
-        )
+        self.moved_of, self.kept_of, self.moving_of = (part.unbind(0) for part in self.features[:, :3].unbind(1))
         self.shift_of, self.scale_of = (part.unbind(0) for part in self.features[:, -2:].unbind(1))
         self.out_of = self.out.unbind(0)
         self.hidden1_of = self.hidden[0].flatten(1, 2).unbind(0)

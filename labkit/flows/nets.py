@@ -165,9 +165,7 @@ class Flow(nf.NormalizingFlow):
     ) -> tuple[Tensor, Tensor]:
         """Draw x (num_samples, d) and its log p(x) (num_samples,) in nats; `temperature` scales the latents."""
         loc, log_scale = self.q0.loc, self.q0.log_scale
-        noise = torch.randn(
-            num_samples, loc.shape[1], generator=generator, device=loc.device, dtype=loc.dtype
-        )
+        noise = torch.randn(num_samples, loc.shape[1], generator=generator, device=loc.device, dtype=loc.dtype)
         z = loc + log_scale.exp() * temperature * noise
         x, log_det = self.forward_and_log_det(z)
         return x, self.q0.log_prob(z) - log_det

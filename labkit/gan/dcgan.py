@@ -34,11 +34,7 @@ class DCGANConfig:
     channels: int = 3
 
     def __post_init__(self) -> None:
-        if (
-            self.size < 8
-            or self.size & (self.size - 1)
-            or min(self.width, self.latent_dim, self.channels) < 1
-        ):
+        if self.size < 8 or self.size & (self.size - 1) or min(self.width, self.latent_dim, self.channels) < 1:
             raise LabkitError(
                 f"DCGANConfig: {self} is not possible; size must be a power of two from 8, the others at least 1."
             )

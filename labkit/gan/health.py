@@ -61,9 +61,7 @@ class HealthRule:
                 "and slower in (0, 1]."
             )
 
-    def symptoms(
-        self, rows: list[dict[str, float]], real_saturation: float, bad_steps: int
-    ) -> dict[str, str]:
+    def symptoms(self, rows: list[dict[str, float]], real_saturation: float, bad_steps: int) -> dict[str, str]:
         """Symptom → what was measured, of the last of the history's rows; empty where there is none."""
         row, before = rows[-1], rows[-2]["diversity"] if len(rows) > 1 else 0.0
         d_real, d_fake, diversity = row["d_real"], row["d_fake"], row["diversity"]
@@ -78,9 +76,7 @@ class HealthRule:
                 f"{self.least_diversity} is the least)"
             )
         if share - real_saturation > self.most_saturation:
-            found["saturation"] = (
-                f"{share:.0%} of its samples' pixels are at ±1 ({real_saturation:.0%} in data)"
-            )
+            found["saturation"] = f"{share:.0%} of its samples' pixels are at ±1 ({real_saturation:.0%} in data)"
         if gradient < self.least_gradient:
             found["gradient"] = f"the generator's gradient has vanished (norm {gradient:.1e})"
         if d_real > 1 - self.won and d_fake < self.won:

@@ -21,9 +21,7 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         hidden = max(channels // SQUEEZE, 4)
-        self.gate = nn.Sequential(
-            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid()
-        )
+        self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, C, H, W) of the same shape."""
@@ -47,9 +45,7 @@ class GenerativeCell(nn.Module):
             nn.Conv2d(channels, hidden, 1, bias=False),
             norm(hidden),
             nn.SiLU(),
-            nn.Conv2d(
-                hidden, hidden, KERNEL, padding=KERNEL // 2, groups=hidden if depthwise else 1, bias=False
-            ),
+            nn.Conv2d(hidden, hidden, KERNEL, padding=KERNEL // 2, groups=hidden if depthwise else 1, bias=False),
             norm(hidden),
             nn.SiLU(),
             nn.Conv2d(hidden, channels, 1, bias=False),

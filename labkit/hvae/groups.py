@@ -107,9 +107,7 @@ class MapGroup(nn.Module):
         self.cells = nn.Sequential(*[GenerativeCell(*cell) for _ in range(config.cells)])
         self.prior = nn.Sequential(nn.SiLU(), nn.Conv2d(channels, 2 * latent, 1))
         self.merge = nn.Conv2d(channels, channels, 1)
-        self.posterior = nn.Sequential(
-            norm(channels), nn.SiLU(), nn.Conv2d(channels, 2 * latent, 3, padding=1)
-        )
+        self.posterior = nn.Sequential(norm(channels), nn.SiLU(), nn.Conv2d(channels, 2 * latent, 3, padding=1))
         self.absorb = nn.Conv2d(latent, channels, 1)
 
     def forward(

@@ -74,9 +74,7 @@ class HVAE(nn.Module):
         self.groups = nn.ModuleList([VectorGroup(config), *[MapGroup(config, side) for side in config.sides]])
         cell = (config.expansion, config.depthwise)
         plain = [side for side in self._sides() if side not in config.sides]
-        self.plain = nn.ModuleDict(
-            {str(side): GenerativeCell(config.width_at(side), *cell) for side in plain}
-        )
+        self.plain = nn.ModuleDict({str(side): GenerativeCell(config.width_at(side), *cell) for side in plain})
         self.head = nn.Sequential(
             nn.SiLU(),
             nn.Conv2d(config.width, 4 * FINAL, 3, padding=1),
@@ -86,9 +84,7 @@ class HVAE(nn.Module):
         )
         with torch.no_grad():
             # Log-scales start near those of pictures, not at white noise of the whole range.
-            _, _, log_scale = split_maps(
-                self.head[-1].bias[None, :, None, None], config.channels, config.mixtures
-            )
+            _, _, log_scale = split_maps(self.head[-1].bias[None, :, None, None], config.channels, config.mixtures)
             log_scale -= 1.5
         self.spectral = SpectralNorms(self)
         self.to(memory_format=torch.channels_last)  # an eighth to a fifth faster on a CPU

@@ -50,10 +50,7 @@ def attribute_report(
         raise LabkitError("attribute_report: no image has known attributes; choose another split.")
     generator = np.random.default_rng(seed)
     draws = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), RESAMPLES)
-    rows = [
-        _row(labels[:, i], scores[:, i], float(share), draws)
-        for i, share in enumerate(np.asarray(prevalence))
-    ]
+    rows = [_row(labels[:, i], scores[:, i], float(share), draws) for i, share in enumerate(np.asarray(prevalence))]
     return pd.DataFrame(rows, index=pd.Index(names, name="attribute"))
 
 
@@ -112,9 +109,7 @@ def _average_precision(labels: np.ndarray, scores: np.ndarray, draws: np.ndarray
     if labels.all() or not labels.any():
         return np.nan, np.nan
     order = np.argsort(-scores, kind="stable")
-    ends = np.append(
-        np.flatnonzero(np.diff(scores[order])), len(scores) - 1
-    )  # equal scores share a threshold
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # equal scores share a threshold
     weights = draws[:, order].astype(np.float64)
     found, chosen = (np.cumsum(each, 1)[:, ends] for each in (weights * labels[order], weights))
     with np.errstate(invalid="ignore"):  # a draw without positives, or a threshold above all that was drawn
@@ -151,18 +146,14 @@ def by_group(
     counts = np.array([(labels[groups == name].sum(0), (~labels[groups == name]).sum(0)) for name in names])
     usable = (counts >= least).all((0, 1))
     if not usable.any():
-        raise LabkitError(
-            "by_group: no attribute has positives and negatives in every group; use more images."
-        )
+        raise LabkitError("by_group: no attribute has positives and negatives in every group; use more images.")
     generator = np.random.default_rng(seed)
     rows = {}
     for name in names:
         here = groups == name
         right, true, person = (told == labels)[here][:, usable], labels[here][:, usable], people[here]
         members, place = np.unique(person, return_inverse=True)
-        weights = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), RESAMPLES)[
-            :, place
-        ]
+        weights = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), RESAMPLES)[:, place]
         value = _mean_balanced(right, true, np.ones((1, len(right))))[0]
         spread = np.nanstd(_mean_balanced(right, true, weights))
         rows[name] = {

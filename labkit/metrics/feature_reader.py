@@ -112,9 +112,7 @@ def attribute_reader(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = resnet18_classifier(len(names), width)
-    fit_classifier(
-        net, some, names, epochs=epochs, augment=True, rate=2e-3, stop=True, seed=seed, device=device
-    )
+    fit_classifier(net, some, names, epochs=epochs, augment=True, rate=2e-3, stop=True, seed=seed, device=device)
     reader = AttributeReader(net, names, faces.images.shape[-2:], f"{len(some)} labelled faces")
 
     def read(images: np.ndarray) -> np.ndarray:

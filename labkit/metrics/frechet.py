@@ -108,9 +108,7 @@ class FrechetScore:
 def oracle_extractor(device: torch.device | str | None = None) -> Extractor:
     """The features of the kit's factor oracle: works offline, and knows drawn faces only."""
     net = load_oracle(device).net
-    return Extractor(
-        f"oracle features ({net.dims}-d, synthetic faces)", net.dims, _OracleFeatures(net)
-    ).eval()
+    return Extractor(f"oracle features ({net.dims}-d, synthetic faces)", net.dims, _OracleFeatures(net)).eval()
 
 
 def inception_extractor(device: torch.device | str | None = None) -> Extractor:
@@ -132,9 +130,7 @@ def inception_extractor(device: torch.device | str | None = None) -> Extractor:
     return Extractor(INCEPTION_NAME, 2048, _InceptionFeatures(net)).eval().to(device or "cpu")
 
 
-def frechet_distance(
-    real: np.ndarray | Tensor, generated: np.ndarray | Tensor, extractor: Extractor
-) -> FrechetScore:
+def frechet_distance(real: np.ndarray | Tensor, generated: np.ndarray | Tensor, extractor: Extractor) -> FrechetScore:
     """The Fréchet distance between two sets of images; symmetric.
 
     Args:

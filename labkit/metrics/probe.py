@@ -39,9 +39,7 @@ def probe_auc(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> floa
     kinds = wanted, ~wanted
     if min(kind.sum() for kind in kinds) < 2 * FOLDS or min(len(set(people[k])) for k in kinds) < FOLDS:
         return float("nan")
-    reader = make_pipeline(
-        StandardScaler(), LogisticRegression(C=RIDGE, class_weight="balanced", max_iter=2000)
-    )
+    reader = make_pipeline(StandardScaler(), LogisticRegression(C=RIDGE, class_weight="balanced", max_iter=2000))
     folds = StratifiedGroupKFold(FOLDS)
     scores = cross_val_predict(reader, codes, wanted, groups=people, cv=folds, method="decision_function")
     return float(roc_auc_score(wanted, scores))

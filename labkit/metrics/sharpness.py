@@ -68,7 +68,5 @@ def relative_sharpness(images: np.ndarray, real: np.ndarray) -> Sharpness:
     """
     made, there = sharpness(images), sharpness(real)
     if not (there.face > 0 and there.background > 0):
-        raise LabkitError(
-            "relative_sharpness: a region of the real images is flat; pass photographs or drawn faces."
-        )
+        raise LabkitError("relative_sharpness: a region of the real images is flat; pass photographs or drawn faces.")
     return Sharpness(made.face / there.face, made.background / there.background)

@@ -45,9 +45,7 @@ def random_directions(active: np.ndarray, seed: int) -> Tensor:
     """
     places = np.flatnonzero(active)
     if not len(places):
-        raise LabkitError(
-            "random_directions: no latent is active; train longer, or with a smaller KL weight."
-        )
+        raise LabkitError("random_directions: no latent is active; train longer, or with a smaller KL weight.")
     generator = torch.Generator().manual_seed(seed)
     square, triangle = torch.linalg.qr(torch.randn(len(places), len(places), generator=generator))
     directions = torch.zeros(len(places), len(active))

@@ -81,13 +81,9 @@ def train_oracle(
     result = fit(
         net,
         Update("loss", oracle_loss, optimizer, _cosine(optimizer, config.epochs)),
-        ResidentBatches(
-            images, labels=factors.to(device), batch_size=config.batch_size, seed=seed, drop_last=True
-        ),
+        ResidentBatches(images, labels=factors.to(device), batch_size=config.batch_size, seed=seed, drop_last=True),
         epochs=config.epochs,
-        validate=lambda model: {
-            "held_out_loss": reading_loss(model, _floats(held_images), held_factors).item()
-        },
+        validate=lambda model: {"held_out_loss": reading_loss(model, _floats(held_images), held_factors).item()},
         clip=1.0,
         precision="bf16",
         seed=seed,
@@ -138,8 +134,7 @@ def calibrate(net: FactorNet, images: Tensor, factors: Tensor) -> None:
     for k, binary in enumerate(net.binary.tolist()):
         if binary:
             losses = [
-                F.binary_cross_entropy_with_logits(location[:, k] / t, factors[:, k].double())
-                for t in temperatures
+                F.binary_cross_entropy_with_logits(location[:, k] / t, factors[:, k].double()) for t in temperatures
             ]
             quantile[k] = temperatures[int(torch.stack(losses).argmin())]
     net.scale.copy_(quantile)

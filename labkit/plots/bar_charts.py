@@ -62,9 +62,7 @@ def bars(
     (_draw_bars if from_zero else _draw_dots)(axes, values, marked)
     if errors is not None:
         place = np.arange(len(values))[finite]
-        axes.errorbar(
-            place, values[finite], halves[finite], fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5
-        )
+        axes.errorbar(place, values[finite], halves[finite], fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5)
     axes.margins(y=0.12)
     beside = max(0.5, len(values) / 50)  # room for the number of the first bar
     axes.set_xlim(-beside, len(values) - 1 + beside)

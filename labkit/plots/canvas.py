@@ -66,17 +66,13 @@ class Canvas:
             fontsize=TITLE, fontweight="bold", color=INK, linespacing=1.15,
         )  # fmt: skip
 
-    def image(
-        self, image: np.ndarray, x: float, y: float, side: float, **options: object
-    ) -> AxesImage | None:
+    def image(self, image: np.ndarray, x: float, y: float, side: float, **options: object) -> AxesImage | None:
         """An image (H, W) or (H, W, 3), `side` inches wide, top left corner at (x, y); None if it is not finite."""
         height = side * image.shape[0] / image.shape[1]
         if not np.isfinite(image).all():
             box = {"facecolor": "#f6f0ea", "edgecolor": "#a08060", "hatch": "//", "linewidth": 0.6}
             self.sheet.add_patch(Rectangle((x, y), side, height, **box))
-            self.text(
-                x + side / 2, y + height / 2, wrap("not finite", int(side * 9)), ha="center", va="center"
-            )
+            self.text(x + side / 2, y + height / 2, wrap("not finite", int(side * 9)), ha="center", va="center")
             return None
         options = {"cmap": "gray", "vmin": 0, "vmax": 1} | options
         limits = self.sheet.axis()

@@ -68,9 +68,7 @@ class LatentExplorer:
 
     def grid(self, values: tuple[float, ...]) -> dict[str, np.ndarray]:
         """For `plots.image_rows`: a row per latent, that latent alone at each of the values."""
-        return {
-            label: self.faces([{latent: value} for value in values]) for latent, label in self.latents.items()
-        }
+        return {label: self.faces([{latent: value} for value in values]) for latent, label in self.latents.items()}
 
     def sliders(self) -> "ipywidgets.Widget":
         """A slider per latent beside the face, drawn anew whenever one is moved, and a button back to the start."""

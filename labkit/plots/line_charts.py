@@ -101,9 +101,7 @@ def _looks(groups: Sequence[Series]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _lines(
-    axes: Axes, series: Series, looks: dict[str, Any], log_x: bool, log_y: bool
-) -> dict[str, list[str]]:
+def _lines(axes: Axes, series: Series, looks: dict[str, Any], log_x: bool, log_y: bool) -> dict[str, list[str]]:
     """Draw the series; returns label → what was left out."""
     axes.set(xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
     for axis, logarithmic in ((axes.xaxis, log_x), (axes.yaxis, log_y)):
@@ -150,9 +148,7 @@ def _finish(
     gap = 0.062 * max(name.count("\n") + 1 for name in names)
     for name, height, place in zip(names, heights, spread_out(np.clip(heights, 0, 1), gap), strict=True):
         arrow = " ↑" if height > 1 else " ↓" if height < 0 else ""
-        axes.text(
-            1.015, place, name + arrow, transform=axes.transAxes, va="center", fontsize=SMALL, color=GREY
-        )
+        axes.text(1.015, place, name + arrow, transform=axes.transAxes, va="center", fontsize=SMALL, color=GREY)
 
 
 def _legend(figure: Figure, looks: dict[str, Any], notes: dict[str, list[str]], columns: int) -> None:

@@ -159,9 +159,7 @@ def disentangling_loss(
     return loss, {name: value.detach() for name, value in terms.items()}
 
 
-def loss_terms(
-    model: VAE, x: Tensor, noise: Tensor, objective: Objective, dataset_size: int
-) -> dict[str, Tensor]:
+def loss_terms(model: VAE, x: Tensor, noise: Tensor, objective: Objective, dataset_size: int) -> dict[str, Tensor]:
     """What an objective weighs, whatever its β: means over a batch of images in [−1, 1].
 
     Args:

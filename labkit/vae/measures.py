@@ -29,9 +29,7 @@ class Posteriors:
 
 
 @torch.no_grad()
-def posteriors(
-    model: VAE, images: Images, conditions: np.ndarray | None = None, batch_size: int = 256
-) -> Posteriors:
+def posteriors(model: VAE, images: Images, conditions: np.ndarray | None = None, batch_size: int = 256) -> Posteriors:
     """Encode images (N, C, H, W) in eval mode."""
     parts = [model.encode(x, c) for x, c in _batches(model, images, conditions, batch_size)]
     mean, log_var = (torch.cat(column).float().cpu().numpy() for column in zip(*parts))
@@ -39,13 +37,9 @@ def posteriors(
 
 
 @torch.no_grad()
-def reconstruct(
-    model: VAE, images: Images, conditions: np.ndarray | None = None, batch_size: int = 256
-) -> Tensor:
+def reconstruct(model: VAE, images: Images, conditions: np.ndarray | None = None, batch_size: int = 256) -> Tensor:
     """Images (N, C, H, W) in [−1, 1], decoded from the posteriors' means, on the CPU."""
-    parts = [
-        model.decode(model.encode(x, c)[0], c) for x, c in _batches(model, images, conditions, batch_size)
-    ]
+    parts = [model.decode(model.encode(x, c)[0], c) for x, c in _batches(model, images, conditions, batch_size)]
     return torch.cat(parts).cpu()
 
 
@@ -79,9 +73,7 @@ def active_units(found: Posteriors) -> np.ndarray:
     return found.mean.astype(np.float64).var(0) > ACTIVE_ABOVE
 
 
-def decoder_sigma(
-    model: VAE, images: Images, conditions: np.ndarray | None = None, batch_size: int = 256
-) -> float:
+def decoder_sigma(model: VAE, images: Images, conditions: np.ndarray | None = None, batch_size: int = 256) -> float:
     """The σ that fits a trained decoder best, in units in which black to white is 2.
 
     The maximum-likelihood σ² is the mean squared error (Rybkin et al., arXiv:2006.13202); measure it on training
@@ -143,9 +135,7 @@ def image_bits_per_dim(
         LabkitError: images are not uint8; see `importance_weighted_bound`.
     """
     if images.dtype != np.uint8:
-        raise LabkitError(
-            f"image_bits_per_dim: needs uint8 images, not {images.dtype}: bits count grey levels."
-        )
+        raise LabkitError(f"image_bits_per_dim: needs uint8 images, not {images.dtype}: bits count grey levels.")
     noisy = dequantise(images / 255.0, 255, seed) * 2 - 1
     x = torch.as_tensor(noisy, dtype=model.to_mean.weight.dtype)
     nats = importance_weighted_bound(model, x, conditions, sigma=sigma, samples=samples, seed=seed)

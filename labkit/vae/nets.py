@@ -79,9 +79,7 @@ class VAE(nn.Module):
         features = self.encoder(x)
         return self.to_mean(features), self.to_log_var(features)
 
-    def reparameterise(
-        self, mean: Tensor, log_var: Tensor, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def reparameterise(self, mean: Tensor, log_var: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """z = mean + exp(log_var / 2) · ε with ε standard normal, (N, M): gradients reach both arguments."""
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         return mean + torch.exp(0.5 * log_var) * noise

@@ -13,9 +13,7 @@ from image_loaders import Images, from_files, random_images
 def pytest_configure() -> None:
     """No benchmark of a GPU begins without one."""
     if ON_GPU and not torch.cuda.is_available():
-        raise pytest.UsageError(
-            f"{VARIABLE}=cuda: torch sees no NVIDIA GPU here; leave it out to measure the CPU."
-        )
+        raise pytest.UsageError(f"{VARIABLE}=cuda: torch sees no NVIDIA GPU here; leave it out to measure the CPU.")
 
 
 @pytest.fixture(scope="session")

@@ -105,8 +105,7 @@ def enter(name: str, row: dict[str, object]) -> None:
     print(
         f"\n{name}: "
         + ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in row.items()
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
         )
     )
 
@@ -135,9 +134,7 @@ def markdown(path: Path) -> str:
 
 def _timing(name: str, row: Mapping[str, float]) -> tuple[str, ...]:
     if "ratio" not in row:
-        (speed,) = (
-            f"{value:,.0f} {key.split('_')[0]}/s" for key, value in row.items() if key.endswith("_second")
-        )
+        (speed,) = (f"{value:,.0f} {key.split('_')[0]}/s" for key, value in row.items() if key.endswith("_second"))
         return name, "–", speed, "–", "–"
     share = f"{row['ceiling']:.0%}" if "ceiling" in row else "–"
     if "of_peak" in row:

@@ -71,9 +71,7 @@ def test_a_cpu_is_not_waited_for(monkeypatch):
     assert bench_device.machine().endswith(f"-{os.cpu_count()}-cores")
 
 
-def test_a_row_is_entered_for_the_card_and_says_precision_and_share_of_its_peak(
-    on_gpu, monkeypatch, tmp_path
-):
+def test_a_row_is_entered_for_the_card_and_says_precision_and_share_of_its_peak(on_gpu, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(ledger, "RESULTS", tmp_path)
     monkeypatch.setattr(ledger, "in_turn", lambda functions, rounds: {"a": [4.0], "fit in bf16": [2.0]})
@@ -170,9 +168,7 @@ def test_a_gpu_gets_images_of_the_asked_shape_in_both_forms():
 def test_no_benchmark_of_a_gpu_begins_without_one():
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "LABKIT_BENCH_DEVICE": "cuda"}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(HERE / "test_ledger.py")]
-    refused = subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=120, check=False
-    )
+    refused = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
     assert refused.returncode == pytest.ExitCode.USAGE_ERROR
     assert "LABKIT_BENCH_DEVICE=cuda: torch sees no NVIDIA GPU here" in refused.stderr
 

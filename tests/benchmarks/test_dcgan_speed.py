@@ -52,9 +52,7 @@ def losses_of_equal_work(width: int, faces) -> dict[str, float]:
         fast = fit(as_in_a_tutorial(fresh(width)), few, "float32")
     assert fast == pytest.approx(plain, rel=SAME)
     return {
-        f"{who}_loss_{net}": loss
-        for who, pair in (("plain", plain), ("fast", fast))
-        for net, loss in zip("dg", pair)
+        f"{who}_loss_{net}": loss for who, pair in (("plain", plain), ("fast", fast)) for net, loss in zip("dg", pair)
     }
 
 

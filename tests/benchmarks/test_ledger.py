@@ -75,9 +75,7 @@ def test_a_ratio_is_the_median_of_pairs_not_the_ratio_of_medians():
 
 
 @pytest.mark.parametrize(("limit", "share"), [(0.5, 0.25), (3.0, None)])
-def test_a_contest_enters_a_row_for_each_loop_and_no_ceiling_above_the_whole(
-    monkeypatch, tmp_path, limit, share
-):
+def test_a_contest_enters_a_row_for_each_loop_and_no_ceiling_above_the_whole(monkeypatch, tmp_path, limit, share):
     monkeypatch.setattr(ledger, "RESULTS", tmp_path)
     monkeypatch.setattr(ledger, "in_turn", lambda functions, rounds: {"a": [4.0], "b": [8.0], "fit": [2.0]})
     monkeypatch.setattr(ledger, "ceiling", lambda run: {"ceiling_seconds": limit})

@@ -35,9 +35,7 @@ def test_probabilities_of_images_in_any_form(reader):
     with torch.no_grad():
         logits = reader.model.eval()(torch.tensor(IMAGES).float() / 255)
     assert np.allclose(read, torch.sigmoid(logits).numpy(), atol=1e-6)
-    plain = np.broadcast_to(
-        IMAGES[:, :, :1, :1], (5, 3, 64, 64)
-    )  # one colour, so that resizing loses nothing
+    plain = np.broadcast_to(IMAGES[:, :, :1, :1], (5, 3, 64, 64))  # one colour, so that resizing loses nothing
     large = np.broadcast_to(IMAGES[:, :, :1, :1], (5, 3, 150, 90))
     assert np.allclose(reader.read(large), reader.read(plain), atol=1e-6)
     assert reader.read(IMAGES[:0]).shape == (0, 3)

@@ -70,9 +70,7 @@ def test_imagenet_weights_are_used_where_they_are_given(inception):
         state[f"{name}.weight"], state[f"{name}.bias"] = torch.zeros(1000, width), torch.zeros(1000)
     there = inception_classifier(3, state)
     assert there.start == "ImageNet"
-    assert torch.equal(
-        there.trunk.Mixed_7c.branch1x1.conv.weight, inception.trunk.Mixed_7c.branch1x1.conv.weight
-    )
+    assert torch.equal(there.trunk.Mixed_7c.branch1x1.conv.weight, inception.trunk.Mixed_7c.branch1x1.conv.weight)
 
 
 def test_without_a_cache_no_download_is_tried_offline(monkeypatch, tmp_path, capsys):

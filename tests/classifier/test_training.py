@@ -76,9 +76,7 @@ def test_rows_with_unknown_attributes_never_count(faces):
 def test_a_last_image_alone_is_left_out(faces, batch_size, sizes):
     assert len(labelled(faces, TRAIN, NAMES)[0]) == 40
     model, seen = resnet18_classifier(2, width=8), []
-    model.register_forward_pre_hook(
-        lambda model, images: seen.append(len(images[0])) if model.training else None
-    )
+    model.register_forward_pre_hook(lambda model, images: seen.append(len(images[0])) if model.training else None)
     fit_classifier(model, faces, NAMES, epochs=1, batch_size=batch_size)
     assert seen == sizes
 
@@ -174,9 +172,7 @@ def test_a_head_learns_on_frozen_features(faces):
     before = torch.random.get_rng_state()
     views = trunk_features(model, images, views=2, seed=3)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert views.shape == (2 * len(images), 3) and not torch.allclose(
-        views[: len(images)], features, atol=1e-3
-    )
+    assert views.shape == (2 * len(images), 3) and not torch.allclose(views[: len(images)], features, atol=1e-3)
     assert torch.equal(views, trunk_features(model, images, views=2, seed=3))
     assert not torch.equal(views, trunk_features(model, images, views=2, seed=4))
     fit_head(model, features, labels, epochs=200, rate=3e-2)

@@ -60,9 +60,7 @@ def test_bad_input_is_one_sentence_and_status_2(project, arguments, words):
 def test_an_interrupt_keeps_what_there_is_and_leaves_nothing_running(project, sign):
     out = project / f"out-{sign.name}"
     command = [sys.executable, "-m", "labkit", "run", "01", "00", "--profile", "smoke", "--out", str(out)]
-    process = subprocess.Popen(
-        command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     partial = out / "smoke" / "01_long" / "notebook.ipynb"
     until = time.monotonic() + 120
     while not (partial.exists() and "before\\n" in partial.read_text()):

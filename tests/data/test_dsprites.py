@@ -92,9 +92,7 @@ def test_the_grid_is_the_published_one(drawn):
     assert drawn.factor_names == ("shape", "scale", "orientation", "posX", "posY")
     assert drawn.categorical == ("shape",)
     np.testing.assert_allclose(drawn.levels[1], [0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
-    assert drawn.levels[2][1] == pytest.approx(0.16110732) and drawn.levels[2][-1] == pytest.approx(
-        2 * math.pi
-    )
+    assert drawn.levels[2][1] == pytest.approx(0.16110732) and drawn.levels[2][-1] == pytest.approx(2 * math.pi)
     assert drawn.indices_of(np.array([32])).tolist() == [[0, 0, 0, 1, 0]]
 
 

@@ -54,9 +54,7 @@ def test_whole_files_pass(filled):
 @pytest.mark.parametrize("name", ["faces-64x64.npy", "labels.csv"])
 def test_a_damaged_file_is_named(filled, name):
     damage(filled / "celeba" / name)
-    assert [file for file, problem in verify() if "SHA-256 differs" in problem] == [
-        str(filled / "celeba" / name)
-    ]
+    assert [file for file, problem in verify() if "SHA-256 differs" in problem] == [str(filled / "celeba" / name)]
 
 
 def test_a_damaged_stand_in_is_named(filled):

@@ -225,9 +225,7 @@ def test_last_a_stand_in_that_says_so(official, drawn, online, server, monkeypat
     assert ("by hand" in said) == (stand_in in replies)
 
 
-def test_a_slow_failure_is_not_repeated_within_the_hour(
-    official, drawn, cache, online, server, capsys, monkeypatch
-):
+def test_a_slow_failure_is_not_repeated_within_the_hour(official, drawn, cache, online, server, capsys, monkeypatch):
     monkeypatch.setattr(retry, "CHEAP_SECONDS", 0.0)
     address = online(server.reply(status=403), server.reply(official.mat.read_bytes()))
     assert olivetti() is drawn

@@ -144,9 +144,7 @@ def test_correlations(one, other, sign, least):
 
 
 def test_no_man_wears_make_up():
-    wearing = labels()[1][
-        :, [SYNTHETIC_ATTRIBUTES.index(name) for name in ("Wearing_Lipstick", "Heavy_Makeup")]
-    ]
+    wearing = labels()[1][:, [SYNTHETIC_ATTRIBUTES.index(name) for name in ("Wearing_Lipstick", "Heavy_Makeup")]]
     assert not wearing[labels()[1][:, SYNTHETIC_ATTRIBUTES.index("Male")]].any()
 
 
@@ -194,8 +192,7 @@ def test_of_two_processes_at_once_one_draws(own_cache, monkeypatch):
 
     monkeypatch.setattr(MODULE, "render", counted)
     processes = [
-        FORK.Process(target=lambda: (start.wait(), results.put(synthetic_celeba(600).checksum())))
-        for _ in range(2)
+        FORK.Process(target=lambda: (start.wait(), results.put(synthetic_celeba(600).checksum()))) for _ in range(2)
     ]
     for process in processes:
         process.start()

@@ -112,9 +112,7 @@ def test_stratified_beats_random_and_keeps_the_sizes(shares):
 
 def test_a_single_attribute_is_dealt_exactly():
     faces = labelled()
-    faces = FaceSet(
-        faces.images, faces.provenance, attributes=np.arange(1500)[:, None] < 300, attribute_names=("a",)
-    )
+    faces = FaceSet(faces.images, faces.provenance, attributes=np.arange(1500)[:, None] < 300, attribute_names=("a",))
     dealt = split_stratified(faces, 0.2, 0.1, seed=0)
     assert np.bincount(dealt.split[:300]).tolist() == [210, 30, 60]
 

@@ -58,9 +58,7 @@ def run(run_dir: Path | None, epochs: int, passes=lambda place: None):
         return {"weight": model["head"][1].weight.abs().sum().item()}
 
     options = {"validate": validate, "watch": "weight"}
-    return fit(
-        model, updates, batches, epochs=epochs, run_dir=run_dir, checkpoint_seconds=0.0, clip=1.0, **options
-    )
+    return fit(model, updates, batches, epochs=epochs, run_dir=run_dir, checkpoint_seconds=0.0, clip=1.0, **options)
 
 
 def be_one_of(place: dict[str, str], said: Path, arguments: Sequence[str]) -> None:

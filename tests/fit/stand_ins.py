@@ -74,9 +74,7 @@ class _Tape(TorchDispatchMode):
             raise Waited(f"{operation} cannot be recorded")
         schema = operation._schema.arguments
         named = dict(zip((a.name for a in schema), args)) | kwargs
-        written = [
-            named.get(a.name) for a in schema if (a.alias_info and a.alias_info.is_write) or a.name in MOVED
-        ]
+        written = [named.get(a.name) for a in schema if (a.alias_info and a.alias_info.is_write) or a.name in MOVED]
         for each in tensors(written):
             if _memory(each) not in self._own:
                 self.before.append((each, each.clone()))

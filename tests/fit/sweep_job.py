@@ -34,9 +34,7 @@ def train(size: int, seed: int, run_dir: Path, folder: Path, seconds: float, rep
 
     fit(
         model,
-        Update(
-            "loss", lambda model, x: (model(x) - x).square().mean(), torch.optim.Adam(model.parameters(), 0.1)
-        ),
+        Update("loss", lambda model, x: (model(x) - x).square().mean(), torch.optim.Adam(model.parameters(), 0.1)),
         ResidentBatches(torch.randn(20, size), batch_size=5, seed=seed),
         epochs=EPOCHS,
         callbacks=[every(1, note)],

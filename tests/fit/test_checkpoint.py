@@ -133,9 +133,7 @@ def test_a_full_disk_is_met_before_training_and_leaves_nothing(tmp_path):
     assert not calls and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("enforce fail")]
-)
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("enforce fail")])
 def test_a_disk_that_fills_up_later_leaves_the_previous_checkpoint(tmp_path, monkeypatch, error):
     train(tmp_path)
     before, save = (tmp_path / "checkpoint.pt").read_bytes(), torch.save
@@ -188,9 +186,7 @@ def test_plain_values_survive_a_checkpoint(tmp_path_factory, value):
 
 
 def test_arrays_become_tensors_and_scalars_python():
-    made = plain(
-        {"a": np.arange(3), "b": np.float64(2.5), "c": (torch.ones(2, requires_grad=True), True)}, "test"
-    )
+    made = plain({"a": np.arange(3), "b": np.float64(2.5), "c": (torch.ones(2, requires_grad=True), True)}, "test")
     assert torch.equal(made["a"], torch.arange(3)) and made["b"] == 2.5 and type(made["b"]) is float
     assert isinstance(made["c"], list) and not made["c"][0].requires_grad and made["c"][1] is True
     for bad in (nn.Linear(1, 1), np.array([object()]), {1, 2}):

@@ -91,9 +91,7 @@ def test_nothing_in_a_step_waits_for_the_device(monkeypatch, fused_on_meta, job)
         "classifier.training",
     ):
         monkeypatch.setattr(f"labkit.{module}.fit", stop)
-    built = (
-        nullcontext() if job is flow else torch.device("meta")
-    )  # a flow is moved there once it knows the data
+    built = nullcontext() if job is flow else torch.device("meta")  # a flow is moved there once it knows the data
     with built, pytest.raises(GivenError) as given:
         job("meta")
     model, updates, _ = given.value.args
@@ -141,9 +139,7 @@ def rows():
 
 def run(loss=error, capturable=True, data=None, epochs=4, progress=False, **options):
     model = Net()
-    update = Update(
-        "error", loss, torch.optim.AdamW(model.parameters(), 1e-2, fused=True), capturable=capturable
-    )
+    update = Update("error", loss, torch.optim.AdamW(model.parameters(), 1e-2, fused=True), capturable=capturable)
     batches = ResidentBatches(rows() if data is None else data, batch_size=8)
     result = fit(model, update, batches, epochs=epochs, progress=progress, **options)
     return model.state_dict(), result.history.to_dict("list"), result.skipped

@@ -211,9 +211,7 @@ def test_what_process_0_raises_when_it_looks_is_raised_in_each(monkeypatch):
     for group in (Group(), Group(0, 2), Group(1, 2)):
         sent = []
         answer = ValueError("worse than the others") if group.rank else None
-        monkeypatch.setattr(
-            group, "from_leader", lambda error, a=answer, s=sent: s.append(error) or a or error
-        )
+        monkeypatch.setattr(group, "from_leader", lambda error, a=answer, s=sent: s.append(error) or a or error)
         with pytest.raises(ValueError, match="worse"):
             group.led(fails if group.leads else lambda: pytest.fail("process 0 alone looks"))
         assert [str(error) for error in sent] == (["worse than the others"] if group.leads else ["None"])[

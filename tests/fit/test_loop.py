@@ -48,10 +48,7 @@ def test_a_gan_is_the_textbook_loop_and_each_update_leaves_the_other_net_alone(s
 
     def d_loss(model, batch):
         # Not detached: fit itself must keep these gradients from the generator.
-        return (
-            softplus(-model.discriminator(batch)).mean()
-            + softplus(model.discriminator(model(len(batch)))).mean()
-        )
+        return softplus(-model.discriminator(batch)).mean() + softplus(model.discriminator(model(len(batch)))).mean()
 
     def g_loss(model, batch):
         return softplus(-model.discriminator(model(len(batch)))).mean()
@@ -123,9 +120,7 @@ def scripted(values):
 def test_early_stopping_puts_the_best_weights_back(same):
     validate, seen = scripted([5.0, 4.0, math.nan, 4.5, 3.0, -math.inf, 3.0, 3.5, 9.0, 9.0])
     model = net()
-    result = quick(
-        model, ListBatches([rows(8)] * 2), epochs=10, validate=validate, watch="held_out", patience=4
-    )
+    result = quick(model, ListBatches([rows(8)] * 2), epochs=10, validate=validate, watch="held_out", patience=4)
     assert (result.stopped, result.best_epoch, len(result.history)) == ("early", 5, 9)
     assert same(model.state_dict(), seen[4]) and not same(model.state_dict(), seen[-1])
 
@@ -133,9 +128,7 @@ def test_early_stopping_puts_the_best_weights_back(same):
 def test_watching_without_patience_trains_to_the_end(same):
     validate, seen = scripted([5.0, 4.0, 6.0])
     model = net()
-    result = quick(
-        model, ListBatches([rows(8)]), epochs=6, validate=validate, validate_every=2, watch="held_out"
-    )
+    result = quick(model, ListBatches([rows(8)]), epochs=6, validate=validate, validate_every=2, watch="held_out")
     assert (result.stopped, result.best_epoch, len(result.history)) == ("finished", 4, 6)
     assert same(model.state_dict(), seen[1])
     assert result.history["held_out"].tolist()[1::2] == [5.0, 4.0, 6.0]
@@ -194,9 +187,7 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights():
     assert result.history["mse"].iloc[-1] < result.history["mse"].iloc[0]
 
 
-@pytest.mark.parametrize(
-    "has, precision", [({}, "float32"), ({"avx512_bf16"}, "bf16"), ({"amx_bf16"}, "bf16")]
-)
+@pytest.mark.parametrize("has, precision", [({}, "float32"), ({"avx512_bf16"}, "bf16"), ({"amx_bf16"}, "bf16")])
 def test_auto_is_bf16_where_the_processor_has_it(monkeypatch, capsys, has, precision):
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_f": True} | dict.fromkeys(has, True))
     kinds = []

@@ -46,16 +46,12 @@ def end(pid: int) -> None:
 def test_what_it_prints_is_kept_only_if_it_failed(tmp_path, wanted, monkeypatch):
     monkeypatch.setenv(SCHEDULER_VARIABLE, "tcp://here")
     log, made = tmp_path / "log", tmp_path / "made"
-    says = (
-        f"import os; print('fine'); open({str(made)!r}, 'w').write(str({SCHEDULER_VARIABLE!r} in os.environ))"
-    )
+    says = f"import os; print('fine'); open({str(made)!r}, 'w').write(str({SCHEDULER_VARIABLE!r} in os.environ))"
     run_while_wanted(["-c", says], str(wanted), str(log))
     assert made.read_text() == "False"  # its own sweeps are trained there and then
     assert not log.exists()
     with pytest.raises(LabkitError, match="ended with status 3: second line") as caught:
-        says = (
-            "import sys; print('first line', flush=True); print('second line', file=sys.stderr); sys.exit(3)"
-        )
+        says = "import sys; print('first line', flush=True); print('second line', file=sys.stderr); sys.exit(3)"
         run_while_wanted(["-c", says], str(wanted), str(log))
     assert str(log) in str(caught.value) and log.read_text() == "first line\nsecond line\n"
     with pytest.raises(LabkitError, match="status 4: no message"):

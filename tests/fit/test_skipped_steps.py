@@ -11,9 +11,7 @@ from labkit.fit import TrainingDiverged, Update, fit
 
 BAD = {
     "loss is NaN": lambda model, batch: exact_loss(model, batch) * (math.nan if batch[0, 0] > 50 else 1.0),
-    "loss is infinite": lambda model, batch: (
-        exact_loss(model, batch) + (math.inf if batch[0, 0] > 50 else 0.0)
-    ),
+    "loss is infinite": lambda model, batch: exact_loss(model, batch) + (math.inf if batch[0, 0] > 50 else 0.0),
     "only the gradient is NaN": lambda model, batch: (
         exact_loss(model, batch) + ((model(batch).sum() * 0).sqrt() if batch[0, 0] > 50 else 0.0)
     ),
@@ -39,9 +37,7 @@ def test_a_bad_batch_leaves_everything_as_if_it_had_not_been_seen(same, loss, na
         torch.manual_seed(1)
         model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Linear(7, 5))
         optimizer = OPTIMIZERS[name](model.parameters())
-        result = fit(
-            model, Update("mse", loss, optimizer), ListBatches(batches), epochs=1, clip=1.0, progress=False
-        )
+        result = fit(model, Update("mse", loss, optimizer), ListBatches(batches), epochs=1, clip=1.0, progress=False)
         return model.state_dict(), optimizer.state_dict(), result
 
     *seen, result = run([a, bad, b])

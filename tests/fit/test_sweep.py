@@ -77,9 +77,7 @@ def test_a_killed_sweep_trains_no_finished_model_again(job, tmp_path):
     assert not finished & {line.split()[0] for line in after}
     begun = Counter(line.split()[0] for line in lines(killed))
     assert set(begun) == {str(size) for size in job.SIZES}
-    assert (
-        max(begun.values()) <= job.EPOCHS + 1
-    )  # the one in training resumed: at most its open epoch is repeated
+    assert max(begun.values()) <= job.EPOCHS + 1  # the one in training resumed: at most its open epoch is repeated
     pd.testing.assert_frame_equal(table, undisturbed)
     job.sweep(killed)
     assert len(lines(killed)) == len(before) + len(after)

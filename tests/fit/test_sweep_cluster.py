@@ -149,9 +149,7 @@ def train_one(config, seed, run_dir):
     raise ValueError("boom")
 """
     )
-    with pytest.raises(
-        LabkitError, match=r"a = 0, seed 5: its process ended with status 1: ValueError: boom"
-    ):
+    with pytest.raises(LabkitError, match=r"a = 0, seed 5: its process ended with status 1: ValueError: boom"):
         grid_sweep([{"a": 0}, {"a": 1}], train_one, tmp_path, [5], progress=False)
     pid, until = int((tmp_path / "pid").read_text()), time.monotonic() + 20
     while psutil.pid_exists(pid) and time.monotonic() < until:
@@ -198,9 +196,7 @@ def test_what_is_there_is_not_sent_and_what_cannot_be_sent_is_refused(scheduler,
     def train_one(config, seed, run_dir):
         return {"loss": float(seed), "open": scheduler is None}
 
-    with pytest.raises(
-        LabkitError, match=r"train_one cannot be sent to other workers .* or unset LABKIT_SCHED"
-    ):
+    with pytest.raises(LabkitError, match=r"train_one cannot be sent to other workers .* or unset LABKIT_SCHED"):
         grid_sweep([{"a": 0}], train_one, tmp_path, [1], progress=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(SCHEDULER_VARIABLE)

@@ -81,9 +81,7 @@ def test_each_member_is_the_model_trained_alone(penalty, doubles, tmp_path):
 def test_members_are_handed_back_as_checkpoints_of_their_own(doubles, tmp_path):
     together = members(tmp_path / "together")
     fit_together(together, IMAGES, **OPTIONS)
-    assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {
-        each.run_dir for each in together
-    }
+    assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {each.run_dir for each in together}
     for each, other in zip(members(tmp_path / "together"), members(tmp_path / "alone")):
         assert_same(alone(each, epochs=5), alone(other, epochs=5))
 

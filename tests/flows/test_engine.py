@@ -41,9 +41,7 @@ def test_gradients_agree(config):
         (model.log_prob(seen) @ row_weights).backward()
         in_x.append(seen.grad)
     torch.testing.assert_close(*in_x, rtol=0, atol=1e-10)
-    with (
-        torch.no_grad()
-    ):  # the engine's layout is linear in the weights, so it carries gradients over as well
+    with torch.no_grad():  # the engine's layout is linear in the weights, so it carries gradients over as well
         for weight in engine.parameters():
             weight.copy_(weight.grad)
         carried = engine.write_to(build_flow(config).double())
@@ -60,9 +58,7 @@ def test_passes_do_not_disturb_each_other():
         engine.zero_grad()
         engine.nll(batch).backward()
         alone.append([weight.grad.clone() for weight in engine.parameters()])
-    losses = [
-        engine.nll(batch) for batch in batches
-    ]  # three forward passes, and an evaluation, before a backward
+    losses = [engine.nll(batch) for batch in batches]  # three forward passes, and an evaluation, before a backward
     with torch.no_grad():
         engine.log_prob(batches[0] + 1)
     for loss, expected in zip(losses, alone):

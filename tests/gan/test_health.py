@@ -79,10 +79,7 @@ def test_a_generator_that_is_a_constant_is_flagged():
 
 def test_a_discriminator_that_is_far_stronger_is_flagged():
     result = train(rates=(2e-2, 1e-5))
-    assert (
-        len(result.history) == 6
-        and "collapsed by epoch 6: the discriminator has won (D(x) = " in said(result)[0]
-    )
+    assert len(result.history) == 6 and "collapsed by epoch 6: the discriminator has won (D(x) = " in said(result)[0]
 
 
 def test_the_first_epochs_and_a_single_bad_one_do_not_count():

@@ -62,15 +62,11 @@ def test_residual_kl_is_the_mean_of_the_log_ratio():
     n = 60_000
     noise = torch.randn(n, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     told = 5 * torch.atanh(torch.cat((shift, log_factor), 1) / 5)
-    z, (kl, ratio) = draw_latents(
-        mean.expand(n, -1), log_std.expand(n, -1), told.expand(n, -1), noise, 1.0, True
-    )
+    z, (kl, ratio) = draw_latents(mean.expand(n, -1), log_std.expand(n, -1), told.expand(n, -1), noise, 1.0, True)
     assert kl[0].item() == pytest.approx(residual_kl(shift, log_factor, log_std).sum().item())
     assert abs(ratio.mean() - kl[0]) < 4 * ratio.std() / n**0.5
     q, p = Normal(mean + shift, (log_std + log_factor).exp()), Normal(mean, log_std.exp())
-    torch.testing.assert_close(
-        ratio, (q.log_prob(z) - p.log_prob(z)).sum(1), rtol=1e-3, atol=1e-5
-    )  # float32 within
+    torch.testing.assert_close(ratio, (q.log_prob(z) - p.log_prob(z)).sum(1), rtol=1e-3, atol=1e-5)  # float32 within
 
 
 def test_absolute_posterior_is_the_same_normal_written_otherwise():

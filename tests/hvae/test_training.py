@@ -83,17 +83,13 @@ def test_warm_up_weighs_the_kl_and_balance_spreads_it():
 def test_spectral_penalty_adds_lambda_times_the_norms():
     without, _, _, _ = terms(HVAETraining(spectral=0.0), 0.0)
     with_it, _, _, model = terms(HVAETraining(spectral=2.0), 0.0)
-    torch.testing.assert_close(
-        with_it - without, 2 * model.spectral() / (DIMS * math.log(2)), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(with_it - without, 2 * model.spectral() / (DIMS * math.log(2)), rtol=1e-4, atol=1e-5)
 
 
 def test_spectral_penalty_holds_the_norms_down():
     sums = []
     for spectral in (0.0, 200.0):
-        result = fit_hvae(
-            small(), pictures(), epochs=6, training=HVAETraining(spectral=spectral), batch_size=8
-        )
+        result = fit_hvae(small(), pictures(), epochs=6, training=HVAETraining(spectral=spectral), batch_size=8)
         sums.append(result.model.spectral().item())
     assert sums[1] < 0.95 * sums[0]
 
@@ -125,9 +121,7 @@ def test_warm_up_counts_the_steps_of_adam_and_no_skipped_one():
 
 
 def test_fit_learns_and_reports_groups():
-    result = fit_hvae(
-        small(), pictures(), epochs=15, training=HVAETraining(warm_up=10), batch_size=8, flip=True
-    )
+    result = fit_hvae(small(), pictures(), epochs=15, training=HVAETraining(warm_up=10), batch_size=8, flip=True)
     history = result.history
     assert history["bits_per_dim"].iloc[-1] < history["bits_per_dim"].iloc[0] - 0.3
     assert {"kl_1", "kl_2", "kl_3", "lr"} <= set(history.columns)

@@ -108,9 +108,9 @@ def test_value_of_the_wrong_kind_is_refused_in_one_sentence():
 
 def test_numpy_numbers_are_judged_alike():
     assert CLAIMS["A1"].judge({"components_for_90": np.int64(66)}) == REPRODUCED
-    assert CLAIMS["A7"].judge(
-        {"r2_linear": np.float64(0.5), "r2_logarithmic": np.float32(0.1), "epochs": 5000}
-    ) == (NOT_REPRODUCED)
+    assert CLAIMS["A7"].judge({"r2_linear": np.float64(0.5), "r2_logarithmic": np.float32(0.1), "epochs": 5000}) == (
+        NOT_REPRODUCED
+    )
 
 
 @pytest.fixture(scope="module")

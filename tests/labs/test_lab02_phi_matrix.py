@@ -40,9 +40,7 @@ def cosine(labels):
 
 def one_sided(labels):
     covariance, spread = moments(labels)
-    return np.divide(
-        covariance, (spread**2)[:, None], out=np.zeros_like(covariance), where=spread[:, None] > 0
-    )
+    return np.divide(covariance, (spread**2)[:, None], out=np.zeros_like(covariance), where=spread[:, None] > 0)
 
 
 def agreement(labels):

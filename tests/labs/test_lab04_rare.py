@@ -72,9 +72,7 @@ def one_number_only(count, total, z):
 
 
 def bayes(count, total, z):
-    return beta.ppf(0.025, count + 0.5, total - count + 0.5), beta.ppf(
-        0.975, count + 0.5, total - count + 0.5
-    )
+    return beta.ppf(0.025, count + 0.5, total - count + 0.5), beta.ppf(0.975, count + 0.5, total - count + 0.5)
 
 
 LIMITS_RIGHT = {

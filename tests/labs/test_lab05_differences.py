@@ -96,19 +96,11 @@ WRONG = {
         {SHAPE: "over the pairs"} | dict.fromkeys((HELD, MEAN, OWN, SCATTER, SEED), "right shape"),
     ),
     "pairs ignored": (
-        (
-            lambda codes, levels, factor, points, pairs, seed: solution()(
-                codes, levels, factor, points, 1, seed
-            ),
-        ),
+        (lambda codes, levels, factor, points, pairs, seed: solution()(codes, levels, factor, points, 1, seed),),
         {OWN: "anew", SCATTER: "quarter"},
     ),
     "seed ignored": (
-        (
-            lambda codes, levels, factor, points, pairs, seed: solution()(
-                codes, levels, factor, points, pairs, 0
-            ),
-        ),
+        (lambda codes, levels, factor, points, pairs, seed: solution()(codes, levels, factor, points, pairs, 0),),
         {SEED: "from the seed"},
     ),
     "no return": ((lambda *a: None,), dict.fromkeys(ALL, "return")),

@@ -165,8 +165,7 @@ def test_a_categorical_factor_needs_no_order(factors, noise):
     assert unordered.matrix[0, 0] == 1.0
     assert dci(code_table(codes, true, SHAPED, categorical=("shape",))).score > 0.99
     right, explained = (
-        dci(code_table(noise, true, SHAPED, categorical=kind)).others["informativeness"]
-        for kind in (("shape",), ())
+        dci(code_table(noise, true, SHAPED, categorical=kind)).others["informativeness"] for kind in (("shape",), ())
     )
     assert right > explained + 0.3 / F  # an accuracy, 1/3 by chance, in place of an R² of 0 or less
 

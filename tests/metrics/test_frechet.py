@@ -78,9 +78,7 @@ def test_bytes_and_floats_and_batches_make_no_difference(monkeypatch):
     a, b = faces(11)[:200], faces(12)[:200]
     wanted = frechet_distance(a, b, extractor()).distance
     monkeypatch.setattr(frechet, "BATCH", 64)
-    assert frechet_distance(a.numpy(), b.float() / 255, extractor()).distance == pytest.approx(
-        wanted, rel=1e-4
-    )
+    assert frechet_distance(a.numpy(), b.float() / 255, extractor()).distance == pytest.approx(wanted, rel=1e-4)
 
 
 def test_too_few_images_and_grey_ones_are_refused():

@@ -25,16 +25,13 @@ def test_copies_are_found_and_fresh_samples_are_not():
 def test_share_is_that_of_the_double_loop():
     samples, training, held_out = points(3, 15), points(4, 20), points(5, 20)
     nearer = [
-        min(np.linalg.norm(s - t) for t in training) < min(np.linalg.norm(s - h) for h in held_out)
-        for s in samples
+        min(np.linalg.norm(s - t) for t in training) < min(np.linalg.norm(s - h) for h in held_out) for s in samples
     ]
     assert copying(samples, training, held_out).share == pytest.approx(np.mean(nearer))
 
 
 def test_of_one_population_a_small_p_is_as_rare_as_it_says():
-    values = [
-        copying(points(3 * i, 50), points(3 * i + 1, 40), points(3 * i + 2, 40), 200).p for i in range(100)
-    ]
+    values = [copying(points(3 * i, 50), points(3 * i + 1, 40), points(3 * i + 2, 40), 200).p for i in range(100)]
     assert 0.005 < np.mean(np.array(values) <= 0.1) < 0.2
     assert 0.4 < np.mean(np.array(values) <= 0.5) < 0.65
 

@@ -17,9 +17,7 @@ def make(**labels):
 def test_prevalence_by_hand():
     labels = np.array([[1, 0], [0, 0], [1, 1], [0, 1], [1, 1], [1, 1]], bool)
     known = np.array([True, True, True, True, True, False])
-    faces = make(
-        split=[0, 0, 1, 1, 2, 0], attributes=labels, attribute_names=("a", "b"), attributes_known=known
-    )
+    faces = make(split=[0, 0, 1, 1, 2, 0], attributes=labels, attribute_names=("a", "b"), attributes_known=known)
     table = prevalence_difference(faces)
     assert table.loc["a"].tolist() == [0.5, 0.5, 1.0, 0.5]
     assert table.loc["b"].tolist() == [0.0, 1.0, 1.0, 1.0]

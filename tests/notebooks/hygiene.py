@@ -158,12 +158,7 @@ def broken_links(path: Path, text: str) -> Iterator[str]:
     """Links of a markdown text to files that are not there; those to the network are not looked at."""
     for target in LINK.findall(text):
         file = target.split("#")[0]
-        if (
-            file
-            and "://" not in file
-            and not file.startswith("mailto:")
-            and not (path.parent / file).exists()
-        ):
+        if file and "://" not in file and not file.startswith("mailto:") and not (path.parent / file).exists():
             yield f"links to {file}, which is not there"
 
 

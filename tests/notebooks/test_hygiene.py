@@ -123,9 +123,7 @@ PLANTED = {
     "version than 3": lambda n: n.cells[-2].metadata.nbgrader.update(schema_version=2),
     "a solution without": lambda n: n.cells[-2].update(source="def f(): ..."),
     "no nbgrader metadata": add(code(SOLUTION_SOURCE)),
-    "without a visible run.check": lambda n: n.cells[-1].update(
-        source=TEST_SOURCE.replace("run.check(f)", "1")
-    ),
+    "without a visible run.check": lambda n: n.cells[-1].update(source=TEST_SOURCE.replace("run.check(f)", "1")),
     "without hidden tests": lambda n: n.cells[-1].update(source="run.check(f)"),
     "not locked": lambda n: n.cells[-1].metadata.nbgrader.update(locked=False),
     "worth 7 points": lambda n: n.cells[-1].metadata.nbgrader.update(points=7),
@@ -140,9 +138,7 @@ def test_a_good_notebook_passes(good):
 def test_each_rule_bites(good, words):
     path, notebook = good
     PLANTED[words](notebook)
-    path.write_text(
-        nbformat.writes(notebook) if words != "not valid nbformat" else nbformat.v4.writes(notebook)
-    )
+    path.write_text(nbformat.writes(notebook) if words != "not valid nbformat" else nbformat.v4.writes(notebook))
     found = problems(path)
     assert len(found) == 1, found
     assert words in found[0]

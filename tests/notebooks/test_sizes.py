@@ -114,7 +114,5 @@ def test_the_flat_rival_of_the_hierarchy_trains_longer():
 def test_every_hierarchy_fits_its_pictures(profile):
     size = tables("06")[profile]
     for side in {size["side"], *size["memory"]}:
-        HVAEConfig(
-            size["groups"], vector=size["vector"], size=side, width=size["width"], mixtures=size["mixtures"]
-        )
+        HVAEConfig(size["groups"], vector=size["vector"], size=side, width=size["width"], mixtures=size["mixtures"])
     assert len(size["memory"]) >= 2  # the lab tells an exponent from the last two

@@ -127,9 +127,7 @@ def test_a_mirrored_picture_has_mirrored_factors():
         assert np.corrcoef(mirrored.mean[:, k], wanted[:, k])[0, 1] > 0.95, name
     change = np.abs(mirrored.mean - wanted).mean(0)
     for k, (name, row) in enumerate(documented().items()):
-        assert change[k] < 2 * row[0] + 0.005, (
-            name
-        )  # both readings are off by the error, at most this way and that
+        assert change[k] < 2 * row[0] + 0.005, name  # both readings are off by the error, at most this way and that
 
 
 @pytest.mark.parametrize("shape", [(3, 64, 48), (3, 218, 178), (3, 32, 32), (3, 48, 64)])
@@ -143,9 +141,7 @@ def test_any_size_can_be_read(shape):
 
 def test_fine_stripes_become_grey_and_not_other_stripes():
     stripes = (torch.arange(256) % 5 < 2).float().expand(1, 3, 256, 256)
-    assert (
-        network_input(stripes)[..., 4:-4].std() < 0.12
-    )  # 0.49 before, and about that where pixels are skipped
+    assert network_input(stripes)[..., 4:-4].std() < 0.12  # 0.49 before, and about that where pixels are skipped
 
 
 def test_a_larger_picture_and_its_crop_are_read_as_the_same_face():

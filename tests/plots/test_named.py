@@ -15,9 +15,7 @@ MATRIX = np.corrcoef(RNG.normal(size=(40, 60)))
 
 
 def rows(**series):
-    return plots.rows_by_name(
-        series, names=ATTRIBUTES, title="Rows " * 30, xlabel="share", levels={"half": 0.5}
-    )
+    return plots.rows_by_name(series, names=ATTRIBUTES, title="Rows " * 30, xlabel="share", levels={"half": 0.5})
 
 
 FIGURES = {
@@ -40,19 +38,13 @@ def test_no_name_covers_another_and_none_is_cut_off(name):
     sheet = figure.bbox
     for axis in ("xaxis", "yaxis"):
         low, high = sorted(getattr(figure.axes[0], axis).get_view_interval())
-        ticks = zip(
-            getattr(figure.axes[0], axis).get_ticklocs(), getattr(figure.axes[0], axis).get_ticklabels()
-        )
-        labels = [
-            text for place, text in ticks if low <= place <= high
-        ]  # matplotlib keeps one on either side
+        ticks = zip(getattr(figure.axes[0], axis).get_ticklocs(), getattr(figure.axes[0], axis).get_ticklabels())
+        labels = [text for place, text in ticks if low <= place <= high]  # matplotlib keeps one on either side
         boxes = [text.get_window_extent() for text in labels]
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
         assert all(sheet.x0 <= box.x0 and box.x1 <= sheet.x1 and sheet.y0 <= box.y0 for box in boxes)
     title = figure._suptitle.get_window_extent()
-    others = [
-        text for text in figure.axes[0].findobj(mpl.text.Text) if text.get_text() and text.get_visible()
-    ]
+    others = [text for text in figure.axes[0].findobj(mpl.text.Text) if text.get_text() and text.get_visible()]
     assert not any(title.overlaps(text.get_window_extent()) for text in others)
 
 

@@ -163,9 +163,7 @@ def test_images_stand_upright():
     """Seen in the drawn pixels: black above white, and dark at the left of bright."""
     upright = np.array([[[0.0, 0.0], [1.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])
     figure = drawn(plots.image_grid(upright, columns=2, title="t"))
-    pixels = np.asarray(figure.canvas.buffer_rgba())[
-        ::-1, :, 0
-    ]  # row 0 is the lowest, as in display coordinates
+    pixels = np.asarray(figure.canvas.buffer_rgba())[::-1, :, 0]  # row 0 is the lowest, as in display coordinates
     corners = []
     for image in figure.axes[0].images:
         x0, x1, y0, y1 = image.get_extent()

@@ -88,9 +88,7 @@ def slow_parts(z, mean, log_var, weights):
         density = normal.log_prob(latent)  # (B, M): of this z under every posterior
         own = density[i].sum()
         joint = math.log(sum(w * math.exp(row.sum()) for w, row in zip(weights[i], density)))
-        apart = sum(
-            math.log(sum(w * math.exp(v) for w, v in zip(weights[i], column))) for column in density.T
-        )
+        apart = sum(math.log(sum(w * math.exp(v) for w, v in zip(weights[i], column))) for column in density.T)
         prior = Normal(0.0, 1.0).log_prob(latent).sum()
         found.append((own - joint, joint - apart, apart - prior))
     return [torch.stack([torch.as_tensor(row[k], dtype=torch.float64) for row in found]) for k in range(3)]
@@ -119,9 +117,7 @@ def test_parts_add_up_to_the_kl():
     z = many[0] + torch.exp(many[1] / 2) * torch.randn(
         many[0].shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
     )
-    totals = [
-        kl_parts(z[start : start + N], mean, log_var, N).total for start in range(0, len(z) // N * N, N)
-    ]
+    totals = [kl_parts(z[start : start + N], mean, log_var, N).total for start in range(0, len(z) // N * N, N)]
     closed = kl_divergence(Normal(mean, torch.exp(log_var / 2)), Normal(0.0, 1.0)).sum(1).mean()
     assert abs(torch.cat(totals).mean() - closed) < 0.15
     parts = kl_parts(z[:N], mean, log_var, 300, "weighted")
@@ -168,17 +164,13 @@ def test_parts_stay_finite_where_posteriors_are_far_apart():
 
 @pytest.mark.parametrize("penalty", ["kl", "tc"])
 def test_training_lowers_the_loss_and_resumes(penalty, tmp_path):
-    images = (
-        np.random.default_rng(0).integers(0, 2, (40, 1, 1, 1), np.uint8).repeat(32, 2).repeat(32, 3) * 255
-    )
+    images = np.random.default_rng(0).integers(0, 2, (40, 1, 1, 1), np.uint8).repeat(32, 2).repeat(32, 3) * 255
     objective = Objective(2.0, penalty, sigma=0.5)
 
     def trained(epochs, run_dir=None):
         torch.manual_seed(0)
         model = SmallVAE(SmallConfig(2, 1, 32, width=4))
-        return fit_disentangling(
-            model, images, objective, epochs=epochs, rate=5e-3, batch_size=8, run_dir=run_dir
-        )
+        return fit_disentangling(model, images, objective, epochs=epochs, rate=5e-3, batch_size=8, run_dir=run_dir)
 
     whole = trained(4).history["loss"]
     assert whole.iloc[-1] < whole.iloc[0]

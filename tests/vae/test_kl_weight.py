@@ -62,9 +62,7 @@ def test_the_weighted_loss_has_the_gradient_of_the_beta_elbo(reduction, kl_weigh
         assert ratio.item() == pytest.approx(2 * at_sigma**2 * per_pixel)
 
 
-@pytest.mark.parametrize(
-    "wrong", [(0.0, "mean", 9, 2), (1e-3, "avg", 9, 2), (1e-3, "sum", 0, 2), (1.0, "sum", 9, 0)]
-)
+@pytest.mark.parametrize("wrong", [(0.0, "mean", 9, 2), (1e-3, "avg", 9, 2), (1e-3, "sum", 0, 2), (1.0, "sum", 9, 0)])
 def test_nonsense_is_refused(wrong):
     with pytest.raises(LabkitError, match="KLWeight"):
         KLWeight(*wrong)

@@ -77,8 +77,7 @@ def test_with_another_posterior_it_rises_with_the_samples_to_log_p():
     model = LinearVAE(width=1.7)
     x = model.draw(400)
     gaps = [
-        np.mean(model.log_prob(x) - importance_weighted_bound(model, x, sigma=SIGMA, samples=k))
-        for k in (1, 8, 512)
+        np.mean(model.log_prob(x) - importance_weighted_bound(model, x, sigma=SIGMA, samples=k)) for k in (1, 8, 512)
     ]
     expected = LATENTS * 0.5 * (1.7**2 - 1 - 2 * math.log(1.7))  # KL of the wide posterior to the exact one
     assert gaps[0] == pytest.approx(expected, rel=0.1)

@@ -104,9 +104,7 @@ def test_in_eval_mode_an_image_does_not_depend_on_its_batch(model):
     model.eval()
     x, condition = inputs(model)
     whole = model.encode(x, condition)[0]
-    alone = torch.cat(
-        [model.encode(x[[i]], None if condition is None else condition[[i]])[0] for i in range(4)]
-    )
+    alone = torch.cat([model.encode(x[[i]], None if condition is None else condition[[i]])[0] for i in range(4)])
     torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-5)
 
 
@@ -216,9 +214,7 @@ def test_report_es_decoder_as_printed_misses_the_size():
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 5, 7), (2, 1, 1, 2), (3, 4, 8, 6), (2, 5, 1, 9)], ids=str)
-@pytest.mark.parametrize(
-    "memory_format", [torch.contiguous_format, torch.channels_last], ids=["usual", "last"]
-)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["usual", "last"])
 def test_instance_normalisation_is_torchs(shape, memory_format):
     x = (torch.randn(shape, dtype=torch.float64) * 3 + 2).to(memory_format=memory_format)
     toll = torch.randn(shape, dtype=torch.float64)

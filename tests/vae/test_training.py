@@ -53,16 +53,12 @@ def test_training_halves_the_held_out_error():
     images, held_out = pictures()[0], pictures(40, seed=1)[0]
     model = small()
     before = reconstruction_error(model, held_out).mean()
-    result = fit_vae(
-        model, images, epochs=12, kl_weight=1e-5, rate=5e-3, batch_size=16, held_out=(held_out, None)
-    )
+    result = fit_vae(model, images, epochs=12, kl_weight=1e-5, rate=5e-3, batch_size=16, held_out=(held_out, None))
     assert reconstruction_error(model, held_out).mean() < 0.5 * before
     history = result.history
     assert {"loss", "mse", "kl", "held_out_loss", "held_out_mse", "held_out_kl"} <= set(history.columns)
     np.testing.assert_allclose(history.loss, history.mse + 1e-5 * history.kl, rtol=1e-4)
-    np.testing.assert_allclose(
-        history.held_out_loss, history.held_out_mse + 1e-5 * history.held_out_kl, rtol=1e-4
-    )
+    np.testing.assert_allclose(history.held_out_loss, history.held_out_mse + 1e-5 * history.held_out_kl, rtol=1e-4)
     assert history.held_out_kl.iloc[-1] == pytest.approx(
         kl_per_dimension(posteriors(model, held_out)).sum(), rel=1e-3
     )
@@ -105,9 +101,7 @@ def test_a_conditional_vae_draws_what_it_is_asked_for():
 
 def test_early_stopping_keeps_the_best_epoch():
     images = pictures(16)[0]
-    noise = np.random.default_rng(0).integers(
-        0, 256, (16, 3, 32, 16), np.uint8
-    )  # nothing of it can be learnt
+    noise = np.random.default_rng(0).integers(0, 256, (16, 3, 32, 16), np.uint8)  # nothing of it can be learnt
     result = fit_vae(
         small(),
         images,
@@ -143,9 +137,7 @@ def test_in_bf16_it_trains_as_well():
     images = pictures(64)[0]
     errors = []
     for precision in ("float32", "bf16"):
-        result = fit_vae(
-            small(), images, epochs=5, kl_weight=1e-5, rate=5e-3, batch_size=16, precision=precision
-        )
+        result = fit_vae(small(), images, epochs=5, kl_weight=1e-5, rate=5e-3, batch_size=16, precision=precision)
         errors.append(result.history.mse.iloc[-1])
         assert result.skipped == {"loss": 0}
     assert errors[1] == pytest.approx(errors[0], rel=0.1)

@@ -15,9 +15,7 @@ CourseOption = Annotated[Path, typer.Option("--course", help="the course's folde
 LabArgument = Annotated[str, typer.Argument(help="01a, lab01a or a notebook's name")]
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", help="submissions at a time", min=1)]
 UnsafeOption = Annotated[bool, typer.Option("--unsafe", help="run without a sandbox, with all your rights")]
-ContainerOption = Annotated[
-    bool, typer.Option("--container", help="in podman or docker instead of bubblewrap")
-]
+ContainerOption = Annotated[bool, typer.Option("--container", help="in podman or docker instead of bubblewrap")]
 COURSE = Path("course")
 
 grade_app = typer.Typer(help="Grade a lab: prepare, run, ingest, feedback, export.", no_args_is_help=True)
@@ -90,9 +88,7 @@ def run(
 def ingest(
     lab: LabArgument,
     course: CourseOption = COURSE,
-    late: Annotated[
-        str | None, typer.Option(help="what lateness costs, e.g. 10%/day; none takes it back")
-    ] = None,
+    late: Annotated[str | None, typer.Option(help="what lateness costs, e.g. 10%/day; none takes it back")] = None,
     grace: Annotated[str | None, typer.Option(help="how late is not late yet, e.g. 1h")] = None,
 ) -> None:
     """Score the outcomes into nbgrader's gradebook; what a human entered there stays."""
@@ -116,9 +112,7 @@ def feedback(lab: LabArgument, course: CourseOption = COURSE) -> None:
     chosen = _lab(lab, course)
     print(f"{len(write_feedback(course, chosen))} pages in {course / 'feedback'}")
     if waiting := unread(course, chosen):
-        print(
-            f"{len(waiting)} hold answers that nobody has read yet, shown with 0 points: {', '.join(waiting)}"
-        )
+        print(f"{len(waiting)} hold answers that nobody has read yet, shown with 0 points: {', '.join(waiting)}")
 
 
 @grade_app.command()
@@ -180,9 +174,7 @@ def _lab(name: str, course: Path) -> "Lab":
         return read_lab(found[0])
     found = choose_labs([name], list_labs())
     if len(found) > 1:
-        raise LabkitError(
-            f"{name}: is {len(found)} notebooks; name one, {' or '.join(x.number for x in found)}."
-        )
+        raise LabkitError(f"{name}: is {len(found)} notebooks; name one, {' or '.join(x.number for x in found)}.")
     return found[0]
 
 

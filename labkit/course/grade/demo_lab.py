@@ -60,9 +60,7 @@ run.check(lab01.pca_components, components_for, nearest_power_of_two)
 ### BEGIN HIDDEN TESTS
 assert components_for(0.85, [0.6, 0.3, 0.1]) == 2
 ### END HIDDEN TESTS"""
-QUESTION = (
-    "**Question (2 points).** A density can be larger than 1, a probability cannot. How do they go together?"
-)
+QUESTION = "**Question (2 points).** A density can be larger than 1, a probability cannot. How do they go together?"
 
 
 def demo_lab(folder: Path) -> Lab:
@@ -83,9 +81,7 @@ def _cells() -> list[NotebookNode]:
         new_markdown_cell("# An example lab\n\nTwo exercises, each with its check, and a question."),
         new_code_cell("PROFILE = None\nSEED = 0\nDATA = None\nOUT = None", metadata={"tags": ["parameters"]}),
         new_code_cell(START),
-        new_markdown_cell(
-            "**Exercise 1 (4 points).** The log-density of a standard normal in $d$ dimensions."
-        ),
+        new_markdown_cell("**Exercise 1 (4 points).** The log-density of a standard normal in $d$ dimensions."),
         new_code_cell(DENSITY, metadata=_about("log-density", solution=True)),
         new_code_cell(DENSITY_TEST, metadata=_about("log-density-test", points=4)),
         new_markdown_cell("**Exercise 2 (4 points).** How many components are enough?"),

@@ -54,9 +54,7 @@ class Stopped(Exception):  # noqa: N818 - not an error: the submission's own end
     """The notebook goes no further; the result says why."""
 
 
-def execute(
-    submission: Path, out: Path, lab: Lab, *, kernel: Kernel, limits: Limits, salt: int
-) -> dict[str, Any]:
+def execute(submission: Path, out: Path, lab: Lab, *, kernel: Kernel, limits: Limits, salt: int) -> dict[str, Any]:
     """Execute the submission in folder `submission`, leave notebook, artefacts and outcome.json in folder `out`.
 
     Args:
@@ -131,16 +129,12 @@ class Executor(NotebookClient):
         except CellTimeoutError:
             self._result.stop("time-out", self._too_long())
         except DeadKernelError:
-            self._result.stop(
-                "kernel died", "the kernel died; most often its memory was full, or it was ended."
-            )
+            self._result.stop("kernel died", "the kernel died; most often its memory was full, or it was ended.")
         except LabkitError:
             raise
         except Exception as error:
             if self._loop is None:
-                raise LabkitError(
-                    f"The kernel does not start here ({type(error).__name__}: {error})."
-                ) from error
+                raise LabkitError(f"The kernel does not start here ({type(error).__name__}: {error}).") from error
             if not isinstance(error, RuntimeError):
                 raise
             self._result.stop("kernel died", f"the kernel could not be talked to any more ({error}).")

@@ -36,9 +36,7 @@ class Exercise:
         try:
             return getattr(importlib.import_module(self.module), self.check)
         except (ImportError, AttributeError) as error:
-            raise LabkitError(
-                f"{self.grade_id}: {self.module}.{self.check} cannot be imported ({error})."
-            ) from None
+            raise LabkitError(f"{self.grade_id}: {self.module}.{self.check} cannot be imported ({error}).") from None
 
 
 def exercises(source: Path) -> dict[str, list[Exercise]]:
@@ -87,13 +85,9 @@ def _exercise(source: Path, grade_id: str, call: ast.Call, imported: dict[str, t
     names = [each.id if isinstance(each, ast.Name) else "" for each in call.args[1:]]
     check = call.args[0] if call.args else None
     if call.keywords or not names or not all(names):
-        raise LabkitError(
-            f"{source}: {grade_id}: write run.check(module.check, function, …), with names alone."
-        )
+        raise LabkitError(f"{source}: {grade_id}: write run.check(module.check, function, …), with names alone.")
     if isinstance(check, ast.Name) and check.id in imported:
         return Exercise(grade_id, *imported[check.id], tuple(names))
     if isinstance(check, ast.Attribute) and isinstance(check.value, ast.Name) and check.value.id in imported:
         return Exercise(grade_id, ".".join(imported[check.value.id]), check.attr, tuple(names))
-    raise LabkitError(
-        f"{source}: {grade_id}: the check is not imported by `from … import …` in the notebook."
-    )
+    raise LabkitError(f"{source}: {grade_id}: the check is not imported by `from … import …` in the notebook.")

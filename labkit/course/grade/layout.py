@@ -41,9 +41,7 @@ def student_folder(course: Path, stage: str, student: str, lab: Lab) -> Path:
         LabkitError: `student` is not a name that `prepare` gives, so that it might lead elsewhere.
     """
     if not STUDENT.fullmatch(student):
-        raise LabkitError(
-            f"{student!r}: is no student's name in this course; run `labkit grade prepare` first."
-        )
+        raise LabkitError(f"{student!r}: is no student's name in this course; run `labkit grade prepare` first.")
     return course / stage / student / assignment(lab)
 
 
@@ -91,6 +89,4 @@ def need_nbgrader() -> None:
     try:
         import nbgrader  # noqa: F401
     except ImportError as error:
-        raise LabkitError(
-            f"grading needs nbgrader ({error}); install it with: pip install -e '.[grade]'"
-        ) from error
+        raise LabkitError(f"grading needs nbgrader ({error}); install it with: pip install -e '.[grade]'") from error

@@ -75,9 +75,7 @@ def run_submissions(
     exercises(lab.path)  # a fault in the source is found before anything runs
     names = list(students(course, lab))
     if not names:
-        raise LabkitError(
-            f"{course}: nothing of lab {lab.number} is prepared; run `labkit grade prepare` first."
-        )
+        raise LabkitError(f"{course}: nothing of lab {lab.number} is prepared; run `labkit grade prepare` first.")
     kernel = choose_kernel(unsafe=unsafe, container=container)
     tasks = [
         Task(

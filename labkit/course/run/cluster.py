@@ -47,9 +47,7 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
     for line in said.splitlines():
         message = json.loads(line) if line.startswith("{") else {}
         outcome = message.get("outcome", outcome)
-    return outcome or asdict(
-        Outcome("failed", f"its process ended with status {process.returncode}; see {log}")
-    )
+    return outcome or asdict(Outcome("failed", f"its process ended with status {process.returncode}; see {log}"))
 
 
 def _wait(process: subprocess.Popen, away: Path, until: float) -> str | None:

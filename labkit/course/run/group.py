@@ -37,9 +37,7 @@ def torchrun_place() -> tuple[int, int]:
     Raises:
         LabkitError: it has started them on several machines.
     """
-    rank, size = (
-        int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"))
-    )
+    rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     if rank == 0 and int(os.environ.get("LOCAL_WORLD_SIZE", size)) != size:
         raise LabkitError(
             "torchrun: labs are trained by the processes of one machine; leave --nnodes out, and use --scheduler for "
@@ -87,9 +85,7 @@ class Member:
 
     def __init__(self, task: Task, variables: Mapping[str, str], relay: bool) -> None:
         arguments = replace(task, processes=1).command
-        self.process = processes.start(
-            arguments, log=Path(task.folder) / LOG, threads=None, variables=variables
-        )
+        self.process = processes.start(arguments, log=Path(task.folder) / LOG, threads=None, variables=variables)
         self.outcome: Outcome | None = None
         self._relay = relay
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -178,9 +174,7 @@ def _elsewhere(task: Task, folder: Path) -> Task:
     """The same task in a copy of its folder, with time enough that process 0 alone watches the clock."""
     shutil.copytree(task.folder, folder)
     parameters = task.parameters | {"OUT": str(folder)}
-    return replace(
-        task, folder=str(folder), parameters=parameters, budget_seconds=task.budget_seconds + 3600.0
-    )
+    return replace(task, folder=str(folder), parameters=parameters, budget_seconds=task.budget_seconds + 3600.0)
 
 
 def _free_port() -> int:

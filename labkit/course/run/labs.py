@@ -82,9 +82,7 @@ def read_lab(path: Path) -> Lab:
         if name in about and profile not in about[name]
     ]
     if missing:
-        raise LabkitError(
-            f"{path}: metadata.labkit lacks {', '.join(missing)}; add it to the notebook's metadata."
-        )
+        raise LabkitError(f"{path}: metadata.labkit lacks {', '.join(missing)}; add it to the notebook's metadata.")
     return Lab(
         path=path,
         number=about["lab"],
@@ -141,9 +139,7 @@ def choose_labs(names: Iterable[str], labs: list[Lab]) -> list[Lab]:
     for name in names:
         key = Path(name).stem.lower()
         number = re.sub(r"^(\d)(?!\d)", r"0\1", key.removeprefix("lab"))
-        found = [
-            lab.path for lab in labs if key == lab.stem.lower() or lab.number in (number, number + lab.part)
-        ]
+        found = [lab.path for lab in labs if key == lab.stem.lower() or lab.number in (number, number + lab.part)]
         if not found:
             raise LabkitError(f"there is no lab {name!r}{nearest(key, [lab.stem for lab in labs])}")
         wanted.update(found)
@@ -171,9 +167,7 @@ def _parameters(path: Path, notebook: dict[str, Any]) -> tuple[str, ...]:
     try:
         statements = ast.parse(cell["source"]).body
     except SyntaxError as error:
-        raise LabkitError(
-            f"{path}: its parameters cell is not Python (line {error.lineno}); mend it."
-        ) from error
+        raise LabkitError(f"{path}: its parameters cell is not Python (line {error.lineno}); mend it.") from error
     names = tuple(
         target.id
         for statement in statements

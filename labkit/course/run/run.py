@@ -90,25 +90,17 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
         LabkitError: unknown profile or parameter, no such data, no such scheduler, or results could not be written.
     """
     if config.profile not in PROFILES:
-        raise LabkitError(
-            f"--profile: there is no profile {config.profile!r}{nearest(config.profile, PROFILES)}"
-        )
+        raise LabkitError(f"--profile: there is no profile {config.profile!r}{nearest(config.profile, PROFILES)}")
     if config.jobs < 1 or config.budget_factor <= 0 or config.processes < 1:
-        raise LabkitError(
-            "--jobs, --processes and --budget-factor must be positive; leave them out if in doubt."
-        )
+        raise LabkitError("--jobs, --processes and --budget-factor must be positive; leave them out if in doubt.")
     for name in config.extra:
         if name in COMMON_PARAMETERS:
             raise LabkitError(f"-p {name}: has an option of its own; use --{name.lower()}.")
         for lab in labs:
             if name not in lab.parameters:
-                raise LabkitError(
-                    f"-p {name}: {lab.stem} has no such parameter{nearest(name, lab.parameters)}"
-                )
+                raise LabkitError(f"-p {name}: {lab.stem} has no such parameter{nearest(name, lab.parameters)}")
     if config.data is not None and not config.data.exists():
-        raise LabkitError(
-            f"--data {config.data}: does not exist; give the folder or file that holds the data."
-        )
+        raise LabkitError(f"--data {config.data}: does not exist; give the folder or file that holds the data.")
     out = config.out.absolute()
     _check_room(out / config.profile)
     data = config.data.absolute() if config.data else None
@@ -231,14 +223,8 @@ class _Runner:
         if result.fine:
             self.console.say(f"✓ {result.lab}: done in {result.seconds:.0f} s")
         else:
-            kept = (
-                f"; kept up to there: {_shown(job.folder / NOTEBOOK)}"
-                if (job.folder / NOTEBOOK).exists()
-                else ""
-            )
-            self.console.say(
-                f"✗ {result.lab}: {result.state} after {result.seconds:.0f} s: {result.message}{kept}"
-            )
+            kept = f"; kept up to there: {_shown(job.folder / NOTEBOOK)}" if (job.folder / NOTEBOOK).exists() else ""
+            self.console.say(f"✗ {result.lab}: {result.state} after {result.seconds:.0f} s: {result.message}{kept}")
 
 
 def _check_room(folder: Path) -> None:

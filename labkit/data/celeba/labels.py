@@ -93,9 +93,7 @@ class _Lookup:
         where = np.fromiter(map(self.index.get, keys, repeat(-1)), np.int64, len(keys))
         problems[f"{kind}: rows without an image"] = int((where < 0).sum())
         values, where = values[where >= 0], where[where >= 0]
-        present, first, inverse, counts = np.unique(
-            where, return_index=True, return_inverse=True, return_counts=True
-        )
+        present, first, inverse, counts = np.unique(where, return_index=True, return_inverse=True, return_counts=True)
         differs = (values != values[first[inverse]]).any(axis=1)
         conflicting = np.bincount(inverse, differs, len(present)) > 0
         problems[f"{kind}: duplicate rows"] = int((counts - 1)[~conflicting].sum())

@@ -134,9 +134,7 @@ def _decode_all(job: Job, progress: bool) -> tuple[dict[int, Done], int]:
         done = journal.read(pixels_of)
         waiting = [chunk for chunk in range(-(-count // CHUNK)) if chunk not in done]
         before = sum(min(CHUNK, count - chunk * CHUNK) for chunk in done)
-        bar = tqdm(
-            total=count, initial=before, unit=" images", desc=f"CelebA {job.size}", disable=not progress
-        )
+        bar = tqdm(total=count, initial=before, unit=" images", desc=f"CelebA {job.size}", disable=not progress)
         with bar, ThreadPoolExecutor(_cores()) as pool:
             for finished in _in_flight(pool, work, waiting):
                 done[finished.chunk] = finished

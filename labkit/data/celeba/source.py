@@ -218,9 +218,7 @@ def _walk(root: Path, below: str, dropped: dict[str, str]) -> Iterator[tuple[str
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         if not below:
-            raise LabkitError(
-                f"{root}: cannot be read ({error.strerror}); change its permissions."
-            ) from error
+            raise LabkitError(f"{root}: cannot be read ({error.strerror}); change its permissions.") from error
         dropped[below] = "cannot be read"
         return
     for entry in entries:

@@ -63,9 +63,7 @@ def eyes_of(pose: Pose) -> Eyes:
 def eye_relief(head: Head, eye: Eyes, pose: Pose) -> None:
     """The crease above each upper lid."""
     rows = pose.rows(-0.30, 0.16)
-    crease_y = (pose.y[:, rows] - (eye.line - eye.height * 1.25 * eye.arch - 0.012)) * (
-        1 / (0.018 + pose.pixel)
-    )
+    crease_y = (pose.y[:, rows] - (eye.line - eye.height * 1.25 * eye.arch - 0.012)) * (1 / (0.018 + pose.pixel))
     head.tone[:, rows].sub_(bump(crease_y * crease_y) * (0.42 * bump(eye.e * eye.e * 0.7)))
 
 
@@ -223,9 +221,7 @@ def mouth(canvas: Planes, head: Head, pose: Pose, skin: Skin) -> None:
     shade = shade - 0.13 * (1 - beyond(y, line, 0.03))
     paint(band, lips, [c * shade for c in colour])
 
-    hole = (beyond(y, inner_top, soft) - beyond(y, inner_bottom, soft)).clamp(min=0.0) * (
-        ends * ramp(gap, 0.0, 0.06)
-    )
+    hole = (beyond(y, inner_top, soft) - beyond(y, inner_bottom, soft)).clamp(min=0.0) * (ends * ramp(gap, 0.0, 0.06))
     paint(band, hole, plain(58, 16, 20))
     teeth_edge = inner_top + (0.010 + 0.105 * part * (0.5 + 0.5 * happy)) * arch
     teeth = hole * (1 - beyond(y, teeth_edge, soft)) * (unit((0.86 - m.abs()) * 5) * ramp(gap, 0.04, 0.2))

@@ -115,9 +115,7 @@ def fringe(hair: Hair, head: Head, pose: Pose) -> Tensor:
 
     side = torch.where(pose.x < pose.spine(level) - 0.06 * pose.sin, -1.0, 1.0)
     t = unit((y + 0.30) * 1.6)
-    cheek = pose.width * (
-        0.90 + 0.10 * t * (1 - long) - 0.03 * long * unit(y * 3) - 0.05 * f["hair_volume"] * long
-    )
+    cheek = pose.width * (0.90 + 0.10 * t * (1 - long) - 0.03 * long * unit(y * 3) - 0.05 * f["hair_volume"] * long)
     k = 1 / (1.4 * px + 0.012)
     reach = (0.25 * side * pose.sin) * k + 0.5
     opening = unit((cheek * k + reach) - hair.dx * (side * k)) * beyond(y, hairline, 1.3 * px + 0.018)
@@ -151,9 +149,7 @@ def beard(canvas: Planes, head: Head, pose: Pose, hair: Planes) -> None:
     dx = head.dx[:, rows]
     low = unit(y / grown * 0.5) * 2
     w = pose.width * (1.0 + 0.05 * thick)
-    outline = dx * dx * ((1 + (0.55 - 0.4 * f["jaw"]) * low * low) / (w * w)) + low * low * (
-        0.5 + 0.5 * low * low
-    )
+    outline = dx * dx * ((1 + (0.55 - 0.4 * f["jaw"]) * low * low) / (w * w)) + low * low * (0.5 + 0.5 * low * low)
     shape = unit((1 - outline) * (0.14 / (px + 0.012)) + 0.5)
     lip = (across * (1 / 0.150)) ** 2
     ly = (y - pose.face_y(0.352) - 0.035 * f["mouth_open"]) * (1 / (0.078 + 0.05 * f["mouth_open"]))

@@ -69,9 +69,7 @@ def body(canvas: Planes, pose: Pose, skin: Skin) -> None:
     paint(band, inside, mixed(skin.shade, skin.lit, shade))
 
     ax = (x * x + 0.0004) / torch.sqrt(x * x + 0.0004)
-    drop = (
-        (0.70 - 0.05 * f["masculine"]) + 0.30 * (ax - 0.24).clamp(min=0.0) + 0.9 * (ax - 0.82).clamp(min=0.0)
-    )
+    drop = (0.70 - 0.05 * f["masculine"]) + 0.30 * (ax - 0.24).clamp(min=0.0) + 0.9 * (ax - 0.82).clamp(min=0.0)
     scoop = 0.84 - 2.6 * x * x
     edge = torch.maximum(drop, scoop)
     cloth = palette(f["clothes"], CLOTHES)

@@ -62,9 +62,7 @@ def _compiled(chunk: int, size: int, device: torch.device) -> Callable[[Tensor, 
         draw(torch.zeros(chunk, len(FACTORS), device=device), size)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
-        warnings.warn(
-            f"render: cannot compile here ({reason}); drawing with the plain version.", stacklevel=3
-        )
+        warnings.warn(f"render: cannot compile here ({reason}); drawing with the plain version.", stacklevel=3)
         return portraits
     return draw
 

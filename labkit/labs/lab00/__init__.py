@@ -24,9 +24,7 @@ def first_check(log_density: Callable[[Tensor], Tensor]) -> list[Property]:
 
     return evaluate(
         {
-            "one log-density for each row of x": lambda: one_per_row(
-                value(normal(7, 3)), 7, 3, "the log-density"
-            ),
+            "one log-density for each row of x": lambda: one_per_row(value(normal(7, 3)), 7, 3, "the log-density"),
             "it falls from its peak by |x|²/2": lambda: _in_every_dimension(_falls, value),
             "at the origin it is −d/2 · log 2π": lambda: _in_every_dimension(_constant, value),
             "far from the origin it is still finite": lambda: _far(value),

@@ -53,9 +53,7 @@ class _Direction:
         pair = self.function(values, MASK.clone(), self.s, self.t)
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise Missed(f"{self.name} should return two things, the new features and the log-determinant.")
-        return as_tensor(pair[0], f"the first result of {self.name}"), as_tensor(
-            pair[1], "the log-determinant"
-        )
+        return as_tensor(pair[0], f"the first result of {self.name}"), as_tensor(pair[1], "the log-determinant")
 
     def features(self, values: Tensor) -> Tensor:
         return self(values.clone())[0].detach()

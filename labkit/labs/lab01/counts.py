@@ -31,9 +31,7 @@ def _counts() -> list[int]:
     return [int(generator.choice(row)) for row in COUNTS]
 
 
-def pca_components(
-    components_for: Callable[..., Any], nearest_power_of_two: Callable[..., Any]
-) -> list[Property]:
+def pca_components(components_for: Callable[..., Any], nearest_power_of_two: Callable[..., Any]) -> list[Property]:
     """Properties of the two functions that choose the number of components.
 
     Args:

@@ -70,9 +70,7 @@ class _Trained:
 
     def numbers(self, needed: int) -> Tensor:
         if len(self.losses) != needed:
-            raise Missed(
-                f"there are {len(self.losses)} losses for {needed} epochs, so they cannot be compared."
-            )
+            raise Missed(f"there are {len(self.losses)} losses for {needed} epochs, so they cannot be compared.")
         return torch.tensor(self.values, dtype=torch.float64)
 
 
@@ -252,9 +250,7 @@ def _no_trace(run: Callable[..., _Trained]) -> str | None:
     for bad in (math.nan, math.inf):
         clean, dirty = run(), run(bad=bad)
         if not bool(dirty.weights.isfinite().all()):
-            return (
-                f"a batch whose loss is {bad} spoils the weights: test torch.isfinite(loss) before the step."
-            )
+            return f"a batch whose loss is {bad} spoils the weights: test torch.isfinite(loss) before the step."
         if dirty.batches.drawn < EPOCHS * len(dirty.batches):
             return "the epoch ends at the bad batch: skip that one alone, with continue."
         if not close(dirty.weights, clean.weights):

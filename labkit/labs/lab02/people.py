@@ -30,15 +30,12 @@ def person_split(split: Split) -> list[Property]:
 
     return evaluate(
         {
-            "three parts, each an array of positions": lambda: _shapes(
-                split(identity.copy(), SHARES, 3), identity
-            ),
+            "three parts, each an array of positions": lambda: _shapes(split(identity.copy(), SHARES, 3), identity),
             "no image is lost": lambda: _lost(parts(), identity),
             "no image stands in two parts": lambda: _twice(parts()),
             "nobody stands in two parts": lambda: _leaks(parts(), identity),
             "the parts have about the sizes asked for": lambda: (
-                _sizes(parts(), SHARES)
-                or _sizes(_parts(split, identity, (0.5, 0.2, 0.3), 4), (0.5, 0.2, 0.3))
+                _sizes(parts(), SHARES) or _sizes(_parts(split, identity, (0.5, 0.2, 0.3), 4), (0.5, 0.2, 0.3))
             ),
             "one seed gives one split, another seed another": lambda: _seed(split, identity),
         }
@@ -131,9 +128,7 @@ def _seed(split: Split, identity: np.ndarray) -> str | None:
     if first != again:
         return "the same seed gave two splits: draw from np.random.default_rng(seed), and from nothing else."
     if first == other:
-        return (
-            "seeds 5 and 6 gave the same split: nothing is drawn with the seed; shuffle the people with it."
-        )
+        return "seeds 5 and 6 gave the same split: nothing is drawn with the seed; shuffle the people with it."
     return None
 
 

@@ -84,9 +84,7 @@ def _independent(phi: Callable[[np.ndarray], Any]) -> str | None:
     value = _values(phi, np.stack([a.ravel(), b.ravel()], 1))[0, 1]
     if abs(value) < TOLERANCE:
         return None
-    return (
-        f"independent attributes give {value:.2f}: what both have by chance must be subtracted, p₁₁ − p₁ p₂."
-    )
+    return f"independent attributes give {value:.2f}: what both have by chance must be subtracted, p₁₁ − p₁ p₂."
 
 
 def _symmetric(phi: Callable[[np.ndarray], Any]) -> str | None:

@@ -128,9 +128,7 @@ def _idle(both: Function) -> str | None:
     first, second = both(zeros, zeros)
     if close(first, torch.zeros(LATENTS)) and close(second, torch.ones(LATENTS)):
         return None
-    return (
-        "means of 0 and log_var of 0 are the prior itself: nothing varies between images, all of it within."
-    )
+    return "means of 0 and log_var of 0 are the prior itself: nothing varies between images, all of it within."
 
 
 def _terms(rows: int = ROWS, draws: int = DRAWS) -> tuple[Tensor, Tensor, Tensor]:

@@ -36,13 +36,7 @@ def _meaning(m: Measured) -> str:
     """An error that is not known (NaN, with one seed) leaves it open."""
     if m["meaningful"] >= SEVERAL and m["found"] >= SEVERAL:
         beyond = m["meaningful"] - m["by_chance"]
-        return (
-            NEEDS_FULL_DATA
-            if math.isnan(m["error"])
-            else REPRODUCED
-            if beyond > 2 * m["error"]
-            else CORRECTED
-        )
+        return NEEDS_FULL_DATA if math.isnan(m["error"]) else REPRODUCED if beyond > 2 * m["error"] else CORRECTED
     return NEEDS_FULL_DATA if m["epochs"] < EPOCHS or m["readable"] < SOUGHT else NOT_REPRODUCED
 
 

@@ -66,9 +66,7 @@ class _Parts:
         joined = as_tensor(joined, f"what the {part} is given")
         wanted = ROWS, len(weight)
         if joined.shape != wanted:
-            raise Missed(
-                f"the {part} takes {wanted}, joined along dimension 1; yours is {tuple(joined.shape)}."
-            )
+            raise Missed(f"the {part} takes {wanted}, joined along dimension 1; yours is {tuple(joined.shape)}.")
         self.seen[part] = joined
         return joined @ weight
 
@@ -135,9 +133,7 @@ def _matters(reconstruct: Function) -> str | None:
 def _gradient(reconstruct: Function) -> str | None:
     parts = _Parts()
     found = _pass(reconstruct, parts, *_given())
-    gradient = (
-        torch.autograd.grad(found.sum(), parts.first, allow_unused=True)[0] if found.requires_grad else None
-    )
+    gradient = torch.autograd.grad(found.sum(), parts.first, allow_unused=True)[0] if found.requires_grad else None
     if gradient is None or not bool(gradient.any()):
         return "no gradient reaches the encoder: leave out .detach(), .data and torch.no_grad()."
     return None
@@ -205,6 +201,4 @@ def _untouched(ask: Function) -> str | None:
     z, condition = normal(ROWS, LATENTS, seed=5), normal(ROWS, CONDITIONS, seed=6).sign()
     before = condition.clone()
     ask(lambda z, condition: torch.cat((z, condition), 1), z, condition, COLUMN)
-    return (
-        None if close(condition, before) else "the caller's condition was changed in place: clone it first."
-    )
+    return None if close(condition, before) else "the caller's condition was changed in place: clone it first."

@@ -233,6 +233,4 @@ def _evidence(terms: Function) -> str | None:
     exact = MultivariateNormal(torch.zeros(3).double(), covariance).log_prob(x).item()
     if abs(got - exact) < 0.1:
         return None
-    return (
-        f"for a linear decoder log p(x) is known to be {exact:.2f} nats; the mean of your bound is {got:.2f}."
-    )
+    return f"for a linear decoder log p(x) is known to be {exact:.2f} nats; the mean of your bound is {got:.2f}."

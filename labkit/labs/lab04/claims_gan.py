@@ -32,9 +32,7 @@ def _beta(m: Measured) -> str:
     if _untold(m):
         return NEEDS_FULL_DATA
     pairs = [(key, key.replace("0.5 at", "0.9 at")) for key in m["swing"] if key.startswith("0.5 at")]
-    oscillates = [
-        _exceeds(m, fast, slow) and not m["swing"][fast] < 1.5 * m["swing"][slow] for slow, fast in pairs
-    ]
+    oscillates = [_exceeds(m, fast, slow) and not m["swing"][fast] < 1.5 * m["swing"][slow] for slow, fast in pairs]
     return holds(bool(pairs) and all(oscillates))
 
 

@@ -170,9 +170,7 @@ def _one_latent(combine: Function) -> str | None:
     if found.shape == (LATENTS,):
         return None
     if found.shape == (3, LATENTS):
-        return (
-            f"it has {tuple(found.shape)}, a sum for each exemplar: first take each group's mean, .mean(0)."
-        )
+        return f"it has {tuple(found.shape)}, a sum for each exemplar: first take each group's mean, .mean(0)."
     return f"for groups of {(3, LATENTS)} it should be {(LATENTS,)}, not {tuple(found.shape)}: .mean(0)."
 
 

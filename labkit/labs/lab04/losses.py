@@ -27,9 +27,7 @@ class Painter(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         z = as_tensor(z, "the generator's noise")
         if z.ndim != 2 or z.shape[1] != LATENTS:
-            raise Missed(
-                f"the generator takes noise (N, latent_dim) = (…, {LATENTS}); yours is {tuple(z.shape)}."
-            )
+            raise Missed(f"the generator takes noise (N, latent_dim) = (…, {LATENTS}); yours is {tuple(z.shape)}.")
         images = self.draw(z)
         self.given.append(z.detach())
         self.drawn.append(images.detach())
@@ -218,16 +216,12 @@ def _reaches(loss: Function) -> str | None:
         return "the discriminator gets none: only the fakes are detached, not what it says of them."
     on_fake = judge.judge(painter.drawn[0])
     expected = (-logsigmoid(judge.judge(real)).mean(), -logsigmoid(-on_fake).mean())
-    both, of_real = (
-        torch.autograd.grad(e, judge.weight, retain_graph=True)[0] for e in (sum(expected), expected[0])
-    )
+    both, of_real = (torch.autograd.grad(e, judge.weight, retain_graph=True)[0] for e in (sum(expected), expected[0]))
     got = judge.weight.grad
     if torch.nn.functional.cosine_similarity(got, both, dim=0) > 1 - 1e-6:
         return None
     if torch.nn.functional.cosine_similarity(got, of_real, dim=0) > 1 - 1e-6:
-        return (
-            "it comes from the real faces alone: torch.no_grad() belongs around the generator, not around D."
-        )
+        return "it comes from the real faces alone: torch.no_grad() belongs around the generator, not around D."
     return f"its direction is not that of the loss: {_FORMULA}"
 
 

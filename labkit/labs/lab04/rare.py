@@ -230,9 +230,7 @@ def _nobody_lost(weigh: Function) -> str | None:
     if lost:
         return f"{lost} of {PEOPLE} people have weight 0 and are never drawn: common people weigh less, not nothing."
     if (weights <= 0).any():
-        return (
-            f"{int((weights <= 0).sum())} images have weight 0, though other images of these people have not."
-        )
+        return f"{int((weights <= 0).sum())} images have weight 0, though other images of these people have not."
     return None
 
 

@@ -149,9 +149,7 @@ def _alone(step: Function, which: str) -> str | None:
     before = done.before[0 if which == "generator" else 1]
     if all(torch.equal(a, b.detach()) for a, b in zip(before, net.parameters(), strict=True)):
         return None
-    return (
-        f"the {which} moved although its own optimizer stood still: each optimizer steps its own net alone."
-    )
+    return f"the {which} moved although its own optimizer stood still: each optimizer steps its own net alone."
 
 
 def _discriminator(step: Function) -> str | None:
@@ -237,9 +235,7 @@ def _order(step: Function) -> str | None:
         met_old = _nets(done.before)[0]
         _down(met_old, _loss_g(met_old, old[1], z_old), RATE)
         if close(done.painted, _flat(met_old.parameters())):
-            return (
-                "the generator met the discriminator of before: update D first, then ask it anew about fakes."
-            )
+            return "the generator met the discriminator of before: update D first, then ask it anew about fakes."
     return "after one call the generator is not where the two updates in turn lead."
 
 

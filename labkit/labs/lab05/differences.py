@@ -27,9 +27,7 @@ def difference_points(function: Function) -> list[Property]:
     def drawn(codes: np.ndarray, levels: np.ndarray, *numbers: int) -> Tensor:
         return as_tensor(function(codes.copy(), levels.copy(), *numbers), "the result").detach()
 
-    def points(
-        codes: np.ndarray, factor: int = 0, count: int = POINTS, pairs: int = PAIRS, seed: int = 0
-    ) -> Tensor:
+    def points(codes: np.ndarray, factor: int = 0, count: int = POINTS, pairs: int = PAIRS, seed: int = 0) -> Tensor:
         found = drawn(codes, _levels(), factor, count, pairs, seed)
         if found.shape != (count, codes.shape[1]):
             raise Missed("the result has not the right shape, see above.")
@@ -112,9 +110,7 @@ def _mean(points: Function) -> str | None:
 
 def _own_value(points: Function) -> str | None:
     level = _levels()[:, 0]
-    codes = (
-        normal(ROWS, 1, seed=4) * torch.tensor(level == 0)[:, None]
-    ).numpy()  # varies within one level alone
+    codes = (normal(ROWS, 1, seed=4) * torch.tensor(level == 0)[:, None]).numpy()  # varies within one level alone
     got = points(codes, count=400)[:, 0]
     if got.mean() > 0 and got.std() / got.mean() < 0.6:
         return None

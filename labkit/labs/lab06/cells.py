@@ -25,9 +25,7 @@ def depthwise_cell(weights: Function, receptive_field: Function) -> list[Propert
         {
             "an ordinary cell has as many weights as torch's": lambda: _weights(weights, False),
             "a depthwise cell has as many weights as torch's": lambda: _weights(weights, True),
-            "without strides the receptive field is that of a gradient": lambda: _field(
-                receptive_field, STACKS[:1]
-            ),
+            "without strides the receptive field is that of a gradient": lambda: _field(receptive_field, STACKS[:1]),
             "with strides too": lambda: _field(receptive_field, STACKS[1:]),
         }
     )
@@ -66,9 +64,7 @@ def _weights(weights: Function, depthwise: bool) -> str | None:
             ends + middle * k: "a kernel has k · k weights, not k.",
             c * hidden + middle * k**2: "there are two 1×1 convolutions, one up and one back.",
             middle * k**2: "the two 1×1 convolutions are missing: C · EC and EC · C.",
-            ends
-            + (c if depthwise else c * c)
-            * k**2: "the k×k convolution works on the expanded channels, E · C.",
+            ends + (c if depthwise else c * c) * k**2: "the k×k convolution works on the expanded channels, E · C.",
             expected + 2 * hidden + c: "leave the biases out: normalisation follows.",
         }
         return hints.get(got, f"for C = {c}, E = {e}, k = {k} torch counts {expected:,}, you {got:,.0f}.")

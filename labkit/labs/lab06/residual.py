@@ -53,9 +53,7 @@ def _rows(value: Function, *parts: Tensor) -> Tensor:
 
 def _normals(shift: Tensor, log_factor: Tensor, log_std: Tensor, mean: float = 1.5) -> tuple[Normal, Normal]:
     """Posterior and prior, the prior around `mean`."""
-    return Normal(mean + shift, (log_std + log_factor).exp()), Normal(
-        torch.full_like(shift, mean), log_std.exp()
-    )
+    return Normal(mean + shift, (log_std + log_factor).exp()), Normal(torch.full_like(shift, mean), log_std.exp())
 
 
 def _at_the_prior(value: Function) -> str | None:
@@ -64,9 +62,7 @@ def _at_the_prior(value: Function) -> str | None:
         (lambda: torch.full((ROWS,), LATENTS / 2), "the −1 is missing: ½(Δμ²/σ² + Δσ² − log Δσ² − 1)."),
         (lambda: torch.full((ROWS,), -LATENTS / 2), "Δσ² is missing: ½(Δμ²/σ² + Δσ² − log Δσ² − 1)."),
     ]
-    otherwise = (
-        "with Δμ = 0 and Δσ = 1 the posterior is the prior, whatever σ is, and nothing is 0 nats from itself."
-    )
+    otherwise = "with Δμ = 0 and Δσ = 1 the posterior is the prior, whatever σ is, and nothing is 0 nats from itself."
     return explain(_rows(value, zeros, zeros, log_std), torch.zeros(ROWS), halves, otherwise)
 
 

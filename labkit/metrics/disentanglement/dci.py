@@ -39,9 +39,9 @@ def dci(table: CodeTable, *, seed: int = 0) -> DisentanglementScore:
     for factor, unordered in enumerate(table.categorical):
         kind = RandomForestClassifier if unordered else RandomForestRegressor
         target = (table.levels if unordered else table.factors)[:, factor]
-        forest = kind(
-            TREES, max_features=None, min_samples_leaf=SMALLEST_LEAF, random_state=seed, n_jobs=1
-        ).fit(table.codes[fitted], target[fitted])
+        forest = kind(TREES, max_features=None, min_samples_leaf=SMALLEST_LEAF, random_state=seed, n_jobs=1).fit(
+            table.codes[fitted], target[fitted]
+        )
         columns.append(forest.feature_importances_)
         informativeness.append(forest.score(table.codes[scored], target[scored]))
     importance = np.stack(columns, 1)

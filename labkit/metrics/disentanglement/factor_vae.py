@@ -53,9 +53,7 @@ def factor_vae_score(
     count = len(table.names)
     if not len(table.live):
         nothing = np.zeros((table.codes.shape[1], count), np.int64)
-        return DisentanglementScore(
-            "FactorVAE", 0.0, table.protocol(rows_a_vote=rows), np.zeros(count), nothing
-        )
+        return DisentanglementScore("FactorVAE", 0.0, table.protocol(rows_a_vote=rows), np.zeros(count), nothing)
     rng = np.random.default_rng(seed)
     training, test = (_votes(table, votes, rows, rng) for votes in (training_votes, test_votes))
     stands_for = training.argmax(1)

@@ -56,9 +56,7 @@ def sap(table: CodeTable, *, seed: int = 0) -> DisentanglementScore:
     return _gaps(
         "SAP",
         scores,
-        table.protocol(
-            predictor="linear R²" + (f"; {classifier}" if table.categorical.any() else ""), seed=seed
-        ),
+        table.protocol(predictor="linear R²" + (f"; {classifier}" if table.categorical.any() else ""), seed=seed),
     )
 
 

@@ -90,9 +90,7 @@ class CodeTable:
         order, start, size = self._by_level[factor]
         shared = np.flatnonzero(size[self.levels[order, factor]] > 1)  # positions in `order`
         if not len(shared):
-            raise LabkitError(
-                f"disentanglement: no two rows share a value of {self.names[factor]}; give more rows."
-            )
+            raise LabkitError(f"disentanglement: no two rows share a value of {self.names[factor]}; give more rows.")
         here = shared[rng.integers(len(shared), size=(points, count))]
         level = self.levels[order[here], factor]
         step = rng.integers(1, size[level])
@@ -146,9 +144,7 @@ def code_table(
     if active is not None:
         active = np.asarray(active)
         if active.dtype != bool or active.shape != codes.shape[1:]:
-            raise LabkitError(
-                f"disentanglement: active must be bool ({codes.shape[1]},), one for each latent."
-            )
+            raise LabkitError(f"disentanglement: active must be bool ({codes.shape[1]},), one for each latent.")
         codes = np.where(active, codes, 0.0)
     names = tuple(names) or tuple(f"factor {k}" for k in range(factors.shape[1]))
     if len(names) != factors.shape[1] or set(categorical) - set(names):
@@ -159,9 +155,7 @@ def code_table(
     varies = np.ptp(factors, 0) > 0
     kept = [name for name, yes in zip(names, varies, strict=True) if yes]
     if len(kept) < 2:
-        raise LabkitError(
-            "disentanglement: fewer than two factors vary in this table; nothing can be told apart."
-        )
+        raise LabkitError("disentanglement: fewer than two factors vary in this table; nothing can be told apart.")
     factors = factors[:, varies]
     levels, binned = zip(*(levels_of(column) for column in factors.T), strict=True)
     return CodeTable(

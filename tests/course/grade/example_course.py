@@ -53,10 +53,7 @@ def write_outcome(course: Path, lab, student: str, *, exercises: dict, outputs=(
 
 def properties(*passed: bool, hint: str = "a hint.") -> dict:
     """The entry of one exercise in outcome.json."""
-    found = [
-        {"name": f"property {n}", "passed": each, "hint": "" if each else hint}
-        for n, each in enumerate(passed)
-    ]
+    found = [{"name": f"property {n}", "passed": each, "hint": "" if each else hint} for n, each in enumerate(passed)]
     return {"properties": found, "reason": ""}
 
 
@@ -71,9 +68,7 @@ def _answers(notebook) -> dict:
         elif name == "log-density-test":
             exercises[name] = _entry(lab00.first_check(space["log_density"]))
         elif name == "components-test":
-            exercises[name] = _entry(
-                lab01.pca_components(space["components_for"], space["nearest_power_of_two"])
-            )
+            exercises[name] = _entry(lab01.pca_components(space["components_for"], space["nearest_power_of_two"]))
     return {"exercises": exercises}
 
 
@@ -95,9 +90,7 @@ class Active(HTMLParser):
             value = (value or "").strip().lower()
             if name.startswith("on") or name in ("srcdoc", "formaction"):
                 self.found.append(f"{tag} {name}")
-            if name in ("href", "src", "xlink:href") and value.startswith(
-                ("javascript:", "data:text", "http")
-            ):
+            if name in ("href", "src", "xlink:href") and value.startswith(("javascript:", "data:text", "http")):
                 self.found.append(f"{tag} {name}={value[:40]}")
 
 

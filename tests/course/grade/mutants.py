@@ -87,9 +87,7 @@ def table() -> str:
             for each in check(*solution):
                 if not each.passed:
                     hint = each.hint.replace("|", "\\|")
-                    lines.append(
-                        f"| {lab.number} | {grade_id} | {name} | {each.name} | {hint} |".replace("\n", " ")
-                    )
+                    lines.append(f"| {lab.number} | {grade_id} | {name} | {each.name} | {hint} |".replace("\n", " "))
     return "\n".join(lines)
 
 

@@ -69,9 +69,7 @@ def test_a_plain_pickle_under_an_arrays_name_is_refused(tmp_path):
 def test_the_huge_is_refused_before_it_is_unpacked(tmp_path):
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, x=np.zeros(4_000_000))
-    assert (
-        path.stat().st_size < 100_000 < np.load(path)["x"].nbytes / 100
-    )  # what stock numpy would make of it
+    assert path.stat().st_size < 100_000 < np.load(path)["x"].nbytes / 100  # what stock numpy would make of it
     with pytest.raises(LabkitError, match="unpacks to more"):
         read_arrays(path, limit_bytes=2**20)
     np.savez(path, x=np.zeros(4_000_000))
@@ -81,9 +79,7 @@ def test_the_huge_is_refused_before_it_is_unpacked(tmp_path):
 
 def test_a_header_that_promises_more_than_there_is_is_refused(tmp_path):
     path, stream = tmp_path / "lie.npz", io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        stream, {"descr": "<f8", "fortran_order": False, "shape": (2**40, 2**10)}
-    )
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": (2**40, 2**10)})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", stream.getvalue() + bytes(80))
     with pytest.raises(LabkitError, match="more than it does"):

@@ -75,17 +75,14 @@ class Tree:
         self.read_only: set[str] = set()
         self._mkdir, self._rmdir = Path.mkdir, Path.rmdir
         monkeypatch.setattr(module, "MOUNT", root)
-        monkeypatch.setattr(
-            Path, "mkdir", lambda path, *args, **settings: self._make(path, *args, **settings)
-        )
+        monkeypatch.setattr(Path, "mkdir", lambda path, *args, **settings: self._make(path, *args, **settings))
         monkeypatch.setattr(Path, "rmdir", lambda path: self._take_away(path))
         monkeypatch.setattr(os, "access", lambda path, mode: str(path) not in self.read_only)
 
     def version_1(self, **own: str) -> list[Path]:
         self._patch.setattr(module, "_own_groups", lambda: own | {"": ""})
         return [
-            self.group(controller, f"{controller}/{own.get(controller, '')}")
-            for controller in ("memory", "pids")
+            self.group(controller, f"{controller}/{own.get(controller, '')}") for controller in ("memory", "pids")
         ]
 
     def version_2(self, own: str) -> Path:

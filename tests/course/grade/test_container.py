@@ -46,9 +46,7 @@ def command(tmp_path):
             "readable": [tmp_path / "cache"],
             "limits": LIMITS,
         }
-        return container_command(
-            ["python", "-c", "1"], runtime=runtime, name="labkit-1", **{**given, **settings}
-        )
+        return container_command(["python", "-c", "1"], runtime=runtime, name="labkit-1", **{**given, **settings})
 
     return make
 
@@ -104,9 +102,7 @@ def _mounts(made: list[str]) -> dict[str, str]:
 def test_it_shows_only_what_is_named_and_nothing_to_be_written(command, tmp_path):
     made = command()
     mounts = _mounts(made)
-    package = {
-        target: source for target, source in mounts.items() if target.startswith(f"{PACKAGES}/labkit/")
-    }
+    package = {target: source for target, source in mounts.items() if target.startswith(f"{PACKAGES}/labkit/")}
     assert {target: source for target, source in mounts.items() if target not in package} == {
         "/run/original": str(tmp_path / "copy"),
         "/run/connection.json": str(tmp_path / "connection.json"),
@@ -288,10 +284,7 @@ def test_a_kernel_is_reached_through_the_relay_and_leaves_its_files(start, witho
     session.client = session.manager.client()
     session.client.start_channels()
     session.client.wait_for_ready(timeout=60)
-    assert (
-        session.run("import os; print(os.listdir('artefacts'), 'code' in globals())")
-        == "['loss.txt'] False\n"
-    )
+    assert session.run("import os; print(os.listdir('artefacts'), 'code' in globals())") == "['loss.txt'] False\n"
     private = session.manager.provisioner._folder
     session.manager.shutdown_kernel()
     assert (tmp_path / "work" / "artefacts" / "loss.txt").read_text() == "1.5"

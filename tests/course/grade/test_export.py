@@ -100,9 +100,7 @@ def test_the_overview_names_what_was_missed_most_first(graded):
     assert counts == sorted(counts, reverse=True) and counts[0] > 0
     assert "The longest: nia-untouched 99 s" in text
     constant = next(line for line in missed if "2π" in line)
-    assert constant.split(" | ")[2] == str(
-        sum("2π" in row["properties missed"] for row in grade_rows(*graded))
-    )
+    assert constant.split(" | ")[2] == str(sum("2π" in row["properties missed"] for row in grade_rows(*graded)))
     assert "**Without a sandbox**: nia-untouched." in text
     assert "- lea-no-notebook: it is no notebook" in text
 

@@ -28,9 +28,7 @@ from labkit.course.grade.marks.neutral import (
 from labkit.errors import LabkitError
 
 pytest.importorskip("nbgrader", reason="needs the extra `grade`")
-TABLE = (
-    "<table class='dataframe'><thead><tr><th>x</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>"
-)
+TABLE = "<table class='dataframe'><thead><tr><th>x</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>"
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +54,7 @@ def pages(tmp_path_factory):
 
 def table_in(page):
     """Tags of the first table of a page, as a browser sees them: what was escaped is text."""
-    return re.findall(
-        r"<(t\w+)", page.partition("<table")[1] + page.partition("<table")[2].partition("</table>")[0]
-    )
+    return re.findall(r"<(t\w+)", page.partition("<table")[1] + page.partition("<table")[2].partition("</table>")[0])
 
 
 def text_of(page):

@@ -241,9 +241,7 @@ def test_one_bad_outcome_stops_nobody_else(graded):
     course, lab = graded
     folder = student_folder(course, "executed", "ada-right", lab)
     sha = records(course, lab)[0].outcome["notebook_sha256"]
-    write_json(
-        folder / "outcome.json", {"notebook_sha256": sha, "exercises": {TESTS[0]: {"properties": [7]}}}
-    )
+    write_json(folder / "outcome.json", {"notebook_sha256": sha, "exercises": {TESTS[0]: {"properties": [7]}}})
     (folder / lab.path.name).write_text("{")
     (student_folder(course, "executed", "ben-right-otherwise", lab) / "outcome.json").write_text("[")
     (student_folder(course, "submitted", "dan-mean-for-sum", lab) / "prepared.json").write_text("?")
@@ -270,9 +268,7 @@ def test_properties_with_hints_stand_behind_their_test(template):
 
 def test_an_exercise_that_the_release_does_not_have_earns_nothing(graded):
     course, lab = graded
-    write_outcome(
-        course, lab, "nia-untouched", exercises={"bonus": properties(True), "essay": properties(True)}
-    )
+    write_outcome(course, lab, "nia-untouched", exercises={"bonus": properties(True), "essay": properties(True)})
     ingest(course, lab)
     found = grades(course, lab, "nia-untouched")
     assert set(found) == {*TESTS, "essay"}

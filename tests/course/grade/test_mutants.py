@@ -34,9 +34,7 @@ def test_every_exercise_has_its_mutants(exercise):
     known = mutants().get(name_of(exercise.load()))
     assert known is not None, f"{exercise.grade_id}: tests/checks has no solutions of {exercise.check}"
     assert len(known.right) >= 2 and len(known.wrong) >= 6 and known.stubs
-    assert all(
-        len(each) == len(exercise.functions) for each in (*known.right.values(), *known.wrong.values())
-    )
+    assert all(len(each) == len(exercise.functions) for each in (*known.right.values(), *known.wrong.values()))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

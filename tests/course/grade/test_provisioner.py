@@ -126,9 +126,7 @@ def test_it_is_reached_by_sockets_alone_and_inherits_nothing(start_sandboxed, mo
     monkeypatch.setenv("LABKIT_SECRET", "of-the-parent")
     session = start_sandboxed(environment={"GIVEN": "yes"})
     assert session.manager.transport == "ipc"
-    assert (
-        session.run("import os; print(os.environ['GIVEN'], 'LABKIT_SECRET' in os.environ)") == "yes False\n"
-    )
+    assert session.run("import os; print(os.environ['GIVEN'], 'LABKIT_SECRET' in os.environ)") == "yes False\n"
     assert "of-the-parent" not in Path(f"/proc/{session.manager.provisioner.pid}/environ").read_text()
 
 

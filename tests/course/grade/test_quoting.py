@@ -31,9 +31,7 @@ def test_a_students_own_class_is_called_by_its_base():
 
 def raises_its_input(x):
     coded = "".join(f"{abs(value):.6f};" for value in x.flatten().tolist())
-    raise type("Own_" + coded.translate(str.maketrans(".;0123456789", "__abcdefghij")), (ValueError,), {})(
-        coded
-    )
+    raise type("Own_" + coded.translate(str.maketrans(".;0123456789", "__abcdefghij")), (ValueError,), {})(coded)
 
 
 def test_hidden_inputs_do_not_leave_by_an_exception():

@@ -92,9 +92,7 @@ def _saying(*frames: tuple[int, int, bytes | int]) -> str:
     said = b""
     for number, kind, data in frames:
         said += (
-            FRAME.pack(number, kind, data)
-            if isinstance(data, int)
-            else FRAME.pack(number, kind, len(data)) + data
+            FRAME.pack(number, kind, data) if isinstance(data, int) else FRAME.pack(number, kind, len(data)) + data
         )
     return f"import sys, time; sys.stdout.buffer.write({said!r}); sys.stdout.flush(); time.sleep(60)"
 
@@ -191,9 +189,7 @@ def test_the_files_come_out_and_links_do_not(inside, tmp_path):
     relay, _ = inside()
     assert relay.begun(20)
     fetch_files(tmp_path / "outside", tmp_path / "out", MEBIBYTE)
-    found = {
-        str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()
-    }
+    found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert found == {"lab.ipynb", "artefacts/faces.npz"}
     assert (tmp_path / "out" / "artefacts" / "faces.npz").read_bytes() == bytes(range(256)) * 1000
     assert (tmp_path / "out" / "lab.ipynb").read_bytes() == b"handed in"

@@ -104,9 +104,7 @@ def test_a_cell_that_lost_its_name_is_recognised_by_what_it_defines(released, an
         ("def nearest_power_of_two(count):\n    return 2", False),
     ],
 )
-def test_it_is_recognised_by_all_that_it_defines_even_if_it_is_no_python(
-    released, answered, source, recognised
-):
+def test_it_is_recognised_by_all_that_it_defines_even_if_it_is_no_python(released, answered, source, recognised):
     edit(answered, "components", id="mine", metadata=nbformat.from_dict({}), source=source)
     notebook, said = mended(released, answered)
     whole(released, notebook)

@@ -120,14 +120,9 @@ def test_a_submission_that_no_worker_gets_done_stops_nobody_and_says_so(tmp_path
     _, bob = run_submissions(tmp_path, lab, unsafe=True)
     assert (bob["student"], bob["status"]) == ("bob", "refused") and "by hand" in bob["reason"]
     assert set(bob["exercises"]) == {FIRST, SECOND}
-    assert (
-        capsys.readouterr().out.splitlines()
-        == ["ada"] + ["bob: stopped with ValueError('of a\\x1b kind')"] * 3
-    )
+    assert capsys.readouterr().out.splitlines() == ["ada"] + ["bob: stopped with ValueError('of a\\x1b kind')"] * 3
     with pytest.raises(LabkitError):
-        room._say(
-            room.Task(tmp_path / "bob" / "lab77", tmp_path, lab, None, None, 1), LabkitError("no sandbox.")
-        )
+        room._say(room.Task(tmp_path / "bob" / "lab77", tmp_path, lab, None, None, 1), LabkitError("no sandbox."))
 
 
 def test_dask_does_the_same(tmp_path):

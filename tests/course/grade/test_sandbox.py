@@ -148,9 +148,7 @@ def test_a_readable_folder_is_seen_and_its_neighbour_is_not(inside, tmp_path):
     for name in ("shown", "beside"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "text").write_text(name)
-    code = (
-        f"import os; print(open({str(tmp_path / 'shown' / 'text')!r}).read(), os.listdir({str(tmp_path)!r}))"
-    )
+    code = f"import os; print(open({str(tmp_path / 'shown' / 'text')!r}).read(), os.listdir({str(tmp_path)!r}))"
     assert inside(code, readable=[tmp_path / "shown"]).stdout == "shown ['shown']\n"
 
 
@@ -224,12 +222,8 @@ def test_a_readable_path_that_is_missing_or_holds_everything_is_refused(submissi
 
 def test_it_ends_with_the_process_that_started_it(sandbox, submission, tmp_path):
     command = sandbox_command(["sleep", "60"], writable=submission, sockets=tmp_path)
-    worker = subprocess.Popen(
-        [sys.executable, "-c", f"import subprocess; subprocess.run({command!r})"], env=bare()
-    )
-    assert soon(
-        lambda: "sleep" in [child.name() for child in psutil.Process(worker.pid).children(recursive=True)]
-    )
+    worker = subprocess.Popen([sys.executable, "-c", f"import subprocess; subprocess.run({command!r})"], env=bare())
+    assert soon(lambda: "sleep" in [child.name() for child in psutil.Process(worker.pid).children(recursive=True)])
     below = psutil.Process(worker.pid).children(recursive=True)
     worker.send_signal(signal.SIGKILL)
     worker.wait()

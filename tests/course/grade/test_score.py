@@ -68,9 +68,7 @@ def test_rules_are_read(text, rule):
     assert parse_late_rule(text) == rule
 
 
-@pytest.mark.parametrize(
-    ("rule", "grace"), [("10", None), ("10%/year", None), ("101%/day", None), ("-1%/day", None)]
-)
+@pytest.mark.parametrize(("rule", "grace"), [("10", None), ("10%/year", None), ("101%/day", None), ("-1%/day", None)])
 def test_what_is_no_rule_is_refused_in_a_sentence(rule, grace):
     with pytest.raises(LabkitError, match="10%/day"):
         parse_late_rule(rule, grace)
@@ -83,9 +81,7 @@ def test_a_grace_alone_does_not_take_the_rule_back():
         parse_late_rule(None, "1h")
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("1h", 3600), ("30min", 1800), ("2 days", 2 * DAY), ("90s", 90)]
-)
+@pytest.mark.parametrize(("text", "seconds"), [("1h", 3600), ("30min", 1800), ("2 days", 2 * DAY), ("90s", 90)])
 def test_graces_are_read(text, seconds):
     assert parse_late_rule("10%/day", text).grace_seconds == seconds
 

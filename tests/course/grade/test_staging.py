@@ -21,12 +21,10 @@ def test_copies_hold_plain_files_only(tmp_path):
     os.mkfifo(source / "pipe")
     left_out = copy_plain(source, tmp_path / "target", 1000)
     assert left_out == ["folder", "link", "pipe"]
-    assert [
-        path.relative_to(tmp_path / "target").as_posix() for path in (tmp_path / "target").rglob("*.*")
-    ] == ["artefacts/array.npz"]
-    assert (
-        shutil.copytree(source / "folder", tmp_path / "naive") / "secret"
-    ).read_text() == "of someone else"
+    assert [path.relative_to(tmp_path / "target").as_posix() for path in (tmp_path / "target").rglob("*.*")] == [
+        "artefacts/array.npz"
+    ]
+    assert (shutil.copytree(source / "folder", tmp_path / "naive") / "secret").read_text() == "of someone else"
 
 
 def test_copies_stop_at_their_limits(tmp_path):

@@ -73,9 +73,7 @@ def test_one_json_says_what_ran_where_how_fast_and_what_it_found(packs):
     assert training["epochs"] == 3
     # 20 items an epoch: speeds and seconds must be of the same rows.
     assert training["items_per_second"] * training["seconds"] == pytest.approx(60, rel=0.9)
-    assert (
-        first["labs"]["01_fails"]["state"] == "failed" and "not yet" in first["labs"]["01_fails"]["message"]
-    )
+    assert first["labs"]["01_fails"]["state"] == "failed" and "not yet" in first["labs"]["01_fails"]["message"]
 
 
 def test_a_second_call_does_the_rest(packs):

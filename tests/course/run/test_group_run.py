@@ -190,9 +190,7 @@ def test_each_process_gets_a_gpu_of_its_own_in_the_gpu_profile_alone(monkeypatch
     assert group.devices("gpu", 2) == ["4", "GPU-ab"]
     assert group.devices("cpu", 2) == ["", ""]
     labs = list_labs()
-    with pytest.raises(
-        LabkitError, match="--processes 4: the profile gpu wants an NVIDIA GPU for each, and 3"
-    ):
+    with pytest.raises(LabkitError, match="--processes 4: the profile gpu wants an NVIDIA GPU for each, and 3"):
         validate(RunConfig("gpu", project / "gpus", processes=4), labs)
     with pytest.raises(LabkitError, match="must be positive"):
         validate(RunConfig("cpu", project / "gpus", processes=0), labs)

@@ -94,11 +94,7 @@ def test_killing_one_ends_all_that_it_started(tmp_path):
 
 def test_who_ends_with_its_parent_takes_its_children_along(tmp_path):
     follower = "from labkit.course.run import processes; processes.end_with_parent()\n" + PARENT
-    leader = (
-        "import subprocess, sys, time\n"
-        f"subprocess.Popen([sys.executable, '-c', {follower!r}])\n"
-        "time.sleep(100)"
-    )
+    leader = f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {follower!r}])\ntime.sleep(100)"
     process = start(tmp_path, leader)
     child = int(process.stdout.readline())
     parent = psutil.Process(child).parent().pid

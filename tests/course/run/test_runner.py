@@ -263,18 +263,14 @@ def test_the_report_page_links_to_what_exists_by_relative_paths(session):
     for stem, result in session[1].items():
         assert f"#{stem}" in links.targets
         assert result.message in text
-    assert str(session[0]) not in page.read_text(encoding="utf-8").replace(
-        session[1]["05_orphan"].message, ""
-    )
+    assert str(session[0]) not in page.read_text(encoding="utf-8").replace(session[1]["05_orphan"].message, "")
 
 
 def test_the_executed_notebook_is_a_page_that_needs_no_network(session):
     page = folder(session, "00_good") / "notebook.html"
     text = page.read_text(encoding="utf-8")
     blocking = [
-        tag
-        for tag in text.split("<script")[1:]
-        if "src=" in tag.split(">")[0] and "async" not in tag.split(">")[0]
+        tag for tag in text.split("<script")[1:] if "src=" in tag.split(">")[0] and "async" not in tag.split(">")[0]
     ]
     assert not blocking
     assert Links(page).alts == ["Nothing <at all> & an empty plot."]

@@ -155,10 +155,7 @@ def official_zip(folder: Path) -> Path:
 
 def tree(folder: Path) -> dict[Path, tuple[int, int, int]]:
     """What lies below a folder, such that any change of it shows."""
-    return {
-        path: (path.lstat().st_mtime_ns, path.lstat().st_size, path.lstat().st_ino)
-        for path in folder.rglob("*")
-    }
+    return {path: (path.lstat().st_mtime_ns, path.lstat().st_size, path.lstat().st_ino) for path in folder.rglob("*")}
 
 
 def read_all(source: Source) -> dict[str, bytes]:

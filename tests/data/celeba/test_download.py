@@ -106,8 +106,7 @@ def drive(monkeypatch, gdown):
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     home = f"http://127.0.0.1:{server.server_port}"
     files = tuple(
-        DriveFile(name, f"{home}/{name}", hashlib.md5(body).hexdigest(), len(body))
-        for name, body in DATA.items()
+        DriveFile(name, f"{home}/{name}", hashlib.md5(body).hexdigest(), len(body)) for name, body in DATA.items()
     )
     monkeypatch.setattr(celeba_download, "DRIVE_FILES", files)
     monkeypatch.setattr(celeba_download, "BACKOFF_SECONDS", 0.01)
@@ -190,8 +189,7 @@ def test_the_steps_by_hand_name_what_is_missing_and_nothing_else(drive, tmp_path
         download_celeba("gdrive", tmp_path)
     message, file = str(caught.value), celeba_download.DRIVE_FILES[0]
     assert (
-        f"1. Open {file.address} and save it as {tmp_path / file.name} (2,560,000 bytes, MD5 {file.md5})"
-        in message
+        f"1. Open {file.address} and save it as {tmp_path / file.name} (2,560,000 bytes, MD5 {file.md5})" in message
     )
     assert f"2. labkit data celeba --from {tmp_path}" in message
     assert "identity_CelebA.txt" not in message and "list_attr_celeba.txt" not in message

@@ -60,9 +60,7 @@ def test_an_entry_that_is_refused_is_counted_and_the_others_stand(tmp_path, bad,
     source = open_source(path)
     assert list(source.dropped.values()) == [reason]
     assert source.images == ("000001.jpg", "000002.jpg") and source.annotation("attributes") is None
-    assert {name: source.read(name) for name in source.images} == {
-        name: IMAGES[name] for name in source.images
-    }
+    assert {name: source.read(name) for name in source.images} == {name: IMAGES[name] for name in source.images}
     assert tree(tmp_path) == before and f"1 × {reason}" in source.describe()
 
 

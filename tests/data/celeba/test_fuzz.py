@@ -42,9 +42,7 @@ def flipped_bytes(folder, random):
 
 def escaping_entries(folder, random):
     ups = ["../", "/", "..\\", "C:\\", "a/../../", "./../", "//", "\\\\host\\", "x/..\\../", "c:"]
-    hostile = {
-        f"{random.choice(ups)}{random.integers(99)}evil{random.integers(9)}.jpg": b"evil" for _ in range(5)
-    }
+    hostile = {f"{random.choice(ups)}{random.integers(99)}evil{random.integers(9)}.jpg": b"evil" for _ in range(5)}
     hostile |= {f"{random.choice(ups)}{name}": b"evil" for name in KINDS_OF_TEXT}
     items = list((hostile | IMAGES).items())
     random.shuffle(items)
@@ -81,9 +79,7 @@ def bombs(folder, random):
 
 
 def pages(folder, random):
-    page = (
-        b"\n" * random.integers(3) + b"<!DOCTYPE html><html><title>Quota exceeded</title>" + random.bytes(50)
-    )
+    page = b"\n" * random.integers(3) + b"<!DOCTYPE html><html><title>Quota exceeded</title>" + random.bytes(50)
     write_official(folder, IMAGES, zipped=True)
     for name in random.choice(["img_align_celeba.zip", *KINDS_OF_TEXT], random.integers(1, 4)):
         (folder / name).write_bytes(page)
@@ -103,9 +99,7 @@ def odd_folder(folder, random):
     write_official(folder, IMAGES)
     inner = folder / "img_align_celeba"
     for index in range(8):
-        name = (
-            os.fsdecode(random.choice([b"\xff", b"a\nb", b".", b"x" * 200, b"\xe2\x80\xae"])) + f"{index}.jpg"
-        )
+        name = os.fsdecode(random.choice([b"\xff", b"a\nb", b".", b"x" * 200, b"\xe2\x80\xae"])) + f"{index}.jpg"
         match random.integers(4):
             case 0:
                 os.mkfifo(inner / name)
@@ -176,9 +170,7 @@ def bad_values(text, random):
     lines = text.splitlines()
     for index in random.integers(2, len(lines), 4):
         fields = lines[index].replace(",", " ").split()
-        fields[random.integers(1, len(fields))] = random.choice(
-            ["2", "-2", "x", "1.5", "nan", "", "٣", "9" * 400]
-        )
+        fields[random.integers(1, len(fields))] = random.choice(["2", "-2", "x", "1.5", "nan", "", "٣", "9" * 400])
         lines[index] = (", " if "," in lines[index] else " ").join(fields)
     return "\n".join(lines)
 
@@ -210,10 +202,7 @@ def other_header(folder, random):
     names = [ATTRIBUTES[index] for index in order]
     if random.random() < 0.4:
         names[random.integers(40)] = random.choice(["Freckles", "Bald", ""])
-    rows = [
-        f"{name} " + " ".join(map(str, 2 * row[order] - 1))
-        for name, row in zip(IMAGES, TRUTH["attributes"] * 1)
-    ]
+    rows = [f"{name} " + " ".join(map(str, 2 * row[order] - 1)) for name, row in zip(IMAGES, TRUTH["attributes"] * 1)]
     write_official(folder, IMAGES, attributes="\n".join(["12", " ".join(names), *rows]))
 
 

@@ -24,9 +24,7 @@ def read(folder, **annotations):
 
 
 def attribute_text(values, names=NAMES, columns=ATTRIBUTES, count=None, signs=(-1, 1)):
-    rows = [
-        f"{name} " + " ".join(str(signs[int(value)]) for value in row) for name, row in zip(names, values)
-    ]
+    rows = [f"{name} " + " ".join(str(signs[int(value)]) for value in row) for name, row in zip(names, values)]
     return "\n".join([str(len(rows) if count is None else count), " ".join(columns), *rows, ""])
 
 
@@ -69,9 +67,7 @@ def test_labels_follow_the_order_of_the_names_asked_for(tmp_path):
     np.testing.assert_array_equal(found.attributes, TRUTH["attributes"][order])
     np.testing.assert_array_equal(found.identity, TRUTH["identity"][order])
     np.testing.assert_array_equal(found.split, TRUTH["partition"][order])
-    assert found.problems == {
-        f"{kind}: rows without an image": 5 for kind in ("attributes", "identity", "partition")
-    }
+    assert found.problems == {f"{kind}: rows without an image": 5 for kind in ("attributes", "identity", "partition")}
 
 
 def test_without_any_annotation(tmp_path):
@@ -127,9 +123,7 @@ def test_zeros_and_ones(tmp_path):
     assert_true(read(tmp_path, attributes=attribute_text(TRUTH["attributes"], signs=(0, 1))))
 
 
-@pytest.mark.parametrize(
-    ("usual", "stray"), [(-1, "0"), (0, "-1"), (-1, "2"), (-1, "nan"), (-1, "-10"), (0, "11")]
-)
+@pytest.mark.parametrize(("usual", "stray"), [(-1, "0"), (0, "-1"), (-1, "2"), (-1, "nan"), (-1, "-10"), (0, "11")])
 def test_a_value_that_is_no_label_makes_its_row_unknown(tmp_path, usual, stray):
     text = attribute_text(TRUTH["attributes"], signs=(usual, 1))
     row = text.splitlines()[4].split()
@@ -208,9 +202,7 @@ def test_a_row_that_is_repeated(tmp_path):
     assert found.problems["attributes: rows more or fewer than line 1 says"] == 2
 
     other = row[:-2] + (" 1" if row.endswith("-1") else "-1")
-    found = read(
-        tmp_path / "other", attributes=text + row + "\n" + row.rsplit(" ", 1)[0] + " " + other[-2:].strip()
-    )
+    found = read(tmp_path / "other", attributes=text + row + "\n" + row.rsplit(" ", 1)[0] + " " + other[-2:].strip())
     assert_unknown_but(found, 4)
     assert found.problems["attributes: conflicting rows"] == 3
     assert "attributes: duplicate rows" not in found.problems
@@ -236,9 +228,7 @@ def test_identities(tmp_path):
 
 
 def test_a_partition_says_more_than_the_number(tmp_path):
-    found = read(
-        tmp_path, partition="000001.jpg 2\n000002.jpg 3\n202599.jpg 0\n182638.jpg 99999999999999999999\n"
-    )
+    found = read(tmp_path, partition="000001.jpg 2\n000002.jpg 3\n202599.jpg 0\n182638.jpg 99999999999999999999\n")
     assert found.split.tolist() == [2, *BY_NUMBER[1:-1], 0]
     assert found.problems["partition: rows with bad values"] == 2
     assert found.problems["partition: taken from the image's number"] == 6

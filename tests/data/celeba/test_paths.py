@@ -99,9 +99,7 @@ def test_bad_paths_get_one_sentence(tmp_path):
     assert "7z archive; unpack it" in refused(tmp_path / "c.7z")
     assert "no images found" in refused(write_zip(tmp_path / "none.zip", {}))
     inner = official_zip(tmp_path / "c").read_bytes()
-    assert "it holds x/img.zip, so unpack that" in refused(
-        write_zip(tmp_path / "o.zip", {"x/img.zip": inner})
-    )
+    assert "it holds x/img.zip, so unpack that" in refused(write_zip(tmp_path / "o.zip", {"x/img.zip": inner}))
     assert "2 × unsafe path" in refused(write_zip(tmp_path / "u.zip", {"../1.jpg": ONE, "/2.jpg": ONE}))
 
 

@@ -56,9 +56,7 @@ def test_every_form_gives_the_same_files(official, expected, tmp_path):
         "folder": official,
         "zip": write_official(tmp_path / "zip", IMAGES, zipped=True),
         "kaggle": write_kaggle(tmp_path / "kaggle", IMAGES, identity=labels(IMAGES)["identity"]),
-        "kaggle zip": write_kaggle(
-            tmp_path / "kzip", IMAGES, identity=labels(IMAGES)["identity"], zipped=True
-        ),
+        "kaggle zip": write_kaggle(tmp_path / "kzip", IMAGES, identity=labels(IMAGES)["identity"], zipped=True),
     }
     for name, path in forms.items():
         prepared(path, tmp_path / "out" / name)
@@ -316,11 +314,7 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
     """Four times as many images: the array grows by 9 MB, the peak of what is held by far less."""
     peaks = {}
     for copies in (1, 4):
-        many = {
-            f"{100000 * k + i:06d}.jpg": d
-            for k in range(1, copies + 1)
-            for i, d in enumerate(IMAGES.values())
-        }
+        many = {f"{100000 * k + i:06d}.jpg": d for k in range(1, copies + 1) for i, d in enumerate(IMAGES.values())}
         one = job(write_official(tmp_path / f"source {copies}", many), tmp_path / f"out {copies}")
         tracemalloc.start()
         prepare(one, progress=False)

@@ -94,9 +94,7 @@ def _members(source: Path) -> Iterator[Member]:
     elif source.suffix.lower() == ".zip" and source.is_file():
         found = list(_in_zip(source, ()))
     else:
-        raise LabkitError(
-            f"{source}: is neither a folder nor a zip; give the one that holds what was handed in."
-        )
+        raise LabkitError(f"{source}: is neither a folder nor a zip; give the one that holds what was handed in.")
     tops = {member.parts[0] for member in found if len(member.parts) > 1}
     if len(tops) == 1 and all(len(member.parts) > 1 for member in found):
         top = tops.pop()
@@ -159,9 +157,7 @@ def _in_zip(path: Path, above: tuple[str, ...]) -> Iterator[Member]:
             inside = tuple(info.orig_filename.split("/"))
         elif inside[-1].lower().endswith(".zip"):
             refused = "it is a zip within a zip"
-        yield Member(
-            (*above, *inside), _time(info), lambda limit, i=info: _read_entry(archive, i, limit), refused
-        )
+        yield Member((*above, *inside), _time(info), lambda limit, i=info: _read_entry(archive, i, limit), refused)
 
 
 def _owner(member: Member, lab: Lab) -> str:
@@ -218,9 +214,7 @@ def read_file(path: Path, limit: int) -> bytes:
     Raises:
         RefusedError: it is something else, cannot be read, or has more than `limit` bytes.
     """
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    )
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         handle = os.open(path, flags)
     except OSError as error:

@@ -68,9 +68,7 @@ def read_release(course: Path, lab: Lab) -> NotebookNode:
     """
     path = release_path(course, lab)
     if not path.is_file():
-        raise LabkitError(
-            f"{os.path.relpath(path)}: is not there; run `labkit release {lab.number}` before grading."
-        )
+        raise LabkitError(f"{os.path.relpath(path)}: is not there; run `labkit release {lab.number}` before grading.")
     return nbformat.read(path, as_version=4)
 
 

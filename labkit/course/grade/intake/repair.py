@@ -108,9 +108,7 @@ def _find(wanted: dict[str, NotebookNode], handed: list[Handed], said: list[str]
         answered = [cell for cell in cells if cell.source.strip() != wanted[name].source.strip()]
         found[name] = (answered or cells)[-1]
         if len(cells) > 1:
-            said.append(
-                f"{name}: its cell was there {len(cells)} times; the last one that was filled in counts."
-            )
+            said.append(f"{name}: its cell was there {len(cells)} times; the last one that was filled in counts.")
     for name, model in wanted.items():
         free = [cell for cell in handed if not any(cell is other for other in found.values())]
         if name not in found and (cell := _recognised(model, free)):
@@ -131,9 +129,7 @@ def _recognised(model: NotebookNode, free: list[Handed]) -> Handed | None:
 def _defined(source: str) -> set[str]:
     """Functions and classes that a cell defines at its top; even of a cell that is not Python."""
     try:
-        return {
-            node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)
-        }
+        return {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set(re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE))
 
@@ -144,9 +140,7 @@ def _named(found: dict[str, Handed], handed: list[Handed]) -> list[tuple[str, Ha
 
 def _is_empty_copy(wanted: dict[str, NotebookNode], name: str, cell: Handed) -> bool:
     """A second cell of an exercise with nothing of the student's in it: as a stub it would undo the first one."""
-    return (
-        not name and cell.grade_id in wanted and cell.source.strip() == wanted[cell.grade_id].source.strip()
-    )
+    return not name and cell.grade_id in wanted and cell.source.strip() == wanted[cell.grade_id].source.strip()
 
 
 def _cell(model: NotebookNode | None, cell: Handed, name: str, said: list[str]) -> NotebookNode:
@@ -156,9 +150,7 @@ def _cell(model: NotebookNode | None, cell: Handed, name: str, said: list[str]) 
         new.id = cell.id
         return new
     about = model.metadata.nbgrader
-    changed = [
-        key for key in PUT_BACK if cell.grade_id and key in cell.about and cell.about[key] != about.get(key)
-    ]
+    changed = [key for key in PUT_BACK if cell.grade_id and key in cell.about and cell.about[key] != about.get(key)]
     if changed:
         said.append(f"{name}: {', '.join(changed)} in its metadata were changed, and put back.")
     if cell.kind != model.cell_type:
@@ -168,9 +160,7 @@ def _cell(model: NotebookNode | None, cell: Handed, name: str, said: list[str]) 
     return _copy(model, cell.source if about.solution else model.source)
 
 
-def _put_test(
-    cells: list, name: str, model: NotebookNode, previous: str, exercise: str, said: list[str]
-) -> None:
+def _put_test(cells: list, name: str, model: NotebookNode, previous: str, exercise: str, said: list[str]) -> None:
     """See that a test is there, and behind the exercise that it tests."""
     places = {each: place for place, (each, _) in enumerate(cells) if each}
     if name not in places:
@@ -185,9 +175,7 @@ def _put_test(
 
 def _behind(cells: list[tuple[str, NotebookNode]], previous: str) -> int:
     """The place behind the cell called `previous`; the end if there is none."""
-    return next(
-        (place + 1 for place, (name, _) in enumerate(cells) if previous and name == previous), len(cells)
-    )
+    return next((place + 1 for place, (name, _) in enumerate(cells) if previous and name == previous), len(cells))
 
 
 def _copy(model: NotebookNode, source: str) -> NotebookNode:
@@ -216,9 +204,7 @@ def _handed(cell: Any) -> Handed:
     about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     # Half a surrogate pair can stand in JSON but in no file.
     text = text.encode("utf-8", "replace").decode("utf-8")
-    return Handed(
-        cell["cell_type"], text, str(cell.get("id", "")), dict(about) if isinstance(about, dict) else {}
-    )
+    return Handed(cell["cell_type"], text, str(cell.get("id", "")), dict(about) if isinstance(about, dict) else {})
 
 
 def _about_kernel(notebook: Any) -> list[str]:

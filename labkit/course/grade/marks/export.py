@@ -30,9 +30,7 @@ COLUMNS = (
     "reason",
 )
 STALE = "not ingested"
-STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
-)
+STYLE = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
 
 
 def export_csv(course: Path, lab: Lab, path: Path) -> int:
@@ -76,9 +74,7 @@ def grade_rows(course: Path, lab: Lab) -> list[dict[str, Any]]:
             status = STALE if _stale(record, grades) else record.status
             rows += [_row(grade, name, record, lab, lost, status) for name, grade in grades.items()]
     if not rows:
-        raise LabkitError(
-            f"{assignment(lab)}: nobody is graded; run `labkit grade ingest {lab.number}` first."
-        )
+        raise LabkitError(f"{assignment(lab)}: nobody is graded; run `labkit grade ingest {lab.number}` first.")
     return rows
 
 
@@ -92,9 +88,7 @@ def overview(course: Path, lab: Lab) -> str:
     states = Counter(record.status for record in found)
     parts = [
         f"# {assignment(lab)}: {plain_text(lab.title)}",
-        f"{len(found)} submissions: "
-        + ", ".join(f"{count} {state}" for state, count in states.most_common())
-        + ".",
+        f"{len(found)} submissions: " + ", ".join(f"{count} {state}" for state, count in states.most_common()) + ".",
         "## Points per exercise",
         _points(rows),
         "## Properties, the most missed first",
@@ -152,11 +146,7 @@ def _row(grade: Any, name: str, record: Record, lab: Lab, lost: float, status: s
 
 def _cell(value: Any) -> Any:
     """A spreadsheet takes text that begins so for a formula."""
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-        else value
-    )
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _points(rows: list[dict[str, Any]]) -> str:

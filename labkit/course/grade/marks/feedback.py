@@ -42,9 +42,7 @@ def write_feedback(course: Path, lab: Lab) -> list[Path]:
         write_text(path, html)
         written.append(path)
     if not written:
-        raise LabkitError(
-            f"{assignment(lab)}: nobody is graded; run `labkit grade ingest {lab.number}` first."
-        )
+        raise LabkitError(f"{assignment(lab)}: nobody is graded; run `labkit grade ingest {lab.number}` first.")
     return written
 
 

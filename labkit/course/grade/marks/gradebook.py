@@ -77,9 +77,7 @@ def ingest(course: Path, lab: Lab, rule: LateRule | None = None) -> Ingested:
         _remember(course, lab, rule)
     found = records(course, lab)
     if not found:
-        raise LabkitError(
-            f"{assignment(lab)}: nothing is prepared; run `labkit grade prepare {lab.number}` first."
-        )
+        raise LabkitError(f"{assignment(lab)}: nothing is prepared; run `labkit grade prepare {lab.number}` first.")
     with open_gradebook(course) as gradebook:
         for record in found:
             if record.status == "not run":
@@ -115,11 +113,7 @@ def records(course: Path, lab: Lab) -> list[Record]:
 def graded_cells(released: NotebookNode, *, manual: bool) -> dict[str, float]:
     """grade_id → points of the release's test cells, or with `manual` of those that a human reads."""
     abouts = [cell.metadata.nbgrader for cell in released.cells if "nbgrader" in cell.metadata]
-    return {
-        about.grade_id: float(about.points)
-        for about in abouts
-        if about.grade and bool(about.solution) == manual
-    }
+    return {about.grade_id: float(about.points) for about in abouts if about.grade and bool(about.solution) == manual}
 
 
 def update_penalties(gradebook: Any, course: Path, lab: Lab) -> None:
@@ -216,9 +210,7 @@ def _notes(record: Record) -> list[str]:
     outcome = record.outcome or {}
     notes = [f"Refused, and so without points: {record.refused}"] if record.refused else []
     if record.status not in ("ok", "refused"):
-        notes.append(
-            f"It did not run to its end ({record.status}): {outcome.get('reason') or 'no reason known.'}"
-        )
+        notes.append(f"It did not run to its end ({record.status}): {outcome.get('reason') or 'no reason known.'}")
     if late := record.prepared.get("late_seconds"):
         notes.append(f"Handed in {late / 3600:.1f} hours after the deadline.")
     return notes + [str(each) for each in record.prepared.get("repairs", [])]

@@ -56,9 +56,7 @@ def score_exercise(maximum: float, exercise: Any, otherwise: str = "") -> Score:
         for each in exercise.get("properties", [])
     )
     if not properties:
-        return Score(
-            0.0, maximum, reason=str(exercise.get("reason") or otherwise or "nothing could be asked.")
-        )
+        return Score(0.0, maximum, reason=str(exercise.get("reason") or otherwise or "nothing could be asked."))
     share = sum(each["passed"] for each in properties) / len(properties)
     return Score(maximum * share, maximum, properties, str(exercise.get("reason") or ""))
 
@@ -70,9 +68,7 @@ def parse_late_rule(rule: str | None, grace: str | None = None) -> LateRule:
         LabkitError: either cannot be read, or there is a grace without a rule.
     """
     if grace and rule is None:
-        raise LabkitError(
-            f"--grace {grace}: belongs to a rule; write --late, for example 10%/day, beside it."
-        )
+        raise LabkitError(f"--grace {grace}: belongs to a rule; write --late, for example 10%/day, beside it.")
     late = LateRule(grace_seconds=_seconds(grace) if grace else 0.0)
     if rule is None or rule.strip().lower() in ("", "none", "0"):
         return late

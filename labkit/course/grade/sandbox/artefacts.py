@@ -75,9 +75,7 @@ def _read_npy(path: Path, stream: Any, size: int) -> np.ndarray:
         raise ValueError("unknown version")
     shape, by_columns, kind = readers[version](stream)
     if kind.hasobject or kind.kind not in KINDS:
-        raise LabkitError(
-            f"{path.name}: holds {kind}, where numbers are wanted; objects are not unpickled here."
-        )
+        raise LabkitError(f"{path.name}: holds {kind}, where numbers are wanted; objects are not unpickled here.")
     if any(each < 0 for each in shape) or math.prod(shape) * kind.itemsize > size:
         raise LabkitError(f"{path.name}: says that it holds more than it does; export it again.")
     data = stream.read(math.prod(shape) * kind.itemsize)

@@ -28,9 +28,7 @@ class Group:
 
     def wrap(self, command: list[str]) -> list[str]:
         """`command`, begun inside the group; it fails where the group cannot be entered."""
-        enter = " && ".join(
-            f"echo $$ > {shlex.quote(str(folder / 'cgroup.procs'))}" for folder in self.folders
-        )
+        enter = " && ".join(f"echo $$ > {shlex.quote(str(folder / 'cgroup.procs'))}" for folder in self.folders)
         return ["/bin/sh", "-c", f'{enter} && exec "$@"', "sh", *command]
 
     def remove(self, patience: float = 2.0) -> None:
@@ -83,9 +81,7 @@ def has_systemd() -> bool:
         return False
     try:
         trial = systemd_scope(["true"], Limits())
-        return (
-            subprocess.run(trial, capture_output=True, stdin=subprocess.DEVNULL, timeout=10).returncode == 0
-        )
+        return subprocess.run(trial, capture_output=True, stdin=subprocess.DEVNULL, timeout=10).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 

@@ -66,9 +66,7 @@ class Kernel:
 def _declare() -> None:
     """Make the provisioner known also where the package was installed before it had one."""
     factory = KernelProvisionerFactory.instance()
-    entry = EntryPoint(
-        PROVISIONER, "labkit.course.grade.sandbox.provisioner:SandboxProvisioner", factory.GROUP_NAME
-    )
+    entry = EntryPoint(PROVISIONER, "labkit.course.grade.sandbox.provisioner:SandboxProvisioner", factory.GROUP_NAME)
     factory.provisioners.setdefault(PROVISIONER, entry)
 
 

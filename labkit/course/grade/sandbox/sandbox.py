@@ -143,9 +143,7 @@ def _mounts(readable: Sequence[Path]) -> list[Mount]:
 
 def _links() -> list[str]:
     """The links of the top folder, such as /bin → usr/bin."""
-    return [
-        text for path in TOP if Path(path).is_symlink() for text in ("--symlink", os.readlink(path), path)
-    ]
+    return [text for path in TOP if Path(path).is_symlink() for text in ("--symlink", os.readlink(path), path)]
 
 
 def _bubblewrap(mounts: Sequence[Mount], limits: Limits, environment: Mapping[str, str]) -> list[str]:

@@ -12,10 +12,7 @@ from labkit.course.grade.talk.protocol.wire import LIMIT_BYTES
 from labkit.course.grade.talk.quoting import error_name
 
 PROTOCOL = "labkit.course.grade.talk.protocol"  # the one package that a sandboxed kernel sees of `course`
-SERVE = (
-    f"__import__('{PROTOCOL}.answering', fromlist=['serve'])"
-    ".serve(get_ipython().user_ns, get_ipython().kernel)"
-)
+SERVE = f"__import__('{PROTOCOL}.answering', fromlist=['serve']).serve(get_ipython().user_ns, get_ipython().kernel)"
 ENVELOPE_BYTES = 2**20
 POLL_SECONDS = 0.2
 CONNECT_SECONDS = 20

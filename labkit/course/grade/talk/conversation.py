@@ -156,9 +156,7 @@ class Conversation(Side):
         classes = [each for each in type(value).__mro__ if self._ours(each)]
         if not classes:
             return frozenset()
-        return frozenset().union(
-            _public(getattr(value, "__dict__", {})), *(_public(vars(c)) for c in classes)
-        )
+        return frozenset().union(_public(getattr(value, "__dict__", {})), *(_public(vars(c)) for c in classes))
 
     def _ours(self, kind: type) -> bool:
         return any(kind.__module__ == each or kind.__module__.startswith(f"{each}.") for each in self.checks)

@@ -113,9 +113,7 @@ def test_forged_points_checksums_and_flags(room, tmp_path):
             assert determine_grade(cell) == (1000, 1000)  # what nbgrader reads off such a cell
             cell.metadata.nbgrader.update(forged)
         elif name(cell) in RIGHT:
-            cell.source = (
-                "def log_density(x):\n    return x\n\n\ndef components_for(s, r):\n    return 0\n\n\n"
-            )
+            cell.source = "def log_density(x):\n    return x\n\n\ndef components_for(s, r):\n    return 0\n\n\n"
             cell.source += "def nearest_power_of_two(c):\n    return 0"
             cell.metadata.nbgrader.update(points=500, grade=True)
     about = prepare(course, lab, hand_in(tmp_path / "in", {"mallory.ipynb": honest})).students["mallory"]

@@ -84,9 +84,7 @@ def stock(tmp_path_factory):
     mend = "get_ipython().ast_transformers.clear(); torch.allclose = allclose"
     attempts = {"right": DENSITY, "wrong": "def log_density(x):\n    return x"} | ATTACKS
     cells = [part for each in attempts.values() for part in (each, ASSERTS, mend)]
-    book = new_notebook(
-        cells=[new_code_cell(each) for each in (f"{START}\nallclose = torch.allclose", *cells)]
-    )
+    book = new_notebook(cells=[new_code_cell(each) for each in (f"{START}\nallclose = torch.allclose", *cells)])
     resources = {"metadata": {"path": tmp_path_factory.mktemp("stock")}}
     NotebookClient(book, allow_errors=True, timeout=90, resources=resources).execute()
     outputs = [cell.outputs for cell in book.cells[2::3]]

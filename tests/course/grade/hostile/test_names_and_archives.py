@@ -59,9 +59,7 @@ def test_a_name_with_a_path_in_it(student):
 
 def test_a_backslash_in_a_files_name(room, tmp_path):
     course, lab, honest = room
-    source = hand_in(
-        tmp_path / "in", {f"x\\..\\..\\{VICTIM}.ipynb": honest, f"x\\..\\{VICTIM}/x.ipynb": honest}
-    )
+    source = hand_in(tmp_path / "in", {f"x\\..\\..\\{VICTIM}.ipynb": honest, f"x\\..\\{VICTIM}/x.ipynb": honest})
     result = prepare(course, lab, source)
     assert not result.students and len(result.left_out) == 2
 
@@ -73,9 +71,7 @@ def test_a_name_that_looks_like_anothers_takes_nobodys_place(room, tmp_path):
     assert sorted(result.students) == ["Eve_A", "Eve_A-2", "eve_a-3"]
     assert result.students["Eve_A"]["refused"] is None, "whose own name it is keeps it"
     assert all(result.students[who]["refused"] for who in ("Eve_A-2", "eve_a-3"))
-    assert (
-        collect._harmless("Eve_A", set()) == "Eve_A" == collect._harmless("Eve A", set())
-    )  # as they would be alone
+    assert collect._harmless("Eve_A", set()) == "Eve_A" == collect._harmless("Eve A", set())  # as they would be alone
 
 
 def test_a_symbolic_link_in_place_of_a_submission(room, tmp_path):

@@ -107,9 +107,7 @@ open({str(path)!r}, "w").write("full marks")
     assert path.read_text() == "full marks"
 
 
-@pytest.mark.parametrize(
-    "place", ["sys.prefix", "sys.prefix + '/share/jupyter/kernels'", "labkit.__path__[0]"]
-)
+@pytest.mark.parametrize("place", ["sys.prefix", "sys.prefix + '/share/jupyter/kernels'", "labkit.__path__[0]"])
 def test_planting_code_where_it_would_be_run(sandboxed, plain, place):
     name = f"decoy-{uuid.uuid4().hex}"
     code = f"import labkit, sys; open({place} + '/{name}', 'w').close(); print({place})"

@@ -69,9 +69,7 @@ OUTPUTS = {
 def test_output_that_acts(room, tmp_path, kind):
     course, lab, honest = room
     output = {"output_type": "display_data", "data": OUTPUTS[kind], "metadata": {}}
-    assert_harmless(
-        course, lab, honest, tmp_path, outputs=[output], stock=kind in ("HTML", "a program", "Markdown")
-    )
+    assert_harmless(course, lab, honest, tmp_path, outputs=[output], stock=kind in ("HTML", "a program", "Markdown"))
 
 
 def test_a_pictures_size_that_is_a_handler(room, tmp_path):

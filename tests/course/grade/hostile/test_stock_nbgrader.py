@@ -77,9 +77,7 @@ def graded(tmp_path_factory):
     source.parent.mkdir(parents=True)
     nbformat.write(instructors(), source)
     with open_gradebook(course):
-        config = Config(
-            CourseDirectory={"root": str(course), "db_url": f"sqlite:///{course / 'gradebook.db'}"}
-        )
+        config = Config(CourseDirectory={"root": str(course), "db_url": f"sqlite:///{course / 'gradebook.db'}"})
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(course)
@@ -105,9 +103,7 @@ def instructors():
     """
     cells = []
     for name, solution, hidden in (("square", SQUARE, 9), ("cube", CUBE, 27), ("double", DOUBLE, 6)):
-        lines = (
-            solution.replace("    return", "    ### BEGIN SOLUTION\n    return") + "\n    ### END SOLUTION"
-        )
+        lines = solution.replace("    return", "    ### BEGIN SOLUTION\n    return") + "\n    ### END SOLUTION"
         cells.append(new_code_cell(lines, metadata=about(name, solution=True)))
         test = f"assert {name}(1) == 1\n### BEGIN HIDDEN TESTS\nassert {name}(3) == {hidden}\n### END HIDDEN TESTS"
         if name == "double":

@@ -154,11 +154,7 @@ class Tensors:
         kind, handle, name, shape = about
         value = empty_tensor(name, shape)
         wrong = not isinstance(handle, str) or handle.startswith(self.prefix) or handle in self.entries
-        if (
-            wrong
-            or kind not in ("leaf", "parameter")
-            or not (value.is_floating_point() or value.is_complex())
-        ):
+        if wrong or kind not in ("leaf", "parameter") or not (value.is_floating_point() or value.is_complex()):
             raise WireError("a shared tensor is malformed")
         self._import_leaf(kind, handle, value)
 

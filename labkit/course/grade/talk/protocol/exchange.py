@@ -235,9 +235,7 @@ class Side:
         if not isinstance(names, list) or not names or not isinstance(text, str) or type(number) is not int:
             raise WireError("an exception is malformed")
         known = (getattr(builtins, name, None) for name in names if isinstance(name, str))
-        base = next(
-            (each for each in known if isinstance(each, type) and issubclass(each, Exception)), Exception
-        )
+        base = next((each for each in known if isinstance(each, type) and issubclass(each, Exception)), Exception)
         name, said = self.quoted(names, text)
         kind = type(_name_of(name), (base,), {"__str__": lambda self: said, "__init__": lambda self: None})
         error = kind()
