@@ -103,6 +103,11 @@ class Run:
         }
         write_json(self.folder / "config.json", config)
 
+    @property
+    def training(self) -> dict[str, Any]:
+        """What each `fit` of a lab is given: `fit(model, update, batches, epochs=…, **run.training)`."""
+        return {"precision": "auto", "seed": self.seed, "progress": True}
+
     def sizes(self, *, smoke: dict[str, Any], cpu: dict[str, Any], gpu: dict[str, Any]) -> SimpleNamespace:
         """The sizes of this run's profile, from one table per profile.
 

@@ -1,1 +1,19 @@
 """Attribute classifiers: nets, augmentation, training, and reading attributes of generated faces."""
+
+from labkit.classifier.attribute_reader import AttributeReader
+from labkit.classifier.augment import StrongAugmentation
+from labkit.classifier.nets import inception_classifier, resnet18_classifier
+from labkit.classifier.training import batches, held_out, labelled, predict_logits, trunk_features, update
+
+__all__ = [
+    "AttributeReader",
+    "StrongAugmentation",
+    "batches",
+    "held_out",
+    "inception_classifier",
+    "labelled",
+    "predict_logits",
+    "resnet18_classifier",
+    "trunk_features",
+    "update",
+]

@@ -1,7 +1,6 @@
-"""Fitting attribute classifiers: a whole network, or a head on features that a frozen trunk computed once."""
+"""Training attribute classifiers: a whole network, or a head on features that a frozen trunk computed once."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +11,6 @@ from labkit.classifier.augment import StrongAugmentation
 from labkit.errors import LabkitError
 from labkit.faces.batches import ResidentBatches
 from labkit.faces.faceset import TRAIN, VALIDATION, FaceSet
-from labkit.fit.loop import FitResult, fit
 from labkit.fit.step import Update
 
 # Of Inception's second head (Szegedy et al., arXiv:1512.00567, as torchvision trains it).
@@ -44,79 +42,63 @@ def labelled(faces: FaceSet, part: int, names: Sequence[str]) -> tuple[np.ndarra
     return np.asarray(faces.images[rows]), faces.attributes[rows][:, columns].astype(np.float32)
 
 
-def fit_classifier(
-    model: nn.Module,
+def batches(
     faces: FaceSet,
     names: Sequence[str],
     *,
-    epochs: int,
-    augment: bool = False,
-    rate: float = 1e-3,
-    weight_decay: float = 0.05,
     batch_size: int = 64,
-    stop: bool = False,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    precision: str = "auto",
-    run_dir: str | Path | None = None,
-    progress: bool = False,
-) -> FitResult:
-    """Train a classifier on the training part of `faces`, by AdamW whose rate falls along half a cosine.
-
-    Rows with unknown attributes never count: they are left out of every batch.
-
-    Args:
-        model: images in [0, 1] → logits (N, A), or in training a pair with an auxiliary head's.
-        faces: with attributes and a split.
-        names: the A attributes.
-        augment: strong augmentation (`labkit.classifier.augment`) or none.
-        stop: keep the weights of the epoch with the lowest loss on the validation part.
-        run_dir: checkpoint folder, None for none.
-
-    Returns:
-        The record of the training; its losses "loss" and, where a validation part is labelled, "validation", are
-        mean binary cross-entropies in nats.
+) -> ResidentBatches:
+    """Batches of images and labels (N, A) from the training part of `faces`; unknown rows never count.
 
     Raises:
-        LabkitError: no labelled training images; `stop` without labelled validation images; see `fit`.
+        LabkitError: no labelled training images; see `labelled`.
     """
     images, labels = labelled(faces, TRAIN, names)
-    held_out = labelled(faces, VALIDATION, names)
-    if not len(images) or (stop and not len(held_out[0])):
-        part = "validation" if len(images) else "training"
-        raise LabkitError(f"{faces.provenance.name}: no {part} image has known attributes; split it anew.")
-    strong = StrongAugmentation() if augment else None
+    if not len(images):
+        raise LabkitError(f"{faces.provenance.name}: no training image has known attributes; split it anew.")
     # A last batch of one image has no statistics to normalise with.
     alone = len(images) % batch_size == 1 < len(images)
+    return ResidentBatches(images, labels=labels, batch_size=batch_size, seed=seed, drop_last=alone, device=device)
+
+
+def update(
+    model: nn.Module,
+    *,
+    rate: float = 1e-3,
+    weight_decay: float = 0.05,
+    epochs: int | None = None,
+    augment: bool = False,
+) -> Update:
+    """One step of AdamW on `attribute_loss`, of the parameters that have a gradient; named "loss", in nats.
+
+    Args:
+        model: images in [0, 1], or features → logits (N, A), or in training a pair with an auxiliary head's.
+        epochs: length of the half cosine along which the rate falls to 0; None keeps it.
+        augment: images go through `StrongAugmentation` first.
+    """
+    strong = StrongAugmentation() if augment else None
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         images, labels = batch
         return attribute_loss(model(images if strong is None else strong(images)), labels)
 
-    def validate(model: nn.Module) -> dict[str, float]:
-        scores = predict_logits(model, held_out[0], device)
-        return {"validation": attribute_loss(scores, torch.as_tensor(held_out[1])).item()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    adam = torch.optim.AdamW(trained, rate, weight_decay=weight_decay, fused=True)
+    schedule = None if epochs is None else torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs)
+    return Update("loss", loss, adam, schedule, {"augment": augment}, capturable=not augment)
 
-    optimizer = torch.optim.AdamW(
-        [p for p in model.to(device).parameters() if p.requires_grad],
-        rate,
-        weight_decay=weight_decay,
-        fused=True,
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    return fit(
-        model,
-        Update("loss", loss, optimizer, schedule, capturable=not augment),
-        ResidentBatches(images, labels=labels, batch_size=batch_size, seed=seed, drop_last=alone, device=device),
-        epochs=epochs,
-        validate=validate if len(held_out[0]) else None,
-        watch="validation" if stop else None,
-        seed=seed,
-        precision=precision,
-        run_dir=run_dir,
-        config={"augment": augment, "attributes": list(names)},
-        progress=progress,
-    )
+
+def held_out(faces: FaceSet, names: Sequence[str]) -> Callable[[nn.Module], dict[str, float]] | None:
+    """For `validate`: the loss on the validation part of `faces`, as "validation"; None if no row is labelled."""
+    images, labels = labelled(faces, VALIDATION, names)
+
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        logits = predict_logits(model, images, next(model.parameters()).device)
+        return {"validation": attribute_loss(logits, torch.as_tensor(labels)).item()}
+
+    return evaluate if len(images) else None
 
 
 @torch.no_grad()
@@ -159,18 +141,3 @@ def _pictures(images: np.ndarray, batch_size: int, device: torch.device | str) -
     """Batches in [0, 1] of uint8 images, which may be a memory map: one batch at a time is copied."""
     for start in range(0, len(images), batch_size):
         yield torch.tensor(images[start : start + batch_size], device=device).float() / 255
-
-
-def fit_head(
-    model: nn.Module, features: Tensor, labels: np.ndarray, *, epochs: int, rate: float = 1e-4, seed: int = 0
-) -> FitResult:
-    """Train the `head` of a model on features (N, D) of its frozen trunk; labels float32 (N, A)."""
-    head = model.head
-    device = next(head.parameters()).device
-
-    def loss(head: nn.Module, batch: Batch) -> Tensor:
-        return attribute_loss(head(batch[0]), batch[1])
-
-    optimizer = torch.optim.AdamW(head.parameters(), rate, weight_decay=0.05, fused=True)
-    batches = ResidentBatches(features, labels=labels, batch_size=64, seed=seed, device=device)
-    return fit(head, Update("loss", loss, optimizer), batches, epochs=epochs, seed=seed, progress=False)

@@ -8,7 +8,7 @@ epoch) or a state was loaded (a rollback), and smaller batches are performed as 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,20 +17,6 @@ from labkit.fit.progress import say
 from labkit.fit.step import GuardedStep, Noted
 
 WARM_UP_STEPS = 3  # performed before the recording: they make the optimizers' moments and choose algorithms
-
-
-class Recorder(Protocol):
-    """What records work on a device; `CudaRecorder` does."""
-
-    def lane(self) -> Any:
-        """A context in which everything that is to be recorded, or was, runs in order."""
-
-    def record(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
-        """Record `work` without performing it: what performs it, and `work`'s result, which each time is overwritten.
-
-        Raises:
-            RuntimeError: it waits for the device, or does what cannot be recorded.
-        """
 
 
 class CudaRecorder:
@@ -45,6 +31,7 @@ class CudaRecorder:
 
     @contextmanager
     def lane(self) -> Iterator[None]:
+        """A context in which everything that is to be recorded, or was, runs in order."""
         with torch.cuda.device(self._device):
             caller = torch.cuda.current_stream()
             self._stream.wait_stream(caller)
@@ -53,13 +40,18 @@ class CudaRecorder:
             caller.wait_stream(self._stream)
 
     def record(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+        """Record `work` without performing it: what performs it, and `work`'s result, which each time is overwritten.
+
+        Raises:
+            RuntimeError: it waits for the device, or does what cannot be recorded.
+        """
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self._stream):
             result = work()
         return graph.replay, result
 
 
-def recorder_for(steps: Sequence[GuardedStep]) -> Recorder | None:
+def recorder_for(steps: Sequence[GuardedStep]) -> CudaRecorder | None:
     """What can record these steps together; None where nothing can, or one of them does not allow it."""
     device = steps[0].device
     if device.type != "cuda" or not all(step.recordable for step in steps):
@@ -76,7 +68,7 @@ class Recorded:
         shown: say it if the steps cannot be recorded.
     """
 
-    def __init__(self, steps: Sequence[GuardedStep], recorder: Recorder | None, shown: bool = False) -> None:
+    def __init__(self, steps: Sequence[GuardedStep], recorder: CudaRecorder | None, shown: bool = False) -> None:
         self._steps, self._recorder, self._shown = steps, recorder, shown
         self._done = 0
         # Of the batches that are replayed: the largest yet, for a resumed run may begin with a rest.
@@ -87,7 +79,7 @@ class Recorded:
         self._recorded_for: tuple[Any, ...] = ()
 
     def __call__(self, batch: Any, items: int) -> None:
-        """Perform the steps on this process's rows of a batch of `items` items."""
+        """Perform the steps on a batch of `items` items."""
         if self._recorder is None:
             self._perform(batch, items)
             return

@@ -1,30 +1,29 @@
-"""`fit`: the one training loop of the course."""
+"""`fit`: the one training loop of the course.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+Each epoch performs every update on every batch, then looks at the model (validation, callbacks, a monitor), and
+writes a checkpoint from which the run goes on bit for bit.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from labkit.errors import LabkitError
-from labkit.fit.callbacks import Callback, Looks
-from labkit.fit.checkpoint import Checkpoints
+from labkit.fit.checkpoint import Checkpoints, describe_run, plain
 from labkit.fit.compiled import Recorded, recorder_for
 from labkit.fit.forecast import Forecast
-from labkit.fit.group import Group, join, shared_statistics
-from labkit.fit.identity import describe_model, describe_run
-from labkit.fit.interrupt import Interruptible
-from labkit.fit.progress import Progress, say
-from labkit.fit.rng import preserved_rng, rng_state, seed_everything
-from labkit.fit.state import TrainingState
+from labkit.fit.progress import Interruptible, Progress, say
+from labkit.fit.state import TrainingState, add_columns, preserved_rng, seed_everything
 from labkit.fit.step import GuardedStep, Update, resolve_precision, trained_parameters
 
 SKIPS_BEFORE_STOP = 50
+Look = Callable[[nn.Module, int], Any]
 Monitor = Callable[[TrainingState, dict[str, float]], None]
 
 
@@ -33,7 +32,7 @@ class TrainingDiverged(LabkitError):  # noqa: N818
 
 
 class Batches(Protocol):
-    """What `fit` needs of data; `labkit.data.ResidentBatches` has it."""
+    """What `fit` needs of data; `labkit.faces.ResidentBatches` has it."""
 
     count: int
 
@@ -42,6 +41,31 @@ class Batches(Protocol):
 
     def epoch(self, number: int) -> Iterator[Any]:
         """The batches of that epoch, the same whenever asked: tensors (N, …), or tuples that begin with one."""
+
+
+@dataclass(frozen=True)
+class Callback:
+    """A function called after certain epochs; made by `every` and `at`.
+
+    Attributes:
+        name: under which its results are kept.
+        function: (model, epoch) → tensors, numbers, or lists or dicts of them; or None.
+        is_due: epoch (from 1) → whether to call it.
+    """
+
+    name: str
+    function: Look
+    is_due: Callable[[int], bool]
+
+
+def every(epochs: int, function: Look, name: str | None = None) -> Callback:
+    """Call `function(model, epoch)` after every so many epochs; `name` defaults to the function's."""
+    return Callback(name or function.__name__, function, lambda epoch: epoch % epochs == 0)
+
+
+def at(epochs: Collection[int], function: Look, name: str | None = None) -> Callback:
+    """Call `function(model, epoch)` after these epochs, counted from 1; `name` defaults to the function's."""
+    return Callback(name or function.__name__, function, frozenset(epochs).__contains__)
 
 
 @dataclass(frozen=True)
@@ -81,7 +105,6 @@ def fit(
     patience: int | None = None,
     callbacks: Sequence[Callback] = (),
     monitor: Monitor | None = None,
-    clip: float | None = None,
     precision: str = "float32",
     seed: int = 0,
     run_dir: str | Path | None = None,
@@ -92,16 +115,14 @@ def fit(
     """Train `model`: for every batch of every epoch, perform every update in turn.
 
     The global random generators are seeded from `seed` and afterwards put back, so what follows `fit` does
-    not depend on whether it trained, resumed, or found the work done. `validate` and `callbacks` run in eval
-    mode without gradients, and what they draw does not move training either.
-
-    Started by `torchrun`, the processes train one model together, each on its rows of every batch: a loss must be the
-    mean over its batch. Process 0 alone looks, shows and writes. Noise is drawn by each process for its own rows.
+    not depend on whether it trained, resumed, or found the work done. Seed them before the model is built as well:
+    its first weights are not this function's. `validate` and `callbacks` run in eval mode without gradients, and what
+    they draw does not move training either.
 
     With `run_dir`, the state is written to `run_dir/checkpoint.pt` from time to time, on an interrupt and at
     the end. Called again the same way, `fit` goes on from there and ends with the weights of a run that was
     never stopped (bit for bit on the CPU); a finished run returns at once, and larger `epochs` prolong it.
-    The code of losses is not compared: name in `config` what else makes the run.
+    The code of losses is not compared: name in `config` what neither model, update nor data show.
 
     Args:
         model: holds everything that is trained, on the device where it is trained.
@@ -114,7 +135,6 @@ def fit(
         callbacks: `every(n, f)` and `at([…], f)`; what f returns is kept in the result and in the checkpoint.
         monitor: called with the run's state and row after all other looks at an epoch. It may put back an earlier
             state or set `stopped_early`; what it must remember goes into `state.monitored`, which is checkpointed.
-        clip: largest gradient norm of an update.
         precision: "float32"; "bf16" for autocast around the losses; "auto" for that where the device is fast at it.
         seed: of noise drawn by losses and layers.
         run_dir: folder of this run, None to write nothing.
@@ -129,48 +149,57 @@ def fit(
             that cannot be written.
     """
     updates = [updates] if isinstance(updates, Update) else list(updates)
-    group = join()
     _check(model, updates, batches, epochs, precision)
+    _check_looks(validate, validate_every, watch, patience, callbacks)
     computed_in = resolve_precision(precision, trained_parameters(updates[0])[0].device)
-    looks = Looks(validate, validate_every, watch, patience, callbacks)
-    run = TrainingState(model, [GuardedStep(update, model, clip, computed_in, group) for update in updates])
-    settings = {"clip": clip, "precision": precision, "seed": seed, "watch": watch, "patience": patience}
+    run = TrainingState(model, [GuardedStep(update, model, computed_in) for update in updates])
+    settings = {"precision": precision, "seed": seed, "watch": watch, "patience": patience}
     settings |= {"validate_every": validate_every, "config": config or {}}
     about = {} if run_dir is None else describe_run(model, updates, batches, settings)
-    group.agree("what they train", [settings, epochs, batches.count, len(batches), describe_model(model)])
-    checkpoints = Checkpoints(run_dir if group.leads else None, about, checkpoint_seconds)
-    shown = progress and group.leads
-
+    checkpoints = Checkpoints(run_dir, about, checkpoint_seconds)
     stopped = False
 
-    def save() -> None:
-        checkpoints.save(run.state_dict())
+    def look(row: dict[str, float]) -> None:
+        """Validate, call back and monitor after an epoch, whose row of the history is `row`."""
+        model.eval()
+        with torch.no_grad(), preserved_rng():
+            if validate is not None and run.epoch % validate_every == 0:
+                found = {name: float(value) for name, value in validate(model).items()}
+                add_columns(row, found, "validate")
+                if watch is not None:
+                    if watch not in found:
+                        raise LabkitError(
+                            f"watch={watch!r}: validate returns {', '.join(found)}; watch one of these."
+                        )
+                    run.keep_if_best(found[watch])
+            for callback in callbacks:
+                if callback.is_due(run.epoch):
+                    result = plain(callback.function(model, run.epoch), f"callback {callback.name!r}")
+                    if result is not None:
+                        run.kept.setdefault(callback.name, {})[run.epoch] = result
+        run.stopped_early = patience is not None and run.epoch - (run.best_epoch or 0) >= patience
+        if monitor is not None:
+            monitor(run, row)
 
-    with (
-        preserved_rng(),
-        Interruptible() as interrupt,
-        shared_statistics(model, group),
-        group.survives(save, checkpoints.path),
-    ):
+    with preserved_rng(), Interruptible() as interrupt:
         seed_everything(seed)
-        _resume(run, checkpoints, epochs, group, seed)
-        say(_announcement(run, batches, epochs, computed_in, checkpoints.path, group), shown)
+        _resume(run, checkpoints, epochs)
+        say(_announcement(run, batches, epochs, computed_in, checkpoints.path), progress)
         if not run.is_over(epochs):
-            save()  # an unwritable folder is met before the work, not after it
-            perform = Recorded(run.steps, recorder_for(run.steps), shown)
-            forecast = Forecast(run.steps[0].device, (epochs - run.epoch) * batches.count, shown)
-            with Progress(epochs, batches.count, run.epoch * batches.count, shown) as bar:
+            checkpoints.save(run.state_dict())  # an unwritable folder is met before the work, not after it
+            perform = Recorded(run.steps, recorder_for(run.steps), progress)
+            forecast = Forecast(run.steps[0].device, (epochs - run.epoch) * batches.count, progress)
+            with Progress(epochs, batches.count, run.epoch * batches.count, progress) as bar:
                 while not run.is_over(epochs) and not stopped:
                     stopped = not _train_epoch(run, perform, batches, checkpoints, interrupt, (forecast, bar))
                     if not stopped:
                         row = run.finish_epoch(batches.count)
                         bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
-                        group.led(partial(_look, looks, monitor, run, row))
-                        _follow_leader(run, group)
+                        look(row)
                         _stop_if_diverged(run)
-            save()
+            checkpoints.save(run.state_dict())
         if stopped or interrupt.requested:
-            interrupt.stop(_farewell(run, epochs, checkpoints.path, group))
+            interrupt.stop(_farewell(run, epochs, checkpoints.path))
     if run.best_weights is not None:
         model.load_state_dict(run.best_weights)
     model.eval()
@@ -185,6 +214,25 @@ def fit(
     )
 
 
+def held_out(update: Update, batches: Batches) -> Callable[[nn.Module], dict[str, float]]:
+    """For `validate`: the loss of `update` and its logged terms, means over other batches, as held_out_<name>.
+
+    The losses draw the same noise every epoch, so that epochs can be compared; `fit` puts the generators back.
+    """
+
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        torch.manual_seed(0)
+        totals: dict[str, float] = {}
+        for batch in batches.epoch(0):
+            result = update.loss(model, batch)
+            loss, terms = result if isinstance(result, tuple) else (result, {})
+            for name, value in {update.name: loss, **terms}.items():
+                totals[f"held_out_{name}"] = totals.get(f"held_out_{name}", 0.0) + _items(batch) * value.item()
+        return {name: total / batches.count for name, total in totals.items()}
+
+    return evaluate
+
+
 def _train_epoch(
     run: TrainingState,
     perform: Recorded,
@@ -194,21 +242,18 @@ def _train_epoch(
     counters: tuple[Forecast, Progress],
 ) -> bool:
     """Train on what is left of the epoch; False if that was interrupted."""
-    group = run.steps[0].group
-    if group.anyone(interrupt.requested, run.step):
+    if interrupt.requested:
         return False
     run.model.train()
     run.run_clock()
     for batch in islice(batches.epoch(run.epoch), run.step, None):
-        items = len(batch[0] if isinstance(batch, tuple | list) else batch)
-        perform(group.rows_of(batch), items)
+        perform(batch, _items(batch))
         run.step += 1
         for counter in counters:
-            counter.step(items)
-        stop = group.anyone(interrupt.requested, run.step)
-        if stop or checkpoints.due():
+            counter.step(_items(batch))
+        if interrupt.requested or checkpoints.due():
             run.pause_clock()
-            if stop:
+            if interrupt.requested:
                 return False
             checkpoints.save(run.state_dict())  # waits for the device, once in many seconds
             run.run_clock()
@@ -216,17 +261,8 @@ def _train_epoch(
     return True
 
 
-def _look(looks: Looks, monitor: Monitor | None, run: TrainingState, row: dict[str, float]) -> None:
-    looks(run, row)
-    if monitor is not None:
-        monitor(run, row)
-
-
-def _follow_leader(run: TrainingState, group: Group) -> None:
-    """Take over what the leading process has looked at, put back or stopped."""
-    state = group.from_leader(run.state_dict() if group.leads and group.size > 1 else None)
-    if not group.leads:
-        run.load_state_dict(state | {"rng": rng_state()})
+def _items(batch: Any) -> int:
+    return len(batch[0] if isinstance(batch, tuple | list) else batch)
 
 
 def _stop_if_diverged(run: TrainingState) -> None:
@@ -239,53 +275,37 @@ def _stop_if_diverged(run: TrainingState) -> None:
             )
 
 
-def _resume(run: TrainingState, checkpoints: Checkpoints, epochs: int, group: Group, seed: int) -> None:
-    state = group.from_leader(checkpoints.load())
-    if not group.leads:  # noise of its own, and another after each resume
-        place = (0, 0) if state is None else (state["epoch"], state["step"])
-        seed_everything(int(np.random.SeedSequence((seed, group.rank, *place)).generate_state(1)[0]))
+def _resume(run: TrainingState, checkpoints: Checkpoints, epochs: int) -> None:
+    state = checkpoints.load()
     if state is None:
         return
-    if not group.leads:
-        state["rng"] = rng_state()
     if (state["epoch"], state["step"]) > (epochs, 0):
         raise LabkitError(
             f"{checkpoints.path}: has trained for {state['epoch']} epochs already, not epochs={epochs}; "
-            "ask for more epochs, choose another run_dir, or delete the file to train anew."
+            "give more epochs, choose another run_dir, or delete the file to train anew."
         )
     run.load_state_dict(state)
 
 
-def _announcement(
-    run: TrainingState, batches: Batches, epochs: int, precision: str, path: Path | None, group: Group
-) -> str:
+def _announcement(run: TrainingState, batches: Batches, epochs: int, precision: str, path: Path | None) -> str:
     if run.is_over(epochs):
         return f"already trained for {run.epoch} epochs ({path}); delete that file to train anew"
-    numbers = sum(p.numel() for p in run.model.parameters())
-    processes = f", {group.size} processes" if group.size > 1 else ""
+    precision = "float32" if run.steps[0].update.full_precision else precision
     resumed = f", going on from epoch {run.epoch + 1}, batch {run.step + 1}" if run.epoch or run.step else ""
     return (
-        f"{run.steps[0].device}, {precision}{processes}: {numbers:,} parameters, "
+        f"{run.steps[0].device}, {precision}: {sum(p.numel() for p in run.model.parameters()):,} parameters, "
         f"{epochs} epochs of {batches.count:,} items in {len(batches):,} batches{resumed}"
     )
 
 
-def _farewell(run: TrainingState, epochs: int, path: Path | None, group: Group) -> str:
+def _farewell(run: TrainingState, epochs: int, path: Path | None) -> str:
     where = f"stopped by request after {run.epoch} of {epochs} epochs and {run.step} batches"
-    if not group.leads:
-        return f"{where}, with process 0, which keeps what is kept"
     if path is None:
         return f"{where}; nothing is saved, as no run_dir was given, but the model keeps what it has learnt"
     return f"{where}; the checkpoint is {path}: do the same again to go on from there"
 
 
-def _check(
-    model: nn.Module,
-    updates: list[Update],
-    batches: Batches,
-    epochs: int,
-    precision: str,
-) -> None:
+def _check(model: nn.Module, updates: list[Update], batches: Batches, epochs: int, precision: str) -> None:
     ours = {id(parameter) for parameter in model.parameters()}
     for update in updates:
         trained = trained_parameters(update)
@@ -302,3 +322,15 @@ def _check(
         raise LabkitError("fit: there is no update, no batch or no epoch; give at least one of each.")
     if precision not in ("float32", "bf16", "auto"):
         raise LabkitError(f'fit: precision={precision!r} is not known; it is "float32", "bf16" or "auto".')
+
+
+def _check_looks(
+    validate: Any, validate_every: int, watch: str | None, patience: int | None, callbacks: Sequence[Callback]
+) -> None:
+    if (watch and not validate) or (patience is not None and not watch):
+        raise LabkitError("fit: patience needs watch, and watch needs validate; give all that are needed.")
+    names = [callback.name for callback in callbacks]
+    if len(set(names)) < len(names):
+        raise LabkitError(f"fit: two callbacks share a name in {names}; give each its own.")
+    if validate_every < 1:
+        raise LabkitError(f"fit: validate_every must be at least 1, not {validate_every}.")

@@ -1,11 +1,15 @@
-"""One line that says how far training is: a bar in a terminal, a line in a notebook, rare lines in a log."""
+"""The person beside a training: one line that says how far it is, and the key that stops it."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_BETWEEN = {"terminal": 0.2, "notebook": 1.0, "log": 30.0}
 
 
@@ -99,3 +103,56 @@ def _where() -> str:
     if getattr(shell, "kernel", None) is not None:
         return "notebook"
     return "terminal" if sys.stderr is not None and sys.stderr.isatty() else "log"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped from outside; the message says where, and how to go on."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a trace."""
+        return [f"Interrupted: {self}"]
+
+
+class Interruptible:
+    """A block in which the first signal only sets `requested`; a second one stops at once.
+
+    Outside the main thread, where Python delivers no signals, it does nothing; an ignored signal stays so.
+    """
+
+    def __init__(self) -> None:
+        self.requested: int | None = None
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> "Interruptible":
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                # A shell ignores Ctrl-C for the jobs that it runs in the background.
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def stop(self, message: str) -> None:
+        """Answer the request: SIGTERM ends the process as its sender expects, Ctrl-C raises `Interrupted`."""
+        number, self.requested = self.requested, None
+        self._restore()
+        if number == signal.SIGTERM:
+            print(message, file=sys.stderr, flush=True)
+            sys.stdout.flush()
+            signal.raise_signal(number)
+        raise Interrupted(message)
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self.requested is None:
+            self.requested = number
+            return
+        self._restore()
+        signal.raise_signal(number)
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            # None means that the previous handler was not installed from Python.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._previous = {}

@@ -1,8 +1,9 @@
-"""One optimisation step, which a loss or gradient that is not finite cannot spoil."""
+"""One optimisation step, which a loss or gradient that is not finite cannot spoil, and the books of an epoch."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -10,8 +11,6 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
 
 from labkit.errors import LabkitError
-from labkit.fit.books import Books
-from labkit.fit.group import Group
 
 Loss = Callable[[nn.Module, Any], Tensor | tuple[Tensor, dict[str, Tensor]]]
 
@@ -26,6 +25,9 @@ class Update:
         optimizer: its parameters, and only they, receive gradients from this loss. With `fused=True` a step on
             a GPU is skipped without waiting for the device.
         schedule: a torch scheduler of that optimizer, stepped once an epoch.
+        settings: what else makes this loss, as plain values: a checkpoint made under others is refused.
+        clip: largest norm of the gradient, None for any.
+        full_precision: compute in float32 whatever precision `fit` is given, as a log-density needs.
         log_gradient: also log the norm of the gradient, before any clipping, as `<name>_gradient`.
         capturable: torch's word for what a CUDA graph can hold: the loss does the same with every batch of a size,
             whatever the numbers, and its Python reads nothing that changes from step to step. On a GPU such steps
@@ -36,8 +38,74 @@ class Update:
     loss: Loss
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    clip: float | None = None
+    full_precision: bool = False
     log_gradient: bool = False
     capturable: bool = False
+
+
+class Books:
+    """Losses and logged terms of one update, one entry per step, left on the device until `close`.
+
+    Attributes:
+        skipped: skipped steps of all closed epochs.
+        in_a_row: skipped steps at the end of the last closed epoch, and of those before it that had only such.
+    """
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        self.in_a_row = 0
+        self._items: list[int] = []
+        self._checks: list[Tensor] = []
+        self._values: dict[str, list[Tensor]] = {}
+
+    def note(self, check: Tensor, values: dict[str, Tensor], items: int) -> None:
+        """Note one step.
+
+        Args:
+            check: scalar, not finite if the step was skipped.
+            values: name → scalar, a mean over the batch; the same names in every step.
+            items: size of the batch.
+        """
+        self._items.append(items)
+        self._checks.append(check.clone())
+        for name, value in values.items():
+            # The clone lets go of whatever larger tensor the value is a part of, or that is written to again.
+            value = torch.as_tensor(value, device=check.device)
+            self._values.setdefault(name, []).append(value.detach().clone())
+
+    def close(self) -> tuple[dict[str, float], int]:
+        """Means over the items of the steps that were not skipped, and how many were. Waits for the device."""
+        good = torch.stack(self._checks).isfinite().cpu()
+        weights = torch.tensor(self._items, dtype=torch.float64, device=good.device) * good
+        means = {}
+        for name, column in self._values.items():
+            values = torch.stack(column).cpu().double()
+            total = torch.where(good, values, 0.0) @ weights
+            means[name] = (total / weights.sum()).item() if good.any() else math.nan
+        at_the_end = good.flip(0).long().argmax().item() if good.any() else self.in_a_row + len(good)
+        skipped = len(good) - int(good.sum())
+        self.in_a_row = at_the_end
+        self.skipped += skipped
+        self._items, self._checks, self._values = [], [], {}
+        return means, skipped
+
+    def state_dict(self) -> dict[str, Any]:
+        """The open entries and the counts."""
+        return {
+            "skipped": self.skipped,
+            "in_a_row": self.in_a_row,
+            "items": self._items,
+            "checks": torch.stack(self._checks) if self._checks else None,
+            "values": {name: torch.stack(column) for name, column in self._values.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Put back what `state_dict` returned."""
+        self.skipped, self.in_a_row, self._items = state["skipped"], state["in_a_row"], list(state["items"])
+        self._checks = [] if state["checks"] is None else list(state["checks"].to(device))
+        self._values = {name: list(column.to(device)) for name, column in state["values"].items()}
 
 
 class Noted(NamedTuple):
@@ -54,16 +122,9 @@ class GuardedStep:
     and step count, not the model's buffers. It is counted and left out of the epoch's means.
     """
 
-    def __init__(
-        self,
-        update: Update,
-        model: nn.Module,
-        clip: float | None,
-        precision: str,
-        group: Group | None = None,
-    ) -> None:
-        self.update, self.model, self.clip, self.precision = update, model, clip, precision
-        self.group = group or Group()
+    def __init__(self, update: Update, model: nn.Module, precision: str = "float32") -> None:
+        self.update, self.model = update, model
+        self.precision = "float32" if update.full_precision else precision
         self.parameters = trained_parameters(update)
         self.device = self.parameters[0].device
         self.books = Books()
@@ -76,25 +137,22 @@ class GuardedStep:
     @property
     def recordable(self) -> bool:
         """Whether a CUDA graph may hold this step."""
-        return self.update.capturable and self._skips_on_device and self.group.size == 1
+        return self.update.capturable and self._skips_on_device
 
     def fixed_while_recorded(self) -> tuple[Any, ...]:
         """What a recording of this step holds as plain numbers or addresses; another value makes it useless."""
         return self._loads, *(group["lr"] for group in self.update.optimizer.param_groups)
 
     def perform(self, batch: Any, recording: bool = False) -> Noted:
-        """Update on this process's rows of a batch, and say what came of it."""
+        """Update on a batch, and say what came of it."""
         before = [buffer.clone() for buffer in self._buffers]
         loss, terms = self._loss(batch)
         self.update.optimizer.zero_grad(set_to_none=True)
-        if self.group.size == 1:
-            loss.backward(inputs=self._inputs)
-        else:
-            loss, terms = self._together(loss, terms)
+        loss.backward(inputs=self._inputs)
         norm = self._gradient_norm()
         check = loss.detach() + norm  # finite if both are
-        if self.clip is not None:
-            clip_grads_with_norm_(self.parameters, self.clip, norm)
+        if self.update.clip is not None:
+            clip_grads_with_norm_(self.parameters, self.update.clip, norm)
         with _capturable(self.update.optimizer) if recording else nullcontext():
             self._step(check, before)
         if self.update.log_gradient:
@@ -102,7 +160,7 @@ class GuardedStep:
         return Noted(check, {self.update.name: loss.detach(), **terms})
 
     def __call__(self, batch: Any, items: int) -> None:
-        """Update on this process's rows of a batch of `items` items, and note it."""
+        """Update on a batch of `items` items, and note it."""
         self.note(self.perform(batch), items)
 
     def note(self, noted: Noted, items: int) -> None:
@@ -139,14 +197,6 @@ class GuardedStep:
                 "return the mean over the batch, without detach() or item()."
             )
         return loss, terms
-
-    def _together(self, loss: Tensor, terms: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gradients, loss and terms of the whole batch, each process's rows weighed by their share."""
-        weight = self.group.weight
-        (weight * loss).backward(inputs=self._inputs)
-        said = [weight * torch.as_tensor(value, device=loss.device).detach() for value in (loss, *terms.values())]
-        self.group.add_up([*said, *(p.grad for p in self.parameters if p.grad is not None)])
-        return said[0], dict(zip(terms, said[1:]))
 
     def _gradient_norm(self) -> Tensor:
         gradients = [p.grad for p in self.parameters if p.grad is not None]

@@ -3,8 +3,10 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,80 @@ from typing import Any
 import pandas as pd
 
 from labkit.errors import LabkitError
-from labkit.fit import sweep_cluster
-from labkit.fit.cell import Cell, Config, TrainOne
-from labkit.fit.group import join
+from labkit.files import write_json
 from labkit.fit.progress import say
 from labkit.scheduler import SCHEDULER_VARIABLE
 
 HASH_LETTERS = 12
+FORMAT = "labkit sweep 1"
+
+Config = Mapping[str, Any] | Any
+TrainOne = Callable[[Any, int, Path], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A model of a sweep.
+
+    Attributes:
+        config: as `train_one` gets it.
+        values: the config as plain values.
+        seed: as `train_one` gets it.
+        path: the file of its numbers; without the ending it is the model's run_dir.
+    """
+
+    config: Config
+    values: dict[str, Any]
+    seed: int
+    path: Path
+
+    @property
+    def words(self) -> str:
+        """Config and seed in a line."""
+        return ", ".join(f"{name} = {value}" for name, value in self.values.items()) + f", seed {self.seed}"
+
+    def read(self) -> dict[str, float] | None:
+        """The numbers of a finished cell; None where there is no file, or one cut short.
+
+        Raises:
+            LabkitError: the file is whole and another's.
+        """
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:  # not JSON, or not even text
+            return None
+        expected = {"format": FORMAT, "config": self.values, "seed": self.seed}
+        ours = isinstance(content, dict) and {name: content.get(name) for name in expected} == expected
+        if not ours or not isinstance(content.get("result"), dict):
+            raise LabkitError(
+                f"{self.path}: is no cell of this sweep (made by something else, or another config of the same "
+                "name); choose another folder, or delete the file to train that model anew."
+            )
+        return {name: float(value) for name, value in content["result"].items()}
+
+    def train(self, train_one: TrainOne) -> dict[str, float]:
+        """Its numbers, from training it; they are in its file then.
+
+        Raises:
+            LabkitError: `train_one` returns something else than numbers, or a name of the config.
+        """
+        result = _numbers(train_one(self.config, self.seed, self.path.with_suffix("")), self.values)
+        about = {"format": FORMAT, "config": self.values, "seed": self.seed}
+        written = {name: value if math.isfinite(value) else str(value) for name, value in result.items()}
+        write_json(self.path, about | {"result": written})
+        return result
+
+
+def _numbers(result: Mapping[str, float], values: Mapping[str, Any]) -> dict[str, float]:
+    try:
+        numbers = {str(name): float(value) for name, value in dict(result).items()}
+    except (TypeError, ValueError) as error:
+        raise LabkitError(f"grid_sweep: train_one must return {{name: number}}; {error}.") from error
+    if clash := sorted(numbers.keys() & {*values, "seed"}):
+        raise LabkitError(f"grid_sweep: train_one returns {clash[0]!r}, a column of the config; rename it.")
+    return numbers
 
 
 def grid_sweep(
@@ -37,8 +106,7 @@ def grid_sweep(
 
     With the address of a dask scheduler in `LABKIT_SCHEDULER` (`labkit run --scheduler` sets it), its workers train
     the cells, each in a process of its own; they must see `folder` under the same path. `train_one` and all that it
-    uses are sent to them: what it leaves behind for later belongs into files of its run_dir, not into variables. For
-    processes that train together (`torchrun`) the files and numbers of process 0 count.
+    uses are sent to them: what it leaves behind for later belongs into files of its run_dir, not into variables.
 
     Args:
         configs: dicts or dataclasses of plain values, all with the same names.
@@ -66,16 +134,18 @@ def grid_sweep(
             f"grid_sweep: {len(plain)} configs and seeds {list(seeds)}; give at least one of each, no config or seed "
             'twice, and the same names in every config, none of them "seed".'
         )
-    group, address = join(), os.environ.get(SCHEDULER_VARIABLE)
-    if address and group.size == 1 and (missing := [cell for cell in cells if cell.read() is None]):
+    address = os.environ.get(SCHEDULER_VARIABLE)
+    if address and (missing := [cell for cell in cells if cell.read() is None]):
+        from labkit.fit import sweep_cluster  # which imports this module
+
         sweep_cluster.train(address, missing, train_one, partial(say, shown=progress))
     rows = []
     for place, cell in enumerate(cells, 1):
         what = f"model {place} of {len(cells)}: {cell.words}"
-        result = group.from_leader(cell.read())
+        result = cell.read()
         if result is None:
             say(what, progress)
-            result = group.from_leader(cell.train(train_one, write=group.leads))
+            result = cell.train(train_one)
         else:
             say(f"{what}: trained before", progress)
         rows.append({**_hashable(cell.values), "seed": cell.seed, **result})

@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock
 
 from labkit.errors import LabkitError
-from labkit.fit.cell import Cell, TrainOne
+from labkit.fit.sweep import Cell, TrainOne
 from labkit.scheduler import AWAY_VARIABLE, SCHEDULER_VARIABLE, connect, run_while_wanted
 
 # Dask priority: a lab waits for its cells, and would wait for ever behind labs not yet begun.

@@ -12,8 +12,7 @@ from torch import Tensor
 from labkit.errors import LabkitError
 from labkit.faces.pixels import to_input
 from labkit.fit.progress import say
-from labkit.fit.rng import preserved_rng
-from labkit.fit.state import TrainingState, add_columns
+from labkit.fit.state import TrainingState, add_columns, preserved_rng
 from labkit.gan.dcgan import DCGAN
 
 FIXED = 64  # images and latents that diversity is measured on
@@ -82,9 +81,6 @@ class HealthRule:
         if d_real > 1 - self.won and d_fake < self.won:
             found["won"] = f"the discriminator has won (D(x) = {d_real:.3f}, D(G(z)) = {d_fake:.3f})"
         return found
-
-
-USUAL_RULE = HealthRule()
 
 
 class HealthMonitor:

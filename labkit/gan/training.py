@@ -1,24 +1,16 @@
 """Training a GAN with the non-saturating loss (Goodfellow et al., arXiv:1406.2661): two updates of the one `fit`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from labkit.faces.batches import ResidentBatches
-from labkit.fit.callbacks import Callback
-from labkit.fit.loop import FitResult, fit
 from labkit.fit.step import Update
 from labkit.gan.dcgan import DCGAN
 from labkit.gan.diff_augment import augment as augmented
 from labkit.gan.diff_augment import check_policy
-from labkit.gan.health import USUAL_RULE, HealthMonitor, HealthRule
 
 SURE = 0.01  # an answer of the discriminator this close to 0 or 1 is counted as saturated
 Terms = dict[str, Tensor]
@@ -65,9 +57,7 @@ def generator_step(model: DCGAN, real: Tensor, augment: tuple[str, ...] = ()) ->
         return generator_loss(model.discriminator(fake).float())
 
 
-def gan_updates(
-    model: DCGAN, *, rate: float = 2e-4, beta1: float = 0.5, augment: tuple[str, ...] = ()
-) -> list[Update]:
+def updates(model: DCGAN, *, rate: float = 2e-4, beta1: float = 0.5, augment: tuple[str, ...] = ()) -> list[Update]:
     """The discriminator's step and then the generator's, each with its Adam(rate, β₁, 0.999).
 
     Raises:
@@ -84,68 +74,11 @@ def gan_updates(
     def step_g(model: DCGAN, real: Tensor) -> Tensor:
         return generator_step(model, real, augment)
 
+    same = {"settings": {"augment": list(augment)}, "log_gradient": True, "capturable": True}
     return [
-        Update("discriminator", step_d, adam(model.discriminator), log_gradient=True, capturable=True),
-        Update("generator", step_g, adam(model.generator), log_gradient=True, capturable=True),
+        Update("discriminator", step_d, adam(model.discriminator), **same),
+        Update("generator", step_g, adam(model.generator), **same),
     ]
-
-
-def fit_gan(
-    model: DCGAN,
-    images: np.ndarray,
-    *,
-    epochs: int,
-    rate: float = 2e-4,
-    beta1: float = 0.5,
-    batch_size: int = 128,
-    flip: bool = False,
-    augment: tuple[str, ...] = (),
-    health: HealthRule | None = USUAL_RULE,
-    callbacks: Sequence[Callback] = (),
-    precision: str = "auto",
-    seed: int = 0,
-    run_dir: str | Path | None = None,
-    config: Mapping[str, Any] | None = None,
-    progress: bool = False,
-) -> FitResult:
-    """Train `model` where it is, on uint8 images (N, C, H, W).
-
-    Seed the global generator before the model is built: its first weights are not this function's. What the health
-    monitor had to say is in the result's `kept["health"]`, epoch → sentences.
-
-    Args:
-        rate, beta1: of both Adams; the paper's are 2e-4 and 0.5.
-        flip: mirror images at random.
-        augment: any of "colour", "translation", "cutout", for real and fake alike; () for none.
-        health: when a run counts as collapsed and what is done then, see `HealthRule`; None to look at nothing.
-        callbacks, precision, run_dir, config, progress: see `fit`.
-
-    Raises:
-        LabkitError: see `fit` and `gan_updates`.
-    """
-    device = next(model.parameters()).device
-    batches = ResidentBatches(
-        images, batch_size=batch_size, seed=seed, device=device, flip=flip, normalise="symmetric"
-    )
-    monitor = None if health is None else HealthMonitor(health, model, images, show=progress)
-    return fit(
-        model,
-        gan_updates(model, rate=rate, beta1=beta1, augment=augment),
-        batches,
-        epochs=epochs,
-        monitor=monitor,
-        callbacks=callbacks,
-        precision=precision,
-        seed=seed,
-        run_dir=run_dir,
-        config={
-            "augment": list(augment),
-            "flip": flip,
-            "health": None if health is None else asdict(health),
-            **(config or {}),
-        },
-        progress=progress,
-    )
 
 
 @contextmanager

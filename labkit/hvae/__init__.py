@@ -1,1 +1,29 @@
-"""The hierarchical VAE: cells, groups, training, and what is measured of one."""
+"""The hierarchical VAE: cells, groups of latents, likelihood, update and measures."""
+
+from labkit.hvae.discretised_logistic import log_mass
+from labkit.hvae.groups import HVAEConfig
+from labkit.hvae.measures import (
+    elbo_bits,
+    importance_weighted_bits,
+    level_share,
+    redrawn,
+    statistics_of_samples,
+)
+from labkit.hvae.nets import HVAE, count_parameters
+from labkit.hvae.training import HVAETraining, kl_weight, kl_weights, update
+
+__all__ = [
+    "HVAE",
+    "HVAEConfig",
+    "HVAETraining",
+    "count_parameters",
+    "elbo_bits",
+    "importance_weighted_bits",
+    "kl_weight",
+    "kl_weights",
+    "level_share",
+    "log_mass",
+    "redrawn",
+    "statistics_of_samples",
+    "update",
+]

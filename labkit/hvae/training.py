@@ -4,19 +4,12 @@ Vahdat and Kautz, arXiv:2007.03898, sections 3.2 and appendix A.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from labkit.errors import LabkitError
-from labkit.faces.batches import ResidentBatches
-from labkit.fit.callbacks import Callback
-from labkit.fit.loop import FitResult, fit
 from labkit.fit.step import Update
 from labkit.hvae.discretised_logistic import bits_per_dim
 from labkit.hvae.nets import HVAE
@@ -97,7 +90,7 @@ def hvae_loss(
     return bits_per_dim(nats, dims), terms | {f"kl_{l + 1}": each for l, each in enumerate(groups)}
 
 
-def hvae_update(model: HVAE, training: HVAETraining = HVAETraining(), epochs: int | None = None) -> Update:
+def update(model: HVAE, training: HVAETraining = HVAETraining(), epochs: int | None = None) -> Update:
     """One step of Adam on `hvae_loss`; its name in the history is "loss".
 
     The warm-up counts the steps that Adam has made, which its own state holds: a resumed run goes on where it was,
@@ -115,59 +108,5 @@ def hvae_update(model: HVAE, training: HVAETraining = HVAETraining(), epochs: in
     def loss(model: HVAE, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return hvae_loss(model, x, training, adam.state.get(first, {}).get("step", 0.0))
 
-    return Update("loss", loss, adam, schedule, capturable=True)
-
-
-def fit_hvae(
-    model: HVAE,
-    images: np.ndarray,
-    *,
-    epochs: int,
-    training: HVAETraining = HVAETraining(),
-    batch_size: int = 32,
-    flip: bool = False,
-    validate: Callable[[HVAE], Mapping[str, float]] | None = None,
-    validate_every: int = 1,
-    callbacks: Sequence[Callback] = (),
-    precision: str = "auto",
-    seed: int = 0,
-    run_dir: str | Path | None = None,
-    config: Mapping[str, Any] | None = None,
-    progress: bool = False,
-) -> FitResult:
-    """Train `model` where it is, on uint8 images (N, C, H, W).
-
-    Seed the global generator before the model is built: its first weights are not this function's. A step that is not
-    finite is skipped, see `fit`, and gradients are clipped.
-
-    Args:
-        flip: mirror images at random.
-        validate, validate_every, callbacks, precision, run_dir, config, progress: see `fit`.
-
-    Raises:
-        LabkitError: see `fit`.
-    """
-    batches = ResidentBatches(
-        images,
-        batch_size=batch_size,
-        seed=seed,
-        device=model.start.device,
-        flip=flip,
-        drop_last=len(images) >= batch_size,  # a last batch of one or two has no statistics to normalise with
-        normalise="symmetric",
-    )
-    return fit(
-        model,
-        hvae_update(model, training, epochs),
-        batches,
-        epochs=epochs,
-        validate=validate,
-        validate_every=validate_every,
-        callbacks=callbacks,
-        clip=CLIP,
-        precision=precision,
-        seed=seed,
-        run_dir=run_dir,
-        config={"training": asdict(training), "model": asdict(model.config), "flip": flip, **(config or {})},
-        progress=progress,
-    )
+    settings = {"training": asdict(training), "model": asdict(model.config)}
+    return Update("loss", loss, adam, schedule, settings, clip=CLIP, capturable=True)

@@ -11,14 +11,14 @@ import torch
 from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
-from labkit.classifier.attribute_reader import AttributeReader
-from labkit.classifier.nets import resnet18_classifier
-from labkit.classifier.training import fit_classifier, labelled
+from labkit import classifier
+from labkit.classifier import AttributeReader, labelled, resnet18_classifier
 from labkit.drawn.attributes import SYNTHETIC_ATTRIBUTES, attributes_of
 from labkit.drawn.factors import BINARY, FACTORS
 from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 from labkit.faces.faceset import TRAIN, VALIDATION, FaceSet
+from labkit.fit import fit
 from labkit.metrics.selectivity import Selectivity, selectivity
 from labkit.oracle.oracle import READABLE, load_oracle
 
@@ -112,7 +112,17 @@ def attribute_reader(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = resnet18_classifier(len(names), width)
-    fit_classifier(net, some, names, epochs=epochs, augment=True, rate=2e-3, stop=True, seed=seed, device=device)
+    fit(
+        net.to(device),
+        classifier.update(net, rate=2e-3, epochs=epochs, augment=True),
+        classifier.batches(some, names, seed=seed, device=device),
+        epochs=epochs,
+        validate=classifier.held_out(some, names),
+        watch="validation",
+        precision="auto",
+        seed=seed,
+        progress=False,
+    )
     reader = AttributeReader(net, names, faces.images.shape[-2:], f"{len(some)} labelled faces")
 
     def read(images: np.ndarray) -> np.ndarray:

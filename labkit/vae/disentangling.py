@@ -13,20 +13,14 @@ the same expectation as the paper's, less noise, and exactly the negative ELBO a
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from labkit.errors import LabkitError
-from labkit.faces.batches import ResidentBatches
-from labkit.fit.callbacks import Callback
-from labkit.fit.loop import FitResult, fit
 from labkit.fit.step import Update
 from labkit.vae.nets import VAE, gaussian_log_likelihood, kl_divergence
 
@@ -151,25 +145,10 @@ def disentangling_loss(
     """The objective's mean over a batch of images in [−1, 1], in nats per image.
 
     Returns:
-        The loss, and its `loss_terms` to log.
-    """
-    noise = torch.randn(len(x), model.latent_dim, dtype=x.dtype, device=x.device)
-    terms = loss_terms(model, x, noise, objective, dataset_size)
-    loss = weighed(terms, objective.beta, objective.penalty)
-    return loss, {name: value.detach() for name, value in terms.items()}
-
-
-def loss_terms(model: VAE, x: Tensor, noise: Tensor, objective: Objective, dataset_size: int) -> dict[str, Tensor]:
-    """What an objective weighs, whatever its β: means over a batch of images in [−1, 1].
-
-    Args:
-        noise: the standard normal ε of z = mean + exp(log_var / 2) ε, (N, M).
-
-    Returns:
-        `reconstruction` (−log p(x | z)), `kl`, `tc` (β-TCVAE only), in nats per image, and `mse`.
+        The loss, and to log: `reconstruction` (−log p(x | z)), `kl` and `tc` (β-TCVAE only) in nats, and `mse`.
     """
     mean, log_var = model.encode(x)
-    z = mean + torch.exp(0.5 * log_var) * noise
+    z = model.reparameterise(mean, log_var)
     image, mean, log_var = (value.to(x.dtype) for value in (model.decode(z), mean, log_var))
     lost = -log_likelihood(x, image, objective.likelihood, objective.sigma).mean()
     kl = kl_divergence(mean, log_var).sum(1).mean()
@@ -177,56 +156,22 @@ def loss_terms(model: VAE, x: Tensor, noise: Tensor, objective: Objective, datas
     if objective.penalty == "tc":
         parts = kl_parts(z.to(x.dtype), mean, log_var, dataset_size, objective.sampling)
         terms["tc"] = parts.total_correlation.mean()
-    return terms
+        loss = lost + kl + (objective.beta - 1) * terms["tc"]
+    else:
+        loss = lost + objective.beta * kl
+    return loss, {name: value.detach() for name, value in terms.items()}
 
 
-def weighed(terms: Mapping[str, Tensor], beta: float | Tensor, penalty: Penalty) -> Tensor:
-    """The objective of this penalty from `loss_terms`; of several models at once where terms and β are (E,)."""
-    if penalty == "kl":
-        return terms["reconstruction"] + beta * terms["kl"]
-    return terms["reconstruction"] + terms["kl"] + (beta - 1) * terms["tc"]
-
-
-def fit_disentangling(
-    model: VAE,
-    images: np.ndarray,
-    objective: Objective,
-    *,
-    epochs: int,
-    rate: float = 1e-3,
-    batch_size: int = 64,
-    callbacks: Sequence[Callback] = (),
-    seed: int = 0,
-    run_dir: str | Path | None = None,
-    config: Mapping[str, Any] | None = None,
-    progress: bool = False,
-) -> FitResult:
-    """Train `model` where it is, on uint8 images (N, C, H, W), with Adam on `disentangling_loss`.
-
-    Seed the global generator before the model is built: its first weights are not this function's.
+def disentangling_update(model: VAE, objective: Objective, dataset_size: int, rate: float = 1e-3) -> Update:
+    """One step of Adam on `disentangling_loss`, in float32; its name in the history is "loss".
 
     Args:
-        objective: what is minimised; its name in the history is "loss".
-        callbacks, run_dir, config, progress: see `fit`.
-
-    Raises:
-        LabkitError: see `fit`.
+        dataset_size: N, the number of training images.
     """
-    count, device = len(images), model.to_mean.weight.device
-    options = {"batch_size": batch_size, "seed": seed, "device": device, "normalise": "symmetric"}
-    optimizer = torch.optim.Adam(model.parameters(), rate, fused=True)
 
     def loss(model: VAE, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return disentangling_loss(model, x, objective, count)
+        return disentangling_loss(model, x, objective, dataset_size)
 
-    return fit(
-        model,
-        Update("loss", loss, optimizer, capturable=True),
-        ResidentBatches(images, **options),
-        epochs=epochs,
-        callbacks=callbacks,
-        seed=seed,
-        run_dir=run_dir,
-        config={"objective": str(objective), **(config or {})},
-        progress=progress,
-    )
+    adam = torch.optim.Adam(model.parameters(), rate, fused=True)
+    settings = {"objective": str(objective), "dataset_size": dataset_size}
+    return Update("loss", loss, adam, settings=settings, full_precision=True, capturable=True)

@@ -1,7 +1,6 @@
 """Fitting classifiers: unknown rows never count, augmentation resumes exactly, a head learns on frozen features."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -14,14 +13,15 @@ from labkit.classifier.augment import StrongAugmentation
 from labkit.classifier.nets import resnet18_classifier
 from labkit.classifier.training import (
     attribute_loss,
-    fit_classifier,
-    fit_head,
+    batches,
+    held_out,
     labelled,
     predict_logits,
     trunk_features,
+    update,
 )
 from labkit.errors import LabkitError
-from labkit.faces import TEST, TRAIN, VALIDATION, FaceSet, Provenance
+from labkit.faces import TEST, TRAIN, VALIDATION, FaceSet, Provenance, ResidentBatches
 from labkit.fit import fit
 
 NAMES = ("Bright", "Red")
@@ -44,11 +44,12 @@ def faces():
     )
 
 
-def trained(faces, **options):
+def trained(faces, *, epochs=2, batch_size=16, augment=False, model=None, **options):
     torch.manual_seed(0)
-    model = resnet18_classifier(2, width=8)
-    options = {"epochs": 2, "batch_size": 16, "rate": 3e-3} | options
-    return fit_classifier(model, faces, NAMES, **options)
+    model = model or resnet18_classifier(2, width=8)
+    step = update(model, rate=3e-3, epochs=epochs, augment=augment)
+    pairs = batches(faces, NAMES, batch_size=batch_size)
+    return fit(model, step, pairs, epochs=epochs, validate=held_out(faces, NAMES), progress=False, **options)
 
 
 def test_labelled_gives_the_rows_and_columns_asked_for(faces):
@@ -77,7 +78,7 @@ def test_a_last_image_alone_is_left_out(faces, batch_size, sizes):
     assert len(labelled(faces, TRAIN, NAMES)[0]) == 40
     model, seen = resnet18_classifier(2, width=8), []
     model.register_forward_pre_hook(lambda model, images: seen.append(len(images[0])) if model.training else None)
-    fit_classifier(model, faces, NAMES, epochs=1, batch_size=batch_size)
+    trained(faces, epochs=1, batch_size=batch_size, model=model)
     assert seen == sizes
 
 
@@ -107,10 +108,9 @@ def test_an_augmented_run_resumes_to_the_same_bits(faces, tmp_path):
                 raise KeyboardInterrupt
             return real(logits, labels)
 
-        patch.setattr(classifier, "fit", partial(fit, checkpoint_seconds=0.0))
         patch.setattr(classifier, "attribute_loss", stop_midway)
         with pytest.raises(KeyboardInterrupt):
-            trained(faces, augment=True, epochs=3, run_dir=tmp_path / "run")
+            trained(faces, augment=True, epochs=3, run_dir=tmp_path / "run", checkpoint_seconds=0.0)
     resumed = trained(faces, augment=True, epochs=3, run_dir=tmp_path / "run")
     for a, b in zip(whole.model.parameters(), resumed.model.parameters()):
         assert torch.equal(a, b)
@@ -120,13 +120,13 @@ def test_an_augmented_run_resumes_to_the_same_bits(faces, tmp_path):
 def test_no_label_to_learn_from_is_said(faces):
     with pytest.raises(LabkitError, match="no training image"):
         trained(replace(faces, attributes_known=np.zeros(90, bool)))
-    with pytest.raises(LabkitError, match="no validation image"):
-        trained(replace(faces, split=np.full(90, TRAIN, np.int8)), stop=True)
+    with pytest.raises(LabkitError, match="watch needs validate"):
+        trained(replace(faces, split=np.full(90, TRAIN, np.int8)), watch="validation")
     assert "validation" not in trained(replace(faces, split=np.full(90, TRAIN, np.int8))).history
 
 
 def test_stopping_keeps_the_best_epoch(faces):
-    result = trained(faces, epochs=4, stop=True)
+    result = trained(faces, epochs=4, watch="validation")
     assert result.best_epoch == result.history.validation.idxmin() + 1
 
 
@@ -175,6 +175,7 @@ def test_a_head_learns_on_frozen_features(faces):
     assert views.shape == (2 * len(images), 3) and not torch.allclose(views[: len(images)], features, atol=1e-3)
     assert torch.equal(views, trunk_features(model, images, views=2, seed=3))
     assert not torch.equal(views, trunk_features(model, images, views=2, seed=4))
-    fit_head(model, features, labels, epochs=200, rate=3e-2)
+    pairs = ResidentBatches(features, labels=labels, batch_size=64)
+    fit(model.head, update(model.head, rate=3e-2), pairs, epochs=200, progress=False)
     with torch.no_grad():
         assert ((model.head(features) > 0).numpy() == labels).mean() > 0.9

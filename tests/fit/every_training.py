@@ -1,63 +1,71 @@
-"""A training of every model, three epochs of small batches, each as its own function does it.
+"""A training of every model, three epochs of small batches, as a notebook writes it.
 
 A job takes the device and returns the model and what became of it.
 """
 
 import numpy as np
+import torch
 
-from labkit.classifier.nets import resnet18_classifier
-from labkit.classifier.training import fit_classifier
-from labkit.faces import TRAIN, FaceSet, Provenance
-from labkit.flows.nets import FlowConfig
-from labkit.flows.training import fit_flow
-from labkit.gan.dcgan import DCGAN, DCGANConfig
-from labkit.gan.training import fit_gan
-from labkit.hvae.nets import HVAE, HVAEConfig
-from labkit.hvae.training import HVAETraining, fit_hvae
-from labkit.vae.conditional import ConditionalConfig, ConditionalVAE
-from labkit.vae.disentangling import Objective, fit_disentangling
-from labkit.vae.instance_norm import InstanceNormConfig, InstanceNormVAE
+from labkit import classifier as attributes
+from labkit import flows, hvae
+from labkit import gan as adversarial
+from labkit import vae as variational
+from labkit.faces import TRAIN, FaceSet, Provenance, ResidentBatches
+from labkit.fit import fit, held_out
+from labkit.hvae import HVAE, HVAEConfig, HVAETraining
 from labkit.vae.resnet import ResNetConfig, ResNetVAE
-from labkit.vae.small import SmallConfig, SmallVAE
-from labkit.vae.training import fit_vae
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (37, 3, 32, 32), dtype=np.uint8)
 CODES = np.random.default_rng(1).normal(size=(37, 6)).astype(np.float32)
 TOLD = np.random.default_rng(2).integers(0, 2, (37, 3)).astype(np.float32)
-OPTIONS = {"epochs": 3, "batch_size": 6}  # six batches of six and one of one
+OPTIONS = {"epochs": 3, "precision": "float32", "progress": False}
 GROUPS = {"size": 32, "width": 4, "groups": (1, 1, 0), "vector": 4}
 
 
+def batches(images=IMAGES, model=None, **options):
+    """Six batches of six and, of all images, one of one."""
+    device = "cpu" if model is None else next(model.parameters()).device
+    return ResidentBatches(images, batch_size=6, device=device, normalise="symmetric", **options)
+
+
 def flow(device="cpu"):
-    options = {**OPTIONS, "device": device}
-    return fit_flow(CODES, FlowConfig(6, 4, hidden=8), noise=0.3, watch={"all": CODES}, **options)
+    torch.manual_seed(0)
+    model = flows.build_flow(flows.FlowConfig(6, 4, hidden=8)).initialise(torch.as_tensor(CODES)).to(device)
+    rows = ResidentBatches(CODES, batch_size=6, device=device)
+    with flows.fused(model) as engine:
+        update = flows.update(engine, noise=0.3, codes=CODES)
+        looks = {"validate": flows.held_out({"all": CODES}), "validate_every": 5}
+        return model, fit(engine, update, rows, **looks, **OPTIONS)
 
 
 def gan(device="cpu"):
-    model = DCGAN(DCGANConfig(width=2, size=32, latent_dim=4))
-    return model, fit_gan(
-        model, IMAGES, augment=("colour", "translation", "cutout"), flip=True, health=None, **OPTIONS
-    )
+    model = adversarial.DCGAN(adversarial.DCGANConfig(width=8, size=32, latent_dim=4))
+    updates = adversarial.updates(model, augment=("colour", "translation", "cutout"))
+    return model, fit(model, updates, batches(model=model, flip=True), **OPTIONS)
 
 
 def vae(device="cpu"):
-    model = InstanceNormVAE(InstanceNormConfig(4, (32, 32), 2))
-    return model, fit_vae(model, IMAGES, kl_weight=1e-3, held_out=(IMAGES[:9], None), **OPTIONS)
+    model = variational.InstanceNormVAE(variational.InstanceNormConfig(4, (32, 32), 4))
+    update = variational.update(model, kl_weight=1e-3)
+    validate = held_out(update, batches(IMAGES[:9], model))
+    return model, fit(model, update, batches(model=model), validate=validate, **OPTIONS)
 
 
 def resnet_vae(device="cpu"):
-    model = ResNetVAE(ResNetConfig(4, 32, 2))
-    return model, fit_vae(model, IMAGES[:36], kl_weight=1e-3, **OPTIONS)
+    model = ResNetVAE(ResNetConfig(4, 32, 8))
+    return model, fit(model, variational.update(model, kl_weight=1e-3), batches(IMAGES[:36], model), **OPTIONS)
 
 
 def conditional_vae(device="cpu"):
-    model = ConditionalVAE(ConditionalConfig(3, 4, (32, 32), 2))
-    return model, fit_vae(model, IMAGES, TOLD, kl_weight=1e-3, **OPTIONS)
+    model = variational.ConditionalVAE(variational.ConditionalConfig(3, 4, (32, 32), 4))
+    pairs = batches(model=model, labels=TOLD)
+    return model, fit(model, variational.update(model, kl_weight=1e-3), pairs, **OPTIONS)
 
 
 def beta_vae(device="cpu", **objective):
-    model = SmallVAE(SmallConfig(4, size=32, width=4))
-    return model, fit_disentangling(model, IMAGES[:36], Objective(4.0, **objective), **OPTIONS)
+    model = variational.SmallVAE(variational.SmallConfig(4, size=32, width=4))
+    update = variational.disentangling_update(model, variational.Objective(4.0, **objective), 36)
+    return model, fit(model, update, batches(IMAGES[:36], model), **OPTIONS)
 
 
 def tc_vae(device="cpu"):
@@ -66,7 +74,8 @@ def tc_vae(device="cpu"):
 
 def hierarchical_vae(device="cpu", **config):
     model = HVAE(HVAEConfig(**GROUPS, **config))
-    return model, fit_hvae(model, IMAGES, training=HVAETraining(warm_up=9), **OPTIONS)
+    update = hvae.update(model, HVAETraining(warm_up=9), OPTIONS["epochs"])
+    return model, fit(model, update, batches(model=model, drop_last=True), **OPTIONS)
 
 
 def saving_hierarchical_vae(device="cpu"):
@@ -74,16 +83,16 @@ def saving_hierarchical_vae(device="cpu"):
 
 
 def classifier(device="cpu"):
-    model = resnet18_classifier(3, 4)
-    everyone = np.full(36, TRAIN, np.int8)
+    model = attributes.resnet18_classifier(3, 8)
     faces = FaceSet(
         IMAGES[:36],
         Provenance("noise", False, "none", "none"),
         attributes=TOLD[:36] > 0,
         attribute_names=("a", "b", "c"),
-        split=everyone,
+        split=np.full(36, TRAIN, np.int8),
     )
-    return model, fit_classifier(model, faces, ("a", "b", "c"), device=device, **OPTIONS)
+    pairs = attributes.batches(faces, ("a", "b", "c"), batch_size=6, device=device)
+    return model, fit(model, attributes.update(model, epochs=OPTIONS["epochs"]), pairs, **OPTIONS)
 
 
 JOBS = [flow, gan, vae, resnet_vae, conditional_vae, beta_vae, tc_vae, hierarchical_vae, classifier]

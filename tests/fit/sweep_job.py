@@ -1,4 +1,4 @@
-"""A sweep of seven small models that can be killed: `sweep_job.py FOLDER [SECONDS_PER_EPOCH]`, or `… search`.
+"""A sweep of seven small models that can be killed: `sweep_job.py FOLDER SECONDS_PER_EPOCH`.
 
 Each epoch that is trained adds a line "config seed epoch" to FOLDER/calls.txt.
 """
@@ -12,15 +12,13 @@ import torch
 from torch import nn
 
 from labkit.faces.batches import ResidentBatches
-from labkit.fit import Update, checkpoint, every, fit
-from labkit.fit.search import search_sweep
-from labkit.fit.sweep import grid_sweep
+from labkit.fit import Update, checkpoint, every, fit, grid_sweep
 
 SIZES = (2, 3, 4, 5, 6, 7, 8)
 EPOCHS = 4
 
 
-def train(size: int, seed: int, run_dir: Path, folder: Path, seconds: float, report=None) -> float:
+def train(size: int, seed: int, run_dir: Path, folder: Path, seconds: float) -> float:
     """Mean size of the weights of a linear layer that was trained on noise."""
     torch.manual_seed(seed)
     model = nn.Linear(size, size)
@@ -29,8 +27,6 @@ def train(size: int, seed: int, run_dir: Path, folder: Path, seconds: float, rep
         with open(folder / "calls.txt", "a") as log:
             print(size, seed, epoch, file=log, flush=True)
         time.sleep(seconds)
-        if report is not None:
-            report(epoch, float(size))
 
     fit(
         model,
@@ -55,18 +51,7 @@ def sweep(folder: Path, seconds: float = 0.0) -> pd.DataFrame:
     return grid_sweep([{"size": size} for size in SIZES], train_one, folder, [0], progress=False)
 
 
-def search(folder: Path, seconds: float = 0.0) -> pd.DataFrame:
-    """All seven sizes; the reported value is the size, so larger ones are stopped."""
-
-    def train_one(config: dict, run_dir: Path, report) -> float:
-        train(config["size"], 0, run_dir, folder, seconds, report)
-        return float(config["size"])
-
-    return search_sweep({"size": SIZES}, train_one, folder, trials=7, progress=False)
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
     checkpoint.WRITING_SHARE = 0.5  # these epochs are so short that few would meet a checkpoint
-    run = search if sys.argv[3:] == ["search"] else sweep
-    run(Path(sys.argv[1]), float(sys.argv[2]))
+    sweep(Path(sys.argv[1]), float(sys.argv[2]))

@@ -15,10 +15,10 @@ from labkit.errors import LabkitError
 from labkit.faces.batches import ResidentBatches
 from labkit.fit import Update, fit
 from labkit.fit.checkpoint import Checkpoints, plain
-from labkit.fit.rng import preserved_rng, rng_state, set_rng_state
+from labkit.fit.state import preserved_rng, rng_state, set_rng_state
 
 
-def train(run_dir, *, width=4, lr=0.1, gamma=0.5, data=1.0, loss_called=None, **options):
+def train(run_dir, *, width=4, lr=0.1, gamma=0.5, data=1.0, loss_called=None, flip=False, **options):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, width), nn.Linear(width, 1))
     adam = torch.optim.Adam(model.parameters(), lr)
@@ -28,8 +28,10 @@ def train(run_dir, *, width=4, lr=0.1, gamma=0.5, data=1.0, loss_called=None, **
             loss_called.append(model)
         return model(batch).square().mean()
 
-    update = Update("mse", loss, adam, torch.optim.lr_scheduler.StepLR(adam, 1, gamma))
-    batches = ResidentBatches(data * torch.linspace(-1, 1, 30).view(10, 3), batch_size=4)
+    made = {name: options.pop(name) for name in ("clip", "settings") if name in options}
+    update = Update("mse", loss, adam, torch.optim.lr_scheduler.StepLR(adam, 1, gamma), **made)
+    rows = data * torch.linspace(-1, 1, 30).view(10, 1, 1, 3)
+    batches = ResidentBatches(rows if flip else rows.flatten(1), batch_size=4, flip=flip)
     fit(model, update, batches, run_dir=run_dir, **{"epochs": 2, "progress": False, **options})
 
 
@@ -49,7 +51,9 @@ def trained(tmp_path):
         ({"lr": 0.2}, r"mse\.lr: 0\.1 there, 0\.2 here"),
         ({"gamma": 0.9}, r"mse\.gamma: 0\.5 there, 0\.9 here"),
         ({"data": 2.0}, r"data: .*mean size 0\.5172 there, .*mean size 1\.034 here"),
-        ({"clip": 1.0}, r"clip: None there, 1\.0 here"),
+        ({"clip": 1.0}, r"mse\.clip: None there, 1\.0 here"),
+        ({"settings": {"beta": 2}}, r"mse\.beta: absent there, 2 here"),
+        ({"flip": True}, r"batches\.flip: False there, True here"),
         ({"seed": 1}, r"seed: 0 there, 1 here"),
         ({"config": {"beta": 2}}, r"config\.beta: absent there, 2 here"),
     ],

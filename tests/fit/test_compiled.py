@@ -3,6 +3,7 @@
 import math
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -23,7 +24,6 @@ from torch import nn
 
 from labkit.faces.batches import ResidentBatches
 from labkit.fit import Update, fit
-from labkit.fit.group import Group
 from labkit.fit.step import GuardedStep
 
 FIT = sys.modules["labkit.fit.loop"]  # the module, not the function of that name
@@ -82,15 +82,7 @@ def test_nothing_in_a_step_waits_for_the_device(monkeypatch, fused_on_meta, job)
     def stop(model, updates, batches, **options):
         raise GivenError(model, updates, batches)
 
-    for module in (
-        "flows.training",
-        "gan.training",
-        "vae.training",
-        "vae.disentangling",
-        "hvae.training",
-        "classifier.training",
-    ):
-        monkeypatch.setattr(f"labkit.{module}.fit", stop)
+    monkeypatch.setattr("every_training.fit", stop)
     built = nullcontext() if job is flow else torch.device("meta")  # a flow is moved there once it knows the data
     with built, pytest.raises(GivenError) as given:
         job("meta")
@@ -98,7 +90,7 @@ def test_nothing_in_a_step_waits_for_the_device(monkeypatch, fused_on_meta, job)
     x = torch.empty(6, *(CODES if job is flow else IMAGES).shape[1:], device="meta")
     batch = (x, torch.empty(6, 3, device="meta")) if job in (conditional_vae, classifier) else x
     for update in updates if isinstance(updates, list) else [updates]:
-        step = GuardedStep(update, model.train(), 1.0, "float32")
+        step = GuardedStep(replace(update, clip=1.0), model.train())
         assert step.recordable
         step(batch, 6)
         with nothing_waits():
@@ -216,13 +208,6 @@ def test_a_step_whose_skipping_waits_is_not_recorded(recorder, monkeypatch):
     monkeypatch.setattr("labkit.fit.step.can_skip_on_device", lambda optimizer, device: False)
     run()
     assert not recorder.asked
-
-
-def test_a_step_of_several_processes_is_not_recorded(recorder):
-    model = Net()
-    update = Update("error", error, torch.optim.AdamW(model.parameters(), fused=True), capturable=True)
-    assert GuardedStep(update, model, None, "float32", Group(0, 1)).recordable
-    assert not GuardedStep(update, model, None, "float32", Group(0, 2)).recordable
 
 
 def waits(model, x):

@@ -12,7 +12,7 @@ from torch import nn
 
 from labkit.errors import LabkitError
 from labkit.faces.batches import ResidentBatches
-from labkit.fit import Update, at, every, fit
+from labkit.fit import Update, at, every, fit, held_out
 from labkit.fit.state import TrainingState
 
 
@@ -33,8 +33,8 @@ def test_without_anything_special_it_is_the_plain_loop(same):
                 adam.step()
             schedule.step()
         optimizer = torch.optim.Adam(ours.parameters(), 1e-2, fused=fused)
-        update = Update("mse", noisy_loss, optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5))
-        result = fit(ours, update, batches, epochs=5, clip=0.3, seed=6, progress=False)
+        update = Update("mse", noisy_loss, optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5), clip=0.3)
+        result = fit(ours, update, batches, epochs=5, seed=6, progress=False)
         assert same(plain.state_dict(), ours.state_dict())
         assert same(adam.state_dict(), optimizer.state_dict())
         assert result.history["lr"].tolist() == [1e-2, 1e-2, 5e-3, 5e-3, 2.5e-3]
@@ -201,6 +201,35 @@ def test_auto_is_bf16_where_the_processor_has_it(monkeypatch, capsys, has, preci
     fit(model, update, ListBatches([rows()]), epochs=1, precision="auto")
     assert kinds == [torch.bfloat16 if precision == "bf16" else torch.float32]
     assert capsys.readouterr().err.startswith(f"cpu, {precision}:")
+
+
+def test_an_update_in_full_precision_stays_in_float32(capsys):
+    seen, model = [], net()
+
+    def loss(model, batch):
+        seen.append(model(batch).dtype)
+        return exact_loss(model, batch)
+
+    update = Update("mse", loss, torch.optim.Adam(model.parameters()), full_precision=True)
+    fit(model, update, ListBatches([rows(8)]), epochs=1, precision="bf16")
+    assert seen == [torch.float32] and capsys.readouterr().err.startswith("cpu, float32:")
+
+
+def test_held_out_is_the_mean_over_items_under_one_noise():
+    model, other = nn.Linear(5, 5), rows(13, seed=5)
+
+    def loss(model, batch):
+        value = noisy_loss(model, batch)
+        return value, {"size": batch.abs().mean()}
+
+    update = Update("mse", loss, torch.optim.SGD(model.parameters(), 0.0))
+    check = held_out(update, ResidentBatches(other, batch_size=8))
+    history = fit(model, update, ListBatches([rows(8)]), epochs=3, validate=check, progress=False).history
+    assert history["held_out_mse"].nunique() == 1
+    assert history["held_out_size"].iloc[0] == pytest.approx(other.abs().mean().item())
+    exact = Update("mse", exact_loss, update.optimizer)
+    found = held_out(exact, ListBatches(other.split(5)))(model.eval())
+    assert found == {"held_out_mse": pytest.approx(exact_loss(model, other).item())}
 
 
 def test_frozen_parameters_stay():

@@ -120,7 +120,7 @@ def test_a_program_ends_with_its_worker(tmp_path, wanted):
 def _parcel(begun: Path) -> bytes:
     """What `sweep_cluster` sends to the workers: a cell that says who trains it, again and again."""
     cloudpickle = pytest.importorskip("cloudpickle", reason="needs the extra grade")
-    from labkit.fit.cell import Cell
+    from labkit.fit.sweep import Cell
 
     def train_one(config, seed, run_dir):
         import os

@@ -37,7 +37,8 @@ def test_a_bad_batch_leaves_everything_as_if_it_had_not_been_seen(same, loss, na
         torch.manual_seed(1)
         model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Linear(7, 5))
         optimizer = OPTIMIZERS[name](model.parameters())
-        result = fit(model, Update("mse", loss, optimizer), ListBatches(batches), epochs=1, clip=1.0, progress=False)
+        update = Update("mse", loss, optimizer, clip=1.0)
+        result = fit(model, update, ListBatches(batches), epochs=1, progress=False)
         return model.state_dict(), optimizer.state_dict(), result
 
     *seen, result = run([a, bad, b])

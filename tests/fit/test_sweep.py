@@ -4,25 +4,20 @@ import dataclasses
 import importlib.util
 import json
 import math
-import queue
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from labkit.errors import LabkitError
-from labkit.fit.group import Group
 from labkit.fit.sweep import grid_sweep, summary
 
 JOB = Path(__file__).with_name("sweep_job.py")
-needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="needs the extra sweep")
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +42,9 @@ class Trainer:
 CONFIGS = [{"a": 1, "b": "x"}, {"a": 2, "b": None}]
 
 
-def kill_in_the_middle(folder: Path, kind: str, finished: int) -> None:
+def kill_in_the_middle(folder: Path, finished: int) -> None:
     """Start the sweep, and kill -9 it when that many models are done and the next has begun its second epoch."""
-    process = subprocess.Popen([sys.executable, str(JOB), str(folder), "0.05", kind], stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, str(JOB), str(folder), "0.05"], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while len(lines(folder)) < 4 * finished + 2:
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read().decode()
@@ -68,7 +63,7 @@ def test_a_killed_sweep_trains_no_finished_model_again(job, tmp_path):
     undisturbed = job.sweep(tmp_path / "whole") if (tmp_path / "whole").mkdir() is None else None
     killed = tmp_path / "killed"
     killed.mkdir()
-    kill_in_the_middle(killed, "grid", 3)
+    kill_in_the_middle(killed, 3)
     before = lines(killed)
     table = job.sweep(killed)
     after = lines(killed)[len(before) :]
@@ -93,44 +88,6 @@ def test_every_cell_once_and_the_table_is_complete(tmp_path):
     pd.testing.assert_frame_equal(again, table)  # NaN and infinity survive the file
     grid_sweep(CONFIGS, train, tmp_path, [0, 1, 2], progress=False)
     assert train.calls[4:] == [(1, 2), (2, 2)]
-
-
-class Member(Group):
-    """One of two processes, here threads; what the leading one says goes through a queue."""
-
-    def __init__(self, rank, said):
-        super().__init__(rank, 2)
-        self.said = said
-
-    def from_leader(self, value):
-        if self.leads:
-            self.said.put(value)
-            return value
-        return self.said.get(timeout=60)
-
-
-def test_of_a_group_each_has_the_numbers_of_process_0_which_alone_writes(tmp_path, monkeypatch):
-    """Each works in a folder of its own; one model was finished in that of process 0."""
-    grid_sweep(CONFIGS[:1], lambda config, seed, run_dir: {"rank": 9}, tmp_path / "0", [0], progress=False)
-    said, trained = queue.SimpleQueue(), []
-    members = threading.local()
-    monkeypatch.setattr("labkit.fit.sweep.join", lambda: members.mine)
-
-    def sweep(rank):
-        members.mine = Member(rank, said)
-
-        def train(config, seed, run_dir):
-            trained.append((rank, config["a"]))
-            return {"rank": rank}
-
-        return grid_sweep(CONFIGS, train, tmp_path / str(rank), [0], progress=False)
-
-    with ThreadPoolExecutor(2) as pool:
-        leader, other = pool.map(sweep, (0, 1))
-    assert leader["rank"].tolist() == [9, 0]
-    pd.testing.assert_frame_equal(leader, other)
-    assert sorted(trained) == [(0, 2), (1, 2)]
-    assert len(list(tmp_path.glob("0/*.json"))) == 2 and not list(tmp_path.glob("1/*.json"))
 
 
 def test_a_dataclass_is_handed_on_as_it_is(tmp_path):
@@ -221,58 +178,3 @@ def test_summary_is_mean_sd_and_count_over_seeds(tmp_path):
     assert math.isnan(table["once"].iloc[0]["sd"])
     with pytest.raises(LabkitError, match="summary"):
         summary(pd.DataFrame({"a": [1]}))
-
-
-@needs_optuna
-def test_a_search_tries_each_setting_once_and_stops_the_worse(job, tmp_path):
-    table = job.search(tmp_path)
-    assert sorted(table["size"]) == list(job.SIZES)
-    assert table["pruned"].any() and not table.set_index("size")["pruned"][2]
-    assert not table["pruned"][:3].any()
-    epochs = Counter(int(line.split()[0]) for line in lines(tmp_path))
-    for row in table.itertuples():
-        assert epochs[row.size] == row.epochs
-        assert row.pruned == (row.epochs < job.EPOCHS)
-        assert row.value == row.size
-    done = len(lines(tmp_path))
-    pd.testing.assert_frame_equal(job.search(tmp_path), table)
-    assert len(lines(tmp_path)) == done
-
-
-@needs_optuna
-def test_a_killed_search_goes_on_where_it_was(job, tmp_path):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    for folder in (killed, whole):
-        folder.mkdir()
-    kill_in_the_middle(killed, "search", 2)
-    before = lines(killed)
-    pd.testing.assert_frame_equal(job.search(killed), job.search(whole))
-    after = [line.split()[0] for line in lines(killed)[len(before) :]]
-    finished = {line.split()[0] for line in before if line.endswith(" 4")}
-    assert len(finished) >= 2 and not finished & set(after)
-    in_training = before[-1].split()[0]
-    if in_training not in finished:
-        assert after[0] == in_training  # first what was in training, and from its checkpoint
-        assert Counter(line.split()[0] for line in lines(killed))[in_training] <= job.EPOCHS + 1
-
-
-@needs_optuna
-def test_a_search_refuses_anothers_journal(job, tmp_path):
-    from labkit.fit.search import search_sweep
-
-    search_sweep({"a": [1, 2]}, lambda *_: 0.0, tmp_path, trials=1, progress=False)
-    with pytest.raises(LabkitError, match=r"search\.log"):
-        search_sweep({"a": [1, 3]}, lambda *_: 0.0, tmp_path, trials=1, progress=False)
-    (tmp_path / "search.log").write_text("no journal\n")
-    with pytest.raises(LabkitError, match=r"search\.log"):
-        search_sweep({"a": [1, 2]}, lambda *_: 0.0, tmp_path, trials=1, progress=False)
-    with pytest.raises(LabkitError, match="nothing to try"):
-        search_sweep({"a": []}, lambda *_: 0.0, tmp_path, trials=1, progress=False)
-
-
-def test_without_optuna_the_extra_is_named(monkeypatch, tmp_path):
-    from labkit.fit.search import search_sweep
-
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(LabkitError, match=r"\[sweep\]"):
-        search_sweep({"a": [1]}, lambda *_: 0.0, tmp_path, trials=1)

@@ -16,8 +16,7 @@ from filelock import FileLock
 from labkit.course.run.labs import list_labs
 from labkit.course.run.run import RunConfig, run_labs, validate
 from labkit.errors import LabkitError
-from labkit.fit.cell import Cell
-from labkit.fit.sweep import cell_name, grid_sweep
+from labkit.fit.sweep import Cell, cell_name, grid_sweep
 from labkit.scheduler import SCHEDULER_VARIABLE
 
 distributed = pytest.importorskip("distributed", reason="needs the extra grade")

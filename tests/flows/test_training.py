@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.flows.nets import Flow, FlowConfig
-from labkit.flows.training import fit_flow
+from labkit.faces.batches import ResidentBatches
+from labkit.fit import fit
+from labkit.flows.engine import FusedRealNVP
+from labkit.flows.nets import Flow, FlowConfig, build_flow
+from labkit.flows.training import fused, held_out, update
 
 
 def crescent(count: int = 256, seed: int = 0) -> np.ndarray:
@@ -16,14 +19,27 @@ def crescent(count: int = 256, seed: int = 0) -> np.ndarray:
     return x.astype(np.float32)
 
 
+def fit_flow(codes, config, *, epochs, seed=0, look_at=None, watch=None, **options):
+    """A flow's training as a notebook writes it."""
+    torch.manual_seed(seed)
+    flow = build_flow(config).initialise(torch.as_tensor(codes))
+    batches = ResidentBatches(codes, batch_size=32, seed=seed)
+    looks = {"validate": held_out(look_at or {}), "validate_every": 5, "watch": watch, "seed": seed}
+    with fused(flow) as engine:
+        assert isinstance(engine, FusedRealNVP) == (config.family == "realnvp")
+        return flow, fit(
+            engine, update(engine, codes=codes, **options), batches, epochs=epochs, progress=False, **looks
+        )
+
+
 @pytest.mark.parametrize("family", ["realnvp", "glow", "spline"])
 def test_training_beats_the_gaussian_on_held_out_data(family):
-    held_out = crescent(seed=1)
+    unseen = crescent(seed=1)
     config = FlowConfig(4, 4, family, hidden=16)
     untrained, _ = fit_flow(crescent(), config, epochs=1, rate=0.0)
-    flow, result = fit_flow(crescent(), config, epochs=15, rate=5e-3, watch={"held_out": held_out})
+    flow, result = fit_flow(crescent(), config, epochs=15, rate=5e-3, look_at={"held_out": unseen})
     assert isinstance(flow, Flow)
-    rows = torch.as_tensor(held_out)
+    rows = torch.as_tensor(unseen)
     before, after = (-model.log_prob(rows).mean().item() for model in (untrained, flow))
     assert after < before - 0.2
     last = result.history.iloc[-1]
@@ -32,15 +48,15 @@ def test_training_beats_the_gaussian_on_held_out_data(family):
 
 
 def test_the_best_watched_epoch_is_kept():
-    held_out = crescent(40, seed=1)
+    unseen = crescent(40, seed=1)
     _, result = fit_flow(
-        crescent(40), FlowConfig(4, 6, hidden=64), epochs=120, rate=5e-3, watch={"v": held_out}, stop_on="v"
+        crescent(40), FlowConfig(4, 6, hidden=64), epochs=120, rate=5e-3, look_at={"v": unseen}, watch="v"
     )
     flow, _ = fit_flow(
-        crescent(40), FlowConfig(4, 6, hidden=64), epochs=120, rate=5e-3, watch={"v": held_out}, stop_on="v"
+        crescent(40), FlowConfig(4, 6, hidden=64), epochs=120, rate=5e-3, look_at={"v": unseen}, watch="v"
     )
     assert result.best_epoch < 120
-    kept = -flow.log_prob(torch.as_tensor(held_out)).mean().item()
+    kept = -flow.log_prob(torch.as_tensor(unseen)).mean().item()
     assert kept == pytest.approx(result.history.v.min(), abs=1e-4)
 
 
@@ -64,3 +80,15 @@ def test_the_seed_decides_everything():
     values = [flow.log_prob(rows) for flow in flows]
     assert torch.equal(values[0], values[1])
     assert not torch.equal(values[0], values[2])
+
+
+def test_what_was_learnt_comes_back_where_training_stops_half_way():
+    flow = build_flow(FlowConfig(4, 2)).initialise(torch.as_tensor(crescent()))
+    rows = torch.as_tensor(crescent())
+    before = flow.log_prob(rows)
+    with pytest.raises(KeyboardInterrupt), fused(flow) as engine:
+        with torch.no_grad():
+            engine.weights += 0.01
+        raise KeyboardInterrupt
+    torch.testing.assert_close(flow.log_prob(rows), engine.log_prob(rows), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(flow.log_prob(rows), before)

@@ -12,7 +12,7 @@ from labkit.errors import LabkitError
 from labkit.faces.batches import ResidentBatches
 from labkit.fit import every, fit
 from labkit.gan.health import HealthMonitor, HealthRule, roll_back, saturation, spread, take_snapshot
-from labkit.gan.training import gan_updates
+from labkit.gan.training import updates as gan_updates
 
 _spec = importlib.util.spec_from_file_location("gan_pictures", Path(__file__).with_name("gan_pictures.py"))
 _module = importlib.util.module_from_spec(_spec)

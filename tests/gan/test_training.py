@@ -14,13 +14,13 @@ from labkit.faces.pixels import to_input
 from labkit.fit import fit
 from labkit.fit.step import GuardedStep
 from labkit.gan.diff_augment import POLICIES, augment
+from labkit.gan.health import HealthMonitor, HealthRule
 from labkit.gan.training import (
     discriminator_loss,
     discriminator_step,
-    fit_gan,
-    gan_updates,
     generator_loss,
     generator_step,
+    updates,
 )
 
 _spec = importlib.util.spec_from_file_location("gan_pictures", Path(__file__).with_name("gan_pictures.py"))
@@ -53,12 +53,12 @@ def test_the_losses_are_cross_entropies_with_the_labels_the_right_way_round():
 def test_each_step_moves_its_own_net_alone(which, policy):
     """Weights, running statistics and gradients of the other stay bit for bit."""
     model = small()
-    update = gan_updates(model, augment=policy)[which]
+    update = updates(model, augment=policy)[which]
     own, other = (model.discriminator, model.generator)[:: 1 - 2 * which]
     for parameter in other.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)
     before, theirs = state(own), state(other)
-    GuardedStep(update, model.train(), None, "float32")(to_input(pictures(8)), 8)
+    GuardedStep(update, model.train())(to_input(pictures(8)), 8)
     assert not moved(other, theirs)
     assert all((parameter.grad == 7).all() for parameter in other.parameters())
     assert all(norm.track_running_stats for norm in other.modules() if hasattr(norm, "track_running_stats"))
@@ -82,7 +82,7 @@ def test_noise_is_fresh_in_every_step():
     noise = model.noise
     model.noise = lambda n, generator=None: drawn.append(noise(n, generator)) or drawn[-1]
     batches = ResidentBatches(pictures(24), batch_size=8, normalise="symmetric")
-    fit(model, gan_updates(model), batches, epochs=2, progress=False)
+    fit(model, updates(model), batches, epochs=2, progress=False)
     assert len(drawn) == 12 and all(z.shape == (8, 16) for z in drawn)
     assert len({z.numpy().tobytes() for z in drawn}) == 12
 
@@ -101,7 +101,7 @@ def test_what_is_logged_is_what_is_said():
 
 def test_the_discriminator_learns_to_tell_and_the_generator_to_be_taken_for_real():
     model, batches = small(), ResidentBatches(pictures(64), batch_size=16, normalise="symmetric")
-    d, g = gan_updates(model, rate=2e-3)
+    d, g = updates(model, rate=2e-3)
     told = fit(model, d, batches, epochs=6, progress=False).history.iloc[-1]
     assert told.d_real > 0.8 and told.d_fake < 0.2
     torch.manual_seed(1)
@@ -113,8 +113,8 @@ def test_the_discriminator_learns_to_tell_and_the_generator_to_be_taken_for_real
 
 def test_the_logged_gradient_is_the_gradient():
     model, real = small().train(), to_input(pictures(8))
-    update = gan_updates(model)[1]
-    step = GuardedStep(update, model, None, "float32")
+    update = updates(model)[1]
+    step = GuardedStep(update, model)
     torch.manual_seed(5)
     step(real, 8)
     means, _ = step.books.close()
@@ -169,13 +169,18 @@ def test_real_and_fake_are_augmented_alike(monkeypatch):
     assert len(seen) == 3
 
 
-def test_fit_gan_resumes_bit_for_bit_and_refuses_another_run(tmp_path, same):
+def test_a_training_resumes_bit_for_bit_and_refuses_another_run(tmp_path, same):
     images = pictures(40)
-    settings = {"batch_size": 16, "augment": ALL, "flip": True}
+
+    def train(model, epochs, run_dir=None, augment=ALL, rate=2e-4):
+        batches = ResidentBatches(images, batch_size=16, flip=True, normalise="symmetric")
+        options = {"monitor": HealthMonitor(HealthRule(), model, images), "run_dir": run_dir, "progress": False}
+        return fit(model, updates(model, rate=rate, augment=augment), batches, epochs=epochs, **options).history
+
     whole, resumed = small(), small()
-    history = fit_gan(whole, images, epochs=3, **settings).history
-    fit_gan(small(), images, epochs=1, run_dir=tmp_path, **settings)
-    again = fit_gan(resumed, images, epochs=3, run_dir=tmp_path, **settings).history
+    history = train(whole, 3)
+    train(small(), 1, tmp_path)
+    again = train(resumed, 3, tmp_path)
     assert same(whole.state_dict(), resumed.state_dict())
     assert same(history.to_dict("list"), again.to_dict("list"))
     wanted = {
@@ -188,11 +193,11 @@ def test_fit_gan_resumes_bit_for_bit_and_refuses_another_run(tmp_path, same):
         "pixels_saturated",
     }
     assert wanted | {"discriminator_gradient", "generator_gradient"} <= set(history.columns)
-    for other in ({"augment": ()}, {"health": None}, {"rate": 1e-3}):
+    for other in ({"augment": ()}, {"rate": 1e-3}):
         with pytest.raises(LabkitError, match="another run"):
-            fit_gan(small(), images, epochs=3, run_dir=tmp_path, **(settings | other))
+            train(small(), 3, tmp_path, **other)
 
 
 def test_an_unknown_augmentation_is_refused():
     with pytest.raises(LabkitError, match="'blur' is not known"):
-        fit_gan(small(), pictures(8), epochs=1, augment=("blur",))
+        updates(small(), augment=("blur",))

@@ -9,10 +9,12 @@ import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from labkit.errors import LabkitError
+from labkit.faces.batches import ResidentBatches
+from labkit.fit import fit
 from labkit.vae.disentangling import (
     Objective,
     disentangling_loss,
-    fit_disentangling,
+    disentangling_update,
     kl_parts,
     log_likelihood,
     log_weights,
@@ -170,7 +172,9 @@ def test_training_lowers_the_loss_and_resumes(penalty, tmp_path):
     def trained(epochs, run_dir=None):
         torch.manual_seed(0)
         model = SmallVAE(SmallConfig(2, 1, 32, width=4))
-        return fit_disentangling(model, images, objective, epochs=epochs, rate=5e-3, batch_size=8, run_dir=run_dir)
+        update = disentangling_update(model, objective, len(images), rate=5e-3)
+        batches = ResidentBatches(images, batch_size=8, normalise="symmetric")
+        return fit(model, update, batches, epochs=epochs, run_dir=run_dir, precision="bf16", progress=False)
 
     whole = trained(4).history["loss"]
     assert whole.iloc[-1] < whole.iloc[0]

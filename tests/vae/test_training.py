@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from labkit.errors import LabkitError
+from labkit.faces.batches import ResidentBatches
 from labkit.faces.pixels import to_input
+from labkit.fit import fit, held_out
 from labkit.vae.conditional import ConditionalConfig, ConditionalVAE
 from labkit.vae.instance_norm import InstanceNormConfig, InstanceNormVAE
 from labkit.vae.measures import kl_per_dimension, posteriors, reconstruction_error
 from labkit.vae.nets import kl_divergence
-from labkit.vae.training import fit_vae, vae_update, weighted_loss
+from labkit.vae.training import update, weighted_loss
 
 
 def pictures(n: int = 96, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +37,19 @@ def conditional() -> ConditionalVAE:
     return ConditionalVAE(ConditionalConfig(1, 6, (32, 16), 4))
 
 
+def train(model, images, conditions=None, *, epochs=1, unseen=None, batch_size=64, flip=False, **options):
+    """A training as a notebook writes it; `unseen` are images and conditions to look at after each epoch."""
+    made = {
+        name: options.pop(name) for name in ("kl_weight", "reduction", "rate", "beta2", "cosine") if name in options
+    }
+    step = update(model, **made)
+    batches = ResidentBatches(images, labels=conditions, batch_size=batch_size, flip=flip, normalise="symmetric")
+    if unseen is not None:
+        others = ResidentBatches(unseen[0], labels=unseen[1], batch_size=256, normalise="symmetric")
+        options["validate"] = held_out(step, others)
+    return fit(model, step, batches, epochs=epochs, progress=False, **options)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_the_loss_is_its_two_terms(reduction):
     model, x = small(), to_input(pictures(5)[0])
@@ -53,7 +68,7 @@ def test_training_halves_the_held_out_error():
     images, held_out = pictures()[0], pictures(40, seed=1)[0]
     model = small()
     before = reconstruction_error(model, held_out).mean()
-    result = fit_vae(model, images, epochs=12, kl_weight=1e-5, rate=5e-3, batch_size=16, held_out=(held_out, None))
+    result = train(model, images, epochs=12, kl_weight=1e-5, rate=5e-3, batch_size=16, unseen=(held_out, None))
     assert reconstruction_error(model, held_out).mean() < 0.5 * before
     history = result.history
     assert {"loss", "mse", "kl", "held_out_loss", "held_out_mse", "held_out_kl"} <= set(history.columns)
@@ -66,7 +81,7 @@ def test_training_halves_the_held_out_error():
 
 def test_epochs_are_compared_under_the_same_noise():
     images = pictures(20)[0]
-    result = fit_vae(small(), images, epochs=3, kl_weight=1.0, rate=0.0, held_out=(images, None))
+    result = train(small(), images, epochs=3, kl_weight=1.0, rate=0.0, unseen=(images, None))
     assert result.history.held_out_loss.nunique() == 1
 
 
@@ -75,7 +90,7 @@ def test_a_larger_weight_leaves_less_in_the_latents():
     kl = []
     for weight in (1e-6, 1e-1):
         model = small()
-        fit_vae(model, images, epochs=4, kl_weight=weight, rate=5e-3, batch_size=16)
+        train(model, images, epochs=4, kl_weight=weight, rate=5e-3, batch_size=16)
         kl.append(kl_per_dimension(posteriors(model, images)).sum())
     assert kl[1] < 0.2 * kl[0]
 
@@ -83,7 +98,7 @@ def test_a_larger_weight_leaves_less_in_the_latents():
 def test_a_conditional_vae_draws_what_it_is_asked_for():
     images, red = pictures(160)
     model = conditional()
-    fit_vae(
+    train(
         model,
         images,
         red,
@@ -91,7 +106,7 @@ def test_a_conditional_vae_draws_what_it_is_asked_for():
         kl_weight=1e-3,
         rate=5e-3,
         batch_size=16,
-        held_out=(images[:20], red[:20]),
+        unseen=(images[:20], red[:20]),
     )
     z = torch.Generator().manual_seed(0)
     drawn = [model.sample(50, condition=torch.full((50, 1), c), generator=z).detach() for c in (0.0, 1.0)]
@@ -102,14 +117,15 @@ def test_a_conditional_vae_draws_what_it_is_asked_for():
 def test_early_stopping_keeps_the_best_epoch():
     images = pictures(16)[0]
     noise = np.random.default_rng(0).integers(0, 256, (16, 3, 32, 16), np.uint8)  # nothing of it can be learnt
-    result = fit_vae(
+    result = train(
         small(),
         images,
         epochs=40,
         kl_weight=1e-6,
         rate=1e-2,
         batch_size=8,
-        held_out=(noise, None),
+        unseen=(noise, None),
+        watch="held_out_loss",
         patience=2,
     )
     assert result.stopped == "early"
@@ -121,23 +137,23 @@ def test_resumed_it_is_the_same_run_and_another_weight_is_refused(tmp_path):
     images = pictures(40)[0]
     settings = {"kl_weight": 1e-4, "batch_size": 16, "flip": True}
     whole, parts = small(), small()
-    fit_vae(whole, images, epochs=3, **settings)
-    fit_vae(parts, images, epochs=1, run_dir=tmp_path, **settings)
+    train(whole, images, epochs=3, **settings)
+    train(parts, images, epochs=1, run_dir=tmp_path, **settings)
     resumed = small()
-    fit_vae(resumed, images, epochs=3, run_dir=tmp_path, **settings)
+    train(resumed, images, epochs=3, run_dir=tmp_path, **settings)
     for a, b in zip(whole.parameters(), resumed.parameters()):
         assert torch.equal(a, b)
     with pytest.raises(LabkitError, match="kl_weight"):
-        fit_vae(small(), images, epochs=3, run_dir=tmp_path, **(settings | {"kl_weight": 1e-3}))
+        train(small(), images, epochs=3, run_dir=tmp_path, **(settings | {"kl_weight": 1e-3}))
     with pytest.raises(LabkitError, match="reduction"):
-        fit_vae(small(), images, epochs=3, run_dir=tmp_path, reduction="sum", **settings)
+        train(small(), images, epochs=3, run_dir=tmp_path, reduction="sum", **settings)
 
 
 def test_in_bf16_it_trains_as_well():
     images = pictures(64)[0]
     errors = []
     for precision in ("float32", "bf16"):
-        result = fit_vae(small(), images, epochs=5, kl_weight=1e-5, rate=5e-3, batch_size=16, precision=precision)
+        result = train(small(), images, epochs=5, kl_weight=1e-5, rate=5e-3, batch_size=16, precision=precision)
         errors.append(result.history.mse.iloc[-1])
         assert result.skipped == {"loss": 0}
     assert errors[1] == pytest.approx(errors[0], rel=0.1)
@@ -145,7 +161,13 @@ def test_in_bf16_it_trains_as_well():
 
 def test_nonsense_is_refused():
     for wrong in ({"kl_weight": -1.0}, {"kl_weight": 1.0, "reduction": "avg"}):
-        with pytest.raises(LabkitError, match="vae_update"):
-            vae_update(small(), **wrong)
-    with pytest.raises(LabkitError, match="patience"):
-        fit_vae(small(), pictures(8)[0], epochs=1, kl_weight=1.0, patience=3)
+        with pytest.raises(LabkitError, match=r"vae\.update"):
+            update(small(), **wrong)
+
+
+def test_adam_and_its_cosine_are_the_ones_named():
+    made = update(small(), kl_weight=1.0, rate=1e-2, beta2=0.99, cosine=(4, 1e-3))
+    assert made.optimizer.defaults["betas"] == (0.9, 0.99)
+    history = train(small(), pictures(8)[0], epochs=4, kl_weight=1.0, rate=1e-2, cosine=(3, 1e-3)).history
+    assert history.lr.iloc[0] == 1e-2 and history.lr.iloc[3] == pytest.approx(1e-3)
+    assert train(small(), pictures(8)[0], epochs=2, kl_weight=1.0).history.lr.nunique() == 1
