@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from labkit.errors import LabkitError
-from labkit.names import LOST
 
 STEPS_BETWEEN_QUESTIONS = 10
 
@@ -122,7 +121,7 @@ class Group:
             save()
             kept = "" if path is None else f"; the checkpoint is {path}"
             raise LabkitError(
-                f"process {self.rank} of {self.size}: {LOST}{kept}. Start again, with as many "
+                f"process {self.rank} of {self.size}: another one was lost{kept}. Start again, with as many "
                 "processes as you like, to go on."
             ) from error
 
