@@ -4,21 +4,21 @@ JOBS ?= 2
 ARGS ?=
 WORKERS ?= 2
 DEVICE ?= cpu
+# As it was typed, blanks and ~ included: Python makes a path of it.
 ifdef DATA
-export LABKIT_DATA := $(abspath $(DATA))
+export LABKIT_DATA := $(value DATA)
 endif
 
-# The name of the stamp holds the folder's: an environment that was moved along with the project is made anew.
-READY := .venv/.ready-$(shell pwd | cksum | cut -d' ' -f1)
+# The stamp's name holds what .venv is made of and where it lies, and no date: one in the future would never be old.
+READY := .venv/.ready-$(shell (pwd; cat pyproject.toml constraints.txt) | cksum | cut -d' ' -f1)
 KIT := .venv/bin/python
-TRAINING := $(patsubst %,tests/benchmarks/test_%_speed.py,flows vae dcgan)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lab doctor bench gpu
 
 help: ## what can be typed here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
-	@echo 'PROFILE=smoke|cpu|gpu  DATA=folder of real data  JOBS=labs at a time  PYTHON=interpreter  ARGS="further options of labkit run"'
+	@echo 'PROFILE=smoke|cpu|gpu  DATA=folder of real data  JOBS=labs at a time  PYTHON=interpreter  ARGS="further options of labkit run or lab"'
 
 run: $(READY) ## execute every lab and write runs/PROFILE/index.html
 	@$(KIT) -m labkit run --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
@@ -31,17 +31,16 @@ bench: $(READY) ## timings, into tests/benchmarks/results/; DEVICE=cuda on a GPU
 	  $(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@LABKIT_BENCH_DEVICE=$(DEVICE) $(KIT) -m pytest tests/benchmarks -m bench -s -q
 
-gpu: $(READY) ## every lab's gpu profile and its speed in ten minutes on one large GPU, into runs/gpu/pack.json
-	@$(KIT) -m labkit gpu $(ARGS); labs=$$?; [ $$labs -le 1 ] || exit $$labs; \
-	  LABKIT_BENCH_DEVICE=cuda LABKIT_PACK=runs/gpu/pack.json $(KIT) -m pytest $(TRAINING) -m bench -s -q && exit $$labs
+gpu: ## every lab in the profile gpu, then the timings, on a GPU
+	@$(MAKE) --no-print-directory run PROFILE=gpu; labs=$$?; $(MAKE) --no-print-directory bench DEVICE=cuda && exit $$labs
 
 lab: $(READY) ## open JupyterLab on the notebooks
-	@$(KIT) -m labkit lab
+	@$(KIT) -m labkit lab $(ARGS)
 
 doctor: $(READY) ## what this machine has
 	@$(KIT) -m labkit doctor
 
-$(READY): pyproject.toml constraints.txt
+$(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo 'labkit needs Python 3.11 or newer as $(PYTHON): install it, or name another with PYTHON=...' >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

@@ -30,7 +30,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        with open(temporary, "rb") as stream:
+        with open(temporary, "r+b") as stream:  # Windows flushes only what was opened for writing
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
@@ -47,7 +47,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all (see `atomic_path`)."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # The name of a file need not be UTF-8; what stands for its bytes becomes "\\udcff", which JSON reads back.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -58,6 +59,18 @@ def write_json(path: str | Path, value: Any) -> None:
         ValueError: `value` holds NaN or an infinity, which JSON cannot hold.
     """
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def absolute(path: str | Path) -> Path:
+    """`path` from the root; ~ and ~name are home folders, as in a shell.
+
+    Raises:
+        LabkitError: nobody here has that name.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise LabkitError(f"{path}: there is no such home folder; write the path in full.") from error
 
 
 def sha256(path: str | Path) -> str:
@@ -78,7 +91,7 @@ def data_root() -> Path:
     `LABKIT_CACHE` if set, else `data/` of the project around the current folder, else the user's cache.
     """
     if chosen := os.environ.get("LABKIT_CACHE"):
-        return Path(chosen).expanduser()
+        return absolute(chosen)
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "pyproject.toml").is_file() and (folder / "labkit" / "__init__.py").is_file():

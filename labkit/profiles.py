@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from labkit.errors import LabkitError
-from labkit.names import PROFILES, nearest
+from labkit.errors import LabkitError, nearest
+from labkit.record import PROFILES
 
 ENVIRONMENT_VARIABLE = "LABKIT_PROFILE"
 BUDGET_SECONDS = {"smoke": 45.0, "cpu": 600.0, "gpu": 3600.0}  # of a lab, unless its metadata say otherwise

@@ -1,4 +1,4 @@
-"""A lab's run record on disk: its files, and values as JSON can hold them.
+"""A lab's run record on disk: its files, their shapes, and values as JSON can hold them.
 
 Needs neither torch nor matplotlib, so that the command line reads records without waiting for them.
 """
@@ -11,6 +11,9 @@ from typing import Any
 
 from labkit.errors import LabkitError
 
+PROFILES = ("smoke", "cpu", "gpu")
+BUDGET_VARIABLE = "LABKIT_BUDGET_SECONDS"  # tells a kernel how long its whole lab may take
+JOBS_VARIABLE = "LABKIT_JOBS"  # tells it how many labs run beside it
 NOTEBOOK = "notebook.ipynb"
 PAGE = "notebook.html"
 STATE = "state.json"
@@ -18,13 +21,42 @@ LOG = "run.log"
 RECORD_FILES = ("config.json", "metrics.json", "checks.json", "claims.json", "figures.json", "timings.json")
 VERSIONED = ("labkit", "torch", "torchvision", "normflows", "scikit-learn", "numpy", "matplotlib")
 
+NUMBER = (int, float)
+# What a reader may rely on: these keys, perhaps among others. {str: x} is a dict whose values are all x, [x] a list.
+SHAPES = {
+    STATE: {"state": str, "message": str, "seconds": NUMBER, "title": str, "fingerprint": dict, "record": {str: str}},
+    "config.json": {
+        "lab": str,
+        "device": str,
+        "data": [{"label": str, "real": bool, "source": str}],
+        "versions": {str: str},
+    },
+    "checks.json": {str: [{"passed": bool}]},
+    "claims.json": [{"id": str, "text": str, "verdict": str}],
+    "figures.json": [{"file": str, "alt": str}],
+    "timings.json": {str: NUMBER},
+}
+
 
 def read_record(folder: Path, name: str, default: Any) -> Any:
-    """A file of a run record, or `default` where it is absent or cannot be read."""
+    """A file of a run record, or `default` where it is absent, cannot be read or has another shape than `SHAPES`."""
     try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return default
+    return value if _fits(value, SHAPES.get(name, object)) else default
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(each, shape[0]) for each in value)
+    if not isinstance(shape, dict):
+        return isinstance(value, shape)
+    if not isinstance(value, dict):
+        return False
+    if str in shape:
+        return all(_fits(each, shape[str]) for each in value.values())
+    return all(name in value and _fits(value[name], each) for name, each in shape.items())
 
 
 def plain(value: Any) -> Any:

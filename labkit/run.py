@@ -16,12 +16,11 @@ from matplotlib.figure import Figure
 
 from labkit.claims import NEEDS_FULL_DATA
 from labkit.claims_table import claims_html, claims_text
-from labkit.errors import CheckFailed, LabkitError
+from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
 from labkit.files import atomic_path, write_json
 from labkit.fit import forecast
 from labkit.labs.claims_index import CLAIMS
-from labkit.names import nearest
 from labkit.profiles import BUDGET_SECONDS, choose_device, choose_profile, choose_sizes
 from labkit.record import clear_record, plain, versions
 

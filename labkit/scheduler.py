@@ -1,6 +1,7 @@
 """The way to a dask scheduler and what its workers do for a sweep. Imports no torch, which the workers do without."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from labkit.errors import LabkitError
 
 SCHEDULER_VARIABLE = "LABKIT_SCHEDULER"  # address of the scheduler whose workers train the models of a sweep
 AWAY_VARIABLE = "LABKIT_AWAY"  # a file that a lab makes while it only waits for its sweep on other workers
+ADDRESS = re.compile(r"(\w+://)?[^/\s]+:\d{1,5}/?|inproc://\S+")
 CONNECT_SECONDS = 15
 CHECKPOINT_SECONDS = 20.0  # for a program that is stopped
 POLL_SECONDS = 0.5
@@ -26,6 +28,10 @@ def connect(address: str) -> Any:
         from distributed import Client
     except ImportError as error:
         raise LabkitError("--scheduler needs dask.distributed: pip install 'labkit[grade]'.") from error
+    if not ADDRESS.fullmatch(address):
+        raise LabkitError(
+            f"--scheduler {address}: is no address; write it as `dask scheduler` prints it, tcp://HOST:PORT."
+        )
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

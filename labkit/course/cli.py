@@ -4,17 +4,19 @@ Each command imports what it needs when it is called, so that help and refusals 
 """
 
 import ast
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from labkit.course.grade.command import grade_app, release
 from labkit.errors import LabkitError
+from labkit.files import absolute
 
 app = typer.Typer(
     help="Labs on deep generative models of faces.",
@@ -42,23 +44,16 @@ def run(
         list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="a further parameter of the notebook")
     ] = None,
     budget_factor: Annotated[float, typer.Option(help="more time for a slow machine, e.g. 3")] = 1.0,
-    force: Annotated[bool, typer.Option("--force", help="run also what is done and unchanged")] = False,
+    force: Annotated[bool, typer.Option("--force", help="run also labs that are up to date")] = False,
     scheduler: Annotated[
         str | None, typer.Option(help="address of a dask scheduler whose workers run the labs, all at once")
     ] = None,
-    processes: Annotated[
-        int, typer.Option(help="train each lab's models in so many processes together; torchrun sets it too")
-    ] = 1,
 ) -> None:
-    """Execute labs and write a report page; what is done and unchanged is not run again."""
-    from labkit.course.run.console import Console, results_table
-    from labkit.course.run.group import torchrun_place
+    """Execute labs and write a report page; labs that are up to date are skipped."""
     from labkit.course.run.labs import choose_labs, list_labs, project_root
+    from labkit.course.run.results import Console, results_table
     from labkit.course.run.run import RunConfig, run_labs, validate
 
-    rank, launched = torchrun_place()
-    if rank:
-        return  # process 0 starts a group for each lab
     chosen = choose_labs(labs or [], list_labs())
     config = RunConfig(
         profile=profile,
@@ -70,7 +65,6 @@ def run(
         budget_factor=budget_factor,
         force=force,
         scheduler=scheduler,
-        processes=max(processes, launched),
     )
     config = validate(config, chosen)
     signal.signal(signal.SIGTERM, _as_interrupt)
@@ -80,32 +74,12 @@ def run(
 
 
 @app.command()
-def gpu(
-    data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
-    out: Annotated[Path | None, typer.Option(help="where results go; runs/ of the project if not given")] = None,
-    seed: Annotated[int, typer.Option(help="for every random generator")] = 0,
-    profile: Annotated[str, typer.Option(help="smoke tries it without a GPU")] = "gpu",
-) -> None:
-    """Run every lab's gpu profile in ten minutes on one large GPU, and write one JSON; a second call goes on."""
-    from labkit.course.run.console import Console, results_table
-    from labkit.course.run.gpu_pack import run_pack
-    from labkit.course.run.labs import list_labs, project_root
-    from labkit.course.run.run import RunConfig
-
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    config = RunConfig(profile, out or project_root() / "runs", data, seed)
-    results, path = run_pack(list_labs(), config, Console())
-    print(f"\n{results_table(results)}\n\npack: {path}")
-    raise typer.Exit(_status([result.state for result in results], all(result.fine for result in results)))
-
-
-@app.command()
 def labs(
     markdown: Annotated[bool, typer.Option("--markdown", help="as the table of the README")] = False,
 ) -> None:
     """List the labs with the minutes each takes per profile."""
     from labkit.course.run.labs import labs_markdown, list_labs
-    from labkit.names import PROFILES
+    from labkit.record import PROFILES
 
     found = list_labs()
     if markdown:
@@ -113,17 +87,17 @@ def labs(
         return
     for lab in found:
         minutes = ", ".join(f"{profile} {lab.minutes[profile]:g}" for profile in PROFILES)
-        print(f"{lab.stem:<24}{lab.title}  (minutes: {minutes})")
+        print(f"{lab.stem:<30}{lab.title}  (minutes: {minutes})")
 
 
-@app.command()
-def lab() -> None:
-    """Open JupyterLab on the notebooks."""
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context) -> None:
+    """Open JupyterLab on the notebooks; further options, such as --allow-root or --no-browser, are JupyterLab's."""
     from labkit.course.run.labs import project_root
 
     # Without this a kernel called python3 of another environment would be taken before this one's.
     environment = dict(os.environ, JUPYTER_PREFER_ENV_PATH="1")
-    command = [sys.executable, "-m", "jupyterlab", str(project_root() / "notebooks")]
+    command = [sys.executable, "-m", "jupyterlab", *context.args, str(project_root() / "notebooks")]
     server = subprocess.Popen(command, env=environment)
     while True:
         try:
@@ -216,15 +190,35 @@ def oracle_show() -> None:
 
 
 def main() -> None:
-    """Entry point: a LabkitError is one sentence on standard error and status 2."""
-    for stream in (sys.stdout, sys.stderr):
-        # A Windows console or a bare C locale may not know the glyphs; a question mark is better than a crash.
-        stream.reconfigure(errors="replace")
+    """Entry point: a LabkitError is one sentence on standard error and status 2; so is an error of the system."""
+    _open_streams()
     try:
-        app()
+        if data := os.environ.get("LABKIT_DATA"):
+            # Notebooks run in their own folder, where a relative path would mean another place.
+            os.environ["LABKIT_DATA"] = str(absolute(data))
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except LabkitError as error:
-        print(f"labkit: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:
+        # What cannot be flushed now cannot be at the end either, where Python would print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _refuse(f"{error.filename or 'standard output'}: {error.strerror or error}.")
+
+
+def _open_streams() -> None:
+    """Make both streams take any text: closed ones (`>&-`), a Windows console, a bare C locale."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - it is the stream from now on
+        getattr(sys, name).reconfigure(errors="replace")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(f"labkit: {sentence}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _parameter(text: str) -> tuple[str, Any]:
@@ -233,9 +227,14 @@ def _parameter(text: str) -> tuple[str, Any]:
     if not sign or not name.isidentifier():
         raise LabkitError(f"-p {text}: is not NAME=VALUE; write for example -p EPOCHS=20.")
     try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+        value = ast.literal_eval(value)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return name, value
+    try:
+        json.dumps(value, allow_nan=False)  # as the run record will hold it
+    except (ValueError, TypeError) as error:
+        raise LabkitError(f"-p {text}: a parameter is a finite number, a text, a list or a dict of them.") from error
+    return name, value
 
 
 def _status(states: list[str], fine: bool) -> int:

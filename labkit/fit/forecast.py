@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from labkit.fit.progress import say
-from labkit.names import BUDGET_VARIABLE
+from labkit.record import BUDGET_VARIABLE
 
 WARM_UP_STEPS = 3  # the first ones allocate memory and choose algorithms
 MEASURED_SECONDS = 3.0

@@ -1,10 +1,6 @@
-"""The speed ledger: timings in turn and losses reached, one JSON per machine under results/.
-
-With `LABKIT_PACK=FILE` each row also goes into that JSON of `labkit gpu`, under "ledger".
-"""
+"""The speed ledger: timings in turn and losses reached, one JSON per machine under results/."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +10,9 @@ import torch
 from bench_device import DEVICE, ON_GPU, machine, wait
 from ceiling import ceiling, peak_gflops
 
-from labkit.errors import LabkitError
 from labkit.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
-PACK = "LABKIT_PACK"
 
 
 def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -92,29 +86,16 @@ def contest(
 
 
 def enter(name: str, row: dict[str, object]) -> None:
-    """Put a row into this machine's file, and into the pack that `LABKIT_PACK` names; print it.
-
-    Raises:
-        LabkitError: there is no such pack.
-    """
+    """Put a row into this machine's file, and print it."""
     row = row | {"torch": torch.__version__, "threads": torch.get_num_threads()}
     path = RESULTS / f"{machine()}.json"
     write_json(path, (_read(path) if path.exists() else {}) | {name: row})
-    if pack := os.environ.get(PACK):
-        _enter_into_pack(Path(pack), name, row)
     print(
         f"\n{name}: "
         + ", ".join(
             f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
         )
     )
-
-
-def _enter_into_pack(path: Path, name: str, row: dict[str, object]) -> None:
-    if not path.exists():
-        raise LabkitError(f"{PACK}={path}: is not there; run labkit gpu first, which writes it.")
-    pack = _read(path)
-    write_json(path, pack | {"ledger": pack.get("ledger", {}) | {name: row}})
 
 
 def _read(path: Path) -> dict[str, dict[str, object]]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from functools import partial
@@ -17,11 +16,10 @@ import pytest
 import torch
 from ceiling import Noted
 from image_loaders import random_images, symmetric
-from ledger import contest, enter, in_turn, markdown
+from ledger import contest, in_turn, markdown
 from loops import epoch, gan_adams, gan_epoch
 from torch import nn
 
-from labkit.errors import LabkitError
 from labkit.flows.nets import FlowConfig
 from labkit.flows.training import fit_flow
 from labkit.gan.dcgan import DCGAN, DCGANConfig
@@ -87,28 +85,6 @@ def test_a_row_is_entered_for_the_card_and_says_precision_and_share_of_its_peak(
     )
 
 
-def test_rows_go_into_the_pack_too_and_leave_the_rest_of_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(ledger, "RESULTS", tmp_path / "results")
-    pack = tmp_path / "pack.json"
-    pack.write_text(json.dumps({"labs": {"03a": 1}}), encoding="utf-8")
-    monkeypatch.setenv("LABKIT_PACK", str(pack))
-    for name, value in (("a", 1), ("b", 2), ("a", 3)):
-        enter(name, {"ratio": value})
-    found = json.loads(pack.read_text(encoding="utf-8"))
-    assert found["labs"] == {"03a": 1}
-    assert {name: row["ratio"] for name, row in found["ledger"].items()} == {"a": 3, "b": 2}
-    (results,) = (tmp_path / "results").iterdir()
-    assert json.loads(results.read_text(encoding="utf-8")) == found["ledger"]
-
-
-def test_a_row_is_kept_where_there_is_no_pack_to_put_it_into(monkeypatch, tmp_path):
-    monkeypatch.setattr(ledger, "RESULTS", tmp_path)
-    monkeypatch.setenv("LABKIT_PACK", str(tmp_path / "nowhere" / "pack.json"))
-    with pytest.raises(LabkitError, match="run labkit gpu first"):
-        enter("a", {"ratio": 1})
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_operands_of_two_types_are_two_operations_and_keep_their_type():
     net, x = nn.Linear(4, 4, bias=False), torch.ones(2, 4)
     with Noted() as noted:
@@ -171,30 +147,3 @@ def test_no_benchmark_of_a_gpu_begins_without_one():
     refused = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
     assert refused.returncode == pytest.ExitCode.USAGE_ERROR
     assert "LABKIT_BENCH_DEVICE=cuda: torch sees no NVIDIA GPU here" in refused.stderr
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-@pytest.mark.parametrize(
-    ("labs", "timings", "asked", "ends_well"),
-    [(0, 0, 2, True), (1, 0, 2, False), (0, 1, 2, False), (2, 0, 1, False), (130, 0, 1, False)],
-    ids=["all well", "a lab failed", "a timing failed", "no GPU", "interrupted"],
-)
-def test_make_gpu_times_training_after_the_labs(tmp_path, labs, timings, asked, ends_well):
-    kit, ready = tmp_path / "kit", tmp_path / "ready"
-    kit.write_text(
-        f'#!/bin/sh\necho "$LABKIT_BENCH_DEVICE $LABKIT_PACK $*" >> {tmp_path}/calls\n'
-        f'case "$2" in labkit) exit {labs};; *) exit {timings};; esac\n',
-        encoding="utf-8",
-    )
-    kit.chmod(0o755)
-    ready.touch()
-    command = ["make", "-C", str(HERE.parents[1]), "gpu", f"KIT={kit}", f"READY={ready}", "ARGS=--seed 3"]
-    status = subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
-    calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
-    assert calls[0].split() == ["-m", "labkit", "gpu", "--seed", "3"]
-    assert (len(calls), status == 0) == (asked, ends_well)
-    if asked == 2:
-        device, pack, *_, minus_m, bench = [word for word in calls[1].split() if word not in ("-s", "-q")]
-        assert (device, pack, minus_m, bench) == ("cuda", "runs/gpu/pack.json", "-m", "bench")
-        files = [word for word in calls[1].split() if word.endswith(".py")]
-        assert len(files) == 3 and all((HERE.parents[1] / file).is_file() for file in files)

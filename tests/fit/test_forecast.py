@@ -5,7 +5,7 @@ import torch
 
 from labkit.fit import forecast
 from labkit.fit.forecast import WARM_UP_STEPS, Forecast, in_words
-from labkit.names import BUDGET_VARIABLE
+from labkit.record import BUDGET_VARIABLE
 
 CPU = torch.device("cpu")
 

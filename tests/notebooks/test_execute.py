@@ -2,8 +2,8 @@
 
 import pytest
 
-from labkit.course.run.console import Console
 from labkit.course.run.labs import list_labs, project_root
+from labkit.course.run.results import Console
 from labkit.course.run.run import RunConfig, run_labs, validate
 from labkit.record import read_record
 

@@ -15,7 +15,7 @@ from labkit.labs.lab03 import claims_d as report_d
 from labkit.labs.lab04 import claims_gan as report_d_gan
 from labkit.labs.lab04 import claims_rare as report_d_rare
 from labkit.labs.lab05 import claims as report_c_disentanglement
-from labkit.names import PROFILES
+from labkit.record import PROFILES
 
 LABS = {lab.number: lab for lab in list_labs(project_root() / "notebooks")}
 CELEBA = 202_599

@@ -1,37 +1,36 @@
-"""An executed notebook as one HTML file that opens from disk."""
+"""An executed notebook as one HTML file: runs/<profile>/<lab>/notebook.html."""
 
-from html import escape
+import html
 from pathlib import Path
+
+import nbformat
+from jinja2 import FileSystemLoader, pass_context
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from labkit.files import write_text
 from labkit.record import NOTEBOOK, PAGE
 
-# nbconvert's page waits for scripts from the network before it shows anything. Nothing here needs them but
-# formulas, which appear as TeX until (and if) their script arrives.
-TEMPLATE = """
-{% extends 'index.html.j2' %}
-{% block html_head_js_requirejs %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}
-{% block html_head_js_mathjax %}
-<script type="text/x-mathjax-config">
-MathJax.Hub.Config({
-  tex2jax: {inlineMath: [['$', '$'], ['\\\\(', '\\\\)']], processEscapes: true},
-  messageStyle: 'none'
-});
-</script>
-<script async src="{{ resources.mathjax_url }}"></script>
-{% endblock %}
-{% block html_head_css %}
-<style>
-  body { max-width: 62rem; margin: 0 auto !important; padding: 1.5rem !important; }
-  .labkit-back { font: 15px/1.5 system-ui, sans-serif; }
-  .jp-OutputArea-output img { max-width: 100%; height: auto; }
-</style>
-{% endblock %}
-{% block body_header %}{{ super() }}
-<nav class="labkit-back"><a href="../index.html">← all labs of this run</a></nav>
-{% endblock %}
-"""
+
+class _Renderer(IPythonRenderer):
+    """Markdown with formulas as MathML, which every browser shows without a script from the network."""
+
+    def inline_math(self, body: str) -> str:
+        return _mathml(body, "inline")
+
+    def block_math(self, body: str) -> str:
+        return _mathml(body, "block")
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return _mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
+
+
+class _Exporter(HTMLExporter):
+    @pass_context
+    def markdown2html(self, context, source):
+        attachments = context.get("cell", {}).get("attachments", {})
+        return MarkdownWithMath(renderer=_Renderer(escape=False, attachments=attachments)).render(source)
 
 
 def write_page(folder: Path) -> None:
@@ -42,29 +41,32 @@ def write_page(folder: Path) -> None:
     """
     if not (folder / NOTEBOOK).is_file():
         return
-    import nbformat
-    from jinja2 import DictLoader
-    from nbconvert import HTMLExporter
-
     notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
     notebook.metadata["title"] = notebook.metadata.get("labkit", {}).get("title", folder.name)
+    notebook.metadata.pop("widgets", None)  # their pictures would need scripts from the network
     _images_with_alt(notebook)
-    exporter = HTMLExporter(
+    exporter = _Exporter(
         template_name="lab",
-        extra_loaders=[DictLoader({"labkit.html.j2": TEMPLATE})],
-        template_file="labkit.html.j2",
+        extra_loaders=[FileSystemLoader(Path(__file__).parent)],
+        template_file="notebook_page.html.j2",
     )
     page, _ = exporter.from_notebook_node(notebook)
     write_text(folder / PAGE, page)
 
 
-def _images_with_alt(notebook) -> None:
+def _mathml(tex: str, display: str) -> str:
+    try:
+        return convert(tex, display=display)
+    except Exception:  # that library raises errors of many kinds; TeX can be read too
+        return f"<code>{html.escape(tex)}</code>"
+
+
+def _images_with_alt(notebook: nbformat.NotebookNode) -> None:
     """nbconvert drops the alt text of an image output; as HTML it stays."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")
             if alt and "image/png" in data:
-                image = "".join(data["image/png"].split())
-                data["text/html"] = f'<img src="data:image/png;base64,{image}" alt="{escape(alt)}">'
-                del data["image/png"]
+                image = "".join(data.pop("image/png").split())
+                data["text/html"] = f'<img src="data:image/png;base64,{image}" alt="{html.escape(alt)}">'

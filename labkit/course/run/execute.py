@@ -18,8 +18,7 @@ from labkit.course.run import processes
 from labkit.course.run.labs import read_notebook
 from labkit.errors import LabkitError
 from labkit.files import write_text
-from labkit.names import BUDGET_VARIABLE
-from labkit.record import NOTEBOOK
+from labkit.record import BUDGET_VARIABLE, NOTEBOOK
 
 
 @dataclass(frozen=True)
@@ -31,20 +30,17 @@ class Task:
         folder: where its run record goes.
         parameters: what papermill injects.
         budget_seconds: when its kernel is interrupted.
-        processes: how many train its models together (`labkit.course.run.group`).
     """
 
     notebook: str
     folder: str
     parameters: dict[str, Any]
     budget_seconds: float
-    processes: int = 1
 
     @property
     def command(self) -> list[str]:
         """What a Python is started with to do it."""
-        program = "labkit.course.run.execute" if self.processes == 1 else "labkit.course.run.group"
-        return ["-m", program, json.dumps(asdict(self))]
+        return ["-m", "labkit.course.run.execute", json.dumps(asdict(self))]
 
 
 @dataclass

@@ -8,10 +8,11 @@ from typing import Any
 
 from labkit.course.run.labs import Lab
 from labkit.files import sha256, write_json
-from labkit.record import NOTEBOOK, STATE, read_record, versions
+from labkit.record import NOTEBOOK, PAGE, RECORD_FILES, STATE, read_record, versions
 
 CHECKPOINTS = "checkpoints"
 MADE_OF = "made_of.json"
+DECIDING = (".py", ".j2", ".safetensors")  # kinds of files in the package that a record depends on
 
 
 def fingerprint(lab: Lab, parameters: dict[str, Any], data_folders: list[Path]) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def data_identity(folders: list[Path]) -> str:
             if path.is_file() and not path.name.startswith(".") and path.name != "README.md":
                 about = path.stat()
                 entries.append(f"{path.relative_to(folder)} {about.st_size} {about.st_mtime_ns}")
-    return hashlib.sha256("\n".join(entries).encode()).hexdigest()
+    return hashlib.sha256("\n".join(entries).encode(errors="surrogateescape")).hexdigest()
 
 
 def data_folders(data: Path | None, root: Path) -> list[Path]:
@@ -43,10 +44,28 @@ def data_folders(data: Path | None, root: Path) -> list[Path]:
     return [Path(folder).expanduser() for folder in (given, cache) if folder]
 
 
-def is_fresh(folder: Path, now: dict[str, Any]) -> bool:
-    """True if the record in `folder` is of a run that ended well and that nothing has changed since."""
+def record_hashes(folder: Path) -> dict[str, str]:
+    """File → SHA-256 of all that a lab has left in its folder but logs, checkpoints and sweeps."""
+    paths = [folder / name for name in (NOTEBOOK, PAGE, *RECORD_FILES)] + sorted(folder.glob("figures/*.png"))
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths if path.is_file()}
+
+
+def why_stale(folder: Path, now: dict[str, Any]) -> str:
+    """Why a lab must be run, e.g. "its labkit changed"; "" where it ended well and nothing has changed since.
+
+    Args:
+        folder: the lab's record.
+        now: its `fingerprint`.
+    """
     state = read_record(folder, STATE, {})
-    return state.get("state") == "ok" and state.get("fingerprint") == now and (folder / NOTEBOOK).is_file()
+    if state.get("state") != "ok":
+        return "it has not ended well before"
+    if parts := [name for name, value in now.items() if state["fingerprint"].get(name) != value]:
+        return f"its {' and '.join(parts)} changed"
+    left, here = state["record"], record_hashes(folder)
+    # A record that lacks a file would be believed by all who read the page.
+    damaged = [name for name in {NOTEBOOK: "", **left} if left.get(name) != here.get(name, "is not there")]
+    return f"{', '.join(damaged)} of its record changed or went missing" if damaged else ""
 
 
 def drop_stale_checkpoints(folder: Path, now: dict[str, Any], force: bool) -> None:
@@ -64,6 +83,6 @@ def drop_stale_checkpoints(folder: Path, now: dict[str, Any], force: bool) -> No
 def _package_hash() -> str:
     package = Path(__file__).parents[2]
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(each for each in package.rglob("*") if each.suffix in DECIDING):
         digest.update(f"{path.relative_to(package).as_posix()} {sha256(path)}\n".encode())
     return digest.hexdigest()

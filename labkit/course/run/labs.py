@@ -6,15 +6,17 @@ Read as plain JSON: the notebook libraries take seconds to import, and listing t
 import ast
 import json
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import LabkitError
-from labkit.names import PROFILES, nearest
+from labkit.errors import LabkitError, nearest
+from labkit.record import PROFILES
 
 COMMON_PARAMETERS = ("PROFILE", "SEED", "DATA", "OUT")
+COPY = re.compile(r"([ _-]+copy\W*\d*\W*|\s*\(\d+\))$", re.IGNORECASE)  # as JupyterLab, Windows and macOS name one
 METADATA = ("lab", "title", "objectives", "minutes", "budget_seconds", "points", "reports")
 
 
@@ -73,27 +75,32 @@ def read_lab(path: Path) -> Lab:
         LabkitError: it is no notebook, or its metadata or parameters cell are incomplete.
     """
     notebook = read_notebook(path)
-    about = notebook.get("metadata", {}).get("labkit", {})
-    missing = [name for name in METADATA if name not in about]
-    missing += [
-        f"{name}.{profile}"
-        for name in ("minutes", "budget_seconds")
-        for profile in PROFILES
-        if name in about and profile not in about[name]
-    ]
-    if missing:
-        raise LabkitError(f"{path}: metadata.labkit lacks {', '.join(missing)}; add it to the notebook's metadata.")
-    return Lab(
-        path=path,
-        number=about["lab"],
-        title=about["title"],
-        objectives=tuple(about["objectives"]),
-        minutes=about["minutes"],
-        budget_seconds=about["budget_seconds"],
-        points=about["points"],
-        reports=about["reports"],
-        parameters=_parameters(path, notebook),
-    )
+    about = notebook["metadata"].get("labkit", {})
+    try:
+        missing = [name for name in METADATA if name not in about]
+        missing += [
+            f"{name}.{profile}"
+            for name in ("minutes", "budget_seconds")
+            for profile in PROFILES
+            if name in about and profile not in about[name]
+        ]
+        if missing:
+            raise LabkitError(
+                f"{path}: metadata.labkit lacks {', '.join(missing)}; add it to the notebook's metadata."
+            )
+        return Lab(
+            path=path,
+            number=str(about["lab"]),
+            title=str(about["title"]),
+            objectives=tuple(about["objectives"]),
+            minutes={profile: float(about["minutes"][profile]) for profile in PROFILES},
+            budget_seconds={profile: float(about["budget_seconds"][profile]) for profile in PROFILES},
+            points=int(about["points"]),
+            reports=str(about["reports"]),
+            parameters=_parameters(path, notebook),
+        )
+    except (TypeError, ValueError, IndexError) as error:
+        raise LabkitError(f"{path}: metadata.labkit is damaged ({error}); restore it.") from error
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
@@ -106,10 +113,11 @@ def read_notebook(path: Path) -> dict[str, Any]:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         for cell in notebook["cells"]:
             cell["source"] = "".join(cell["source"])
-            cell.setdefault("metadata", {})
+            cell.setdefault("metadata", {}).get("tags", [])
+        notebook.setdefault("metadata", {}).get("labkit", {})
     except OSError as error:
         raise LabkitError(f"{path}: cannot be read ({error.strerror}); check its name and rights.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LabkitError(f"{path}: is no notebook; restore it from the repository.") from error
     return notebook
 
@@ -117,14 +125,23 @@ def read_notebook(path: Path) -> dict[str, Any]:
 def list_labs(folder: Path | None = None) -> list[Lab]:
     """Every lab of a folder of notebooks, in order; by default the project's.
 
+    Notes, copies and damaged notebooks beside the labs are skipped, each with a line on standard error.
+
     Raises:
-        LabkitError: a notebook's metadata are incomplete, or there is none.
+        LabkitError: there is none.
     """
     folder = folder or project_root() / "notebooks"
-    paths = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d\d[a-z]?_", path.name))
-    if not paths:
+    labs = []
+    for path in sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d\d[a-z]?_", path.name)):
+        try:
+            if COPY.search(path.stem):
+                raise LabkitError(f"{path}: is a copy by its name; rename it if it shall be a lab.")
+            labs.append(read_lab(path))
+        except LabkitError as error:
+            print(f"labkit: skipped, as it is no lab: {error}", file=sys.stderr)
+    if not labs:
         raise LabkitError(f"{folder}: holds no lab (00_name.ipynb); run this in the project's folder.")
-    return [read_lab(path) for path in paths]
+    return labs
 
 
 def choose_labs(names: Iterable[str], labs: list[Lab]) -> list[Lab]:

@@ -5,36 +5,35 @@ import math
 import os
 import shutil
 import subprocess
+import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from labkit.course.pages.page import write_index
+from labkit.course.pages.run_page import write_index
 from labkit.course.run import processes
-from labkit.course.run.console import Console
 from labkit.course.run.execute import Outcome, Task
 from labkit.course.run.freshness import (
     data_folders,
     data_identity,
     drop_stale_checkpoints,
     fingerprint,
-    is_fresh,
+    record_hashes,
+    why_stale,
 )
-from labkit.course.run.group import devices
-from labkit.course.run.job import Job
 from labkit.course.run.labs import COMMON_PARAMETERS, Lab, project_root
-from labkit.course.run.results import Result
-from labkit.errors import LabkitError
-from labkit.files import write_json, write_text
-from labkit.names import PROFILES, nearest
-from labkit.record import LOG, NOTEBOOK, PAGE, STATE, clear_record, read_record
+from labkit.course.run.results import Console, Result
+from labkit.errors import LabkitError, nearest
+from labkit.files import absolute, write_json, write_text
+from labkit.record import JOBS_VARIABLE, LOG, NOTEBOOK, PAGE, PROFILES, STATE, clear_record, read_record
 from labkit.scheduler import connect
 
 FREE_BYTES = 200 * 2**20
 GRACE_SECONDS = 60.0
 INTERRUPT_SECONDS = 10.0
 POLL_SECONDS = 0.1
+LARGEST_SEED = 2**32 - 1  # that numpy and scikit-learn take
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,9 @@ class RunConfig:
         jobs: labs at a time; each gets its share of the cores.
         extra: further notebook parameters.
         budget_factor: for machines slower than the profiles expect.
-        force: run also what is done and unchanged.
+        force: run also labs that are up to date.
         scheduler: address of a dask.distributed scheduler whose workers run the labs, all at once; they must see this
             project and `out` under the same paths. None runs them here.
-        processes: how many train a lab's models together.
         sharing: labs that share what they run on; each gets as many times its budget.
     """
 
@@ -65,7 +63,6 @@ class RunConfig:
     budget_factor: float = 1.0
     force: bool = False
     scheduler: str | None = None
-    processes: int = 1
     sharing: int = 1
 
     def folder(self, lab: Lab) -> Path:
@@ -91,23 +88,22 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
     """
     if config.profile not in PROFILES:
         raise LabkitError(f"--profile: there is no profile {config.profile!r}{nearest(config.profile, PROFILES)}")
-    if config.jobs < 1 or config.budget_factor <= 0 or config.processes < 1:
-        raise LabkitError("--jobs, --processes and --budget-factor must be positive; leave them out if in doubt.")
+    if config.jobs < 1 or not 0 < config.budget_factor < math.inf:
+        raise LabkitError("--jobs and --budget-factor must be positive; leave them out if in doubt.")
+    if not 0 <= config.seed <= LARGEST_SEED:
+        raise LabkitError(f"--seed {config.seed}: must be from 0 to {LARGEST_SEED}.")
     for name in config.extra:
         if name in COMMON_PARAMETERS:
-            raise LabkitError(f"-p {name}: has an option of its own; use --{name.lower()}.")
+            raise LabkitError(f"-p {name}: is set by an option; use --{name.lower()}.")
         for lab in labs:
             if name not in lab.parameters:
                 raise LabkitError(f"-p {name}: {lab.stem} has no such parameter{nearest(name, lab.parameters)}")
-    if config.data is not None and not config.data.exists():
+    out, data = absolute(config.out), config.data and absolute(config.data)
+    if data and not os.path.exists(data):
         raise LabkitError(f"--data {config.data}: does not exist; give the folder or file that holds the data.")
-    out = config.out.absolute()
     _check_room(out / config.profile)
-    data = config.data.absolute() if config.data else None
     if config.scheduler is None:
         jobs = sharing = min(config.jobs, max(1, len(labs)))
-        if config.processes > 1:
-            devices(config.profile, config.processes)
     else:
         jobs = max(1, len(labs))
         with connect(config.scheduler) as client:
@@ -134,8 +130,62 @@ def run_labs(labs: list[Lab], config: RunConfig, console: Console) -> list[Resul
     finally:
         runner.end_all()
     runner.settle_data()
-    write_index(config.out / config.profile)
+    runner.write_index()
     return [runner.results.get(lab.stem, Result(lab.stem, "not run")) for lab in labs]
+
+
+@dataclass
+class Job:
+    """A lab that is being run by a child process.
+
+    Attributes:
+        budget: seconds after which the runner ends it; infinite on a cluster, where a worker does that.
+        outcome: what the child has said became of it.
+        progress: the cell it is in.
+    """
+
+    lab: Lab
+    folder: Path
+    process: subprocess.Popen
+    budget: float
+    fingerprint: dict[str, Any]
+    started: float = field(default_factory=time.monotonic)
+    outcome: Outcome | None = None
+    progress: str = "starting"
+
+    def __post_init__(self) -> None:
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    @property
+    def seconds(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self.started
+
+    @property
+    def status(self) -> str:
+        """For the line that says what runs."""
+        allowed = f"of {self.budget:.0f} s" if math.isfinite(self.budget) else "s on the cluster"
+        return f"{self.lab.stem}: {self.seconds:.0f} {allowed}, {self.progress}"
+
+    def _listen(self) -> None:
+        for line in self.process.stdout:
+            message = json.loads(line) if line.startswith("{") else {}
+            if "outcome" in message:
+                self.outcome = Outcome(**message["outcome"])
+            elif "cell" in message:
+                self.progress = f"cell {message['cell']} of {message['of']} {message['heading']}".strip()
+
+    def result(self) -> Outcome:
+        """What the child said became of it, or what its silence means."""
+        self._listener.join(5)
+        if self.outcome:
+            return self.outcome
+        status = self.process.returncode
+        log = (self.folder / LOG).read_text(encoding="utf-8", errors="replace")
+        why = (log.strip().splitlines() or ["no message"])[-1]
+        state = "killed" if status < 0 else "failed"
+        return Outcome(state, f"its process ended with status {status}: {why}", self.seconds)
 
 
 class _Runner:
@@ -190,36 +240,43 @@ class _Runner:
                 made_of["data"] = data
                 write_json(folder / STATE, state)
 
+    def write_index(self) -> None:
+        """The report page, as far as things are."""
+        write_index(self.config.out / self.config.profile, [job.folder.name for job in self.running])
+
     def _start(self, lab: Lab) -> None:
         config, folder = self.config, self.config.folder(lab)
         parameters = config.parameters(lab)
         made_of = fingerprint(lab, parameters, self.data_folders)
-        if not config.force and is_fresh(folder, made_of):
+        why = "as you ask" if config.force else why_stale(folder, made_of)
+        if not why:
             seconds = read_record(folder, STATE, {})["seconds"]
             self.results[lab.stem] = Result.of(folder, "unchanged", seconds=seconds)
-            self.console.say(f"✓ {lab.stem}: done before and unchanged")
+            self.console.say(f"✓ {lab.stem}: up to date")
             return
         clear_record(folder)
         drop_stale_checkpoints(folder, made_of, config.force)
         for name in (NOTEBOOK, PAGE, LOG):
             (folder / name).unlink(missing_ok=True)
-        task = Task(str(lab.path.absolute()), str(folder), parameters, config.budget(lab), config.processes)
+        task = Task(str(lab.path.absolute()), str(folder), parameters, config.budget(lab))
         arguments, limit = task.command, task.budget_seconds
-        threads = _share_of_cores(config.jobs * config.processes)
+        threads = _share_of_cores(config.jobs)
         if config.scheduler is not None:
             arguments = ["-m", "labkit.course.run.cluster", config.scheduler, json.dumps(asdict(task))]
             threads, limit = None, math.inf
-        process = processes.start(arguments, log=folder / LOG, threads=threads)
+        jobs = {JOBS_VARIABLE: str(config.jobs)}
+        process = processes.start(arguments, log=folder / LOG, threads=threads, variables=jobs)
         self.running.append(Job(lab, folder, process, limit, made_of))
-        self.console.say(f"▸ {lab.stem}: started; allowed {task.budget_seconds / 60:.1f} min")
+        self.write_index()
+        self.console.say(f"▸ {lab.stem}: started, {why}; allowed {task.budget_seconds / 60:.1f} min")
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
         self.running.remove(job)
-        state = {**asdict(outcome), "title": job.lab.title, "fingerprint": job.fingerprint}
-        write_json(job.folder / STATE, state)
+        about = {"title": job.lab.title, "fingerprint": job.fingerprint}
+        write_json(job.folder / STATE, asdict(outcome) | about | {"record": record_hashes(job.folder)})
         result = Result.of(job.folder, outcome.state, outcome.message, outcome.seconds)
         self.results[job.lab.stem] = result
-        write_index(self.config.out / self.config.profile)
+        self.write_index()
         if result.fine:
             self.console.say(f"✓ {result.lab}: done in {result.seconds:.0f} s")
         else:

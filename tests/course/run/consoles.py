@@ -1,6 +1,6 @@
 """A console for tests of the runner."""
 
-from labkit.course.run.console import Console
+from labkit.course.run.results import Console
 
 
 class Recorder(Console):

@@ -11,9 +11,8 @@ import pytest
 from consoles import Recorder
 
 from labkit.course.run import freshness, run
-from labkit.course.run.console import Console, results_table
 from labkit.course.run.labs import choose_labs, list_labs
-from labkit.course.run.results import Result
+from labkit.course.run.results import Console, Result, results_table
 from labkit.course.run.run import RunConfig, run_labs, validate
 from labkit.errors import LabkitError
 from labkit.record import LOG, STATE, read_record
@@ -22,7 +21,7 @@ GOOD = """
 from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
-from labkit.data.faceset import FaceSet, Provenance
+from labkit.faces.faceset import FaceSet, Provenance
 from labkit.run import start_lab
 run = start_lab("00", profile=PROFILE, seed=SEED, data=DATA, out=OUT)
 origin = Provenance("Drawn", False, "drawn", stand_in_for="Olivetti faces")
@@ -191,7 +190,7 @@ def test_what_is_done_is_not_done_again(session):
     (again,) = run_labs(labs, validate(RunConfig("smoke", root / "runs", jobs=2), labs), console)
     assert again.state == "unchanged" and again.fine and again.checks == (1, 1)
     assert notebook.stat().st_mtime_ns == before
-    assert console.lines == ["✓ 00_good: done before and unchanged"]
+    assert console.lines == ["✓ 00_good: up to date"]
 
 
 def test_every_cause_of_other_results_is_noticed(session, monkeypatch, tmp_path):
@@ -201,23 +200,23 @@ def test_every_cause_of_other_results_is_noticed(session, monkeypatch, tmp_path)
     done = folder(session, "00_good")
     here = [root / "data"]
     fingerprint = freshness.fingerprint
-    assert freshness.is_fresh(done, fingerprint(lab, parameters, here))
-    assert not freshness.is_fresh(done, fingerprint(lab, {**parameters, "SEED": 1}, here))
+    assert not freshness.why_stale(done, fingerprint(lab, parameters, here))
+    assert freshness.why_stale(done, fingerprint(lab, {**parameters, "SEED": 1}, here)) == "its parameters changed"
     (tmp_path / "olivetti").mkdir()
     (tmp_path / "olivetti" / "faces.mat").write_bytes(b"x")
-    assert not freshness.is_fresh(done, fingerprint(lab, parameters, [tmp_path, *here]))
+    assert freshness.why_stale(done, fingerprint(lab, parameters, [tmp_path, *here]))
     with monkeypatch.context() as patch:
         patch.setattr(freshness, "versions", lambda: {"torch": "another"})
-        assert not freshness.is_fresh(done, fingerprint(lab, parameters, here))
+        assert freshness.why_stale(done, fingerprint(lab, parameters, here))
     with monkeypatch.context() as patch:
         patch.setattr(freshness, "_package_hash", lambda: "another")
-        assert not freshness.is_fresh(done, fingerprint(lab, parameters, here))
+        assert freshness.why_stale(done, fingerprint(lab, parameters, here))
     source = lab.path.read_text()
     lab.path.write_text(source.replace("draw", "drawn"))
-    assert not freshness.is_fresh(done, fingerprint(lab, parameters, here))
+    assert freshness.why_stale(done, fingerprint(lab, parameters, here))
     lab.path.write_text(source)
-    assert freshness.is_fresh(done, fingerprint(lab, parameters, here))
-    assert not freshness.is_fresh(
+    assert not freshness.why_stale(done, fingerprint(lab, parameters, here))
+    assert freshness.why_stale(
         folder(session, "01_fails"), read_record(folder(session, "01_fails"), STATE, {})["fingerprint"]
     )
 
@@ -261,7 +260,7 @@ def test_the_report_page_links_to_what_exists_by_relative_paths(session):
     assert "synthetic stand-in for Olivetti faces" in text
     assert "Nothing <at all> & an empty plot." in text
     for stem, result in session[1].items():
-        assert f"#{stem}" in links.targets
+        assert f'id="{stem}"' in page.read_text(encoding="utf-8")
         assert result.message in text
     assert str(session[0]) not in page.read_text(encoding="utf-8").replace(session[1]["05_orphan"].message, "")
 
