@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labkit.data.vision import models
+from labkit.data.vision import StridedShortcut, models
 
 INCEPTION_SIDE = 299
 BasicBlock = models.resnet.BasicBlock
@@ -130,5 +130,5 @@ def inception_classifier(outputs: int, weights: dict[str, Tensor] | None = None)
 
 def _halving(narrow: int, wide: int) -> BasicBlock:
     """A block that halves height and width."""
-    shortcut = nn.Sequential(nn.Conv2d(narrow, wide, 1, 2, bias=False), nn.BatchNorm2d(wide))
+    shortcut = nn.Sequential(StridedShortcut(narrow, wide, 2), nn.BatchNorm2d(wide))
     return BasicBlock(narrow, wide, 2, shortcut)

@@ -9,6 +9,8 @@ without an implementation, so that all which is plain torch works and a detectio
 import sys
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 OPERATORS = ("nms", "qnms")  # the names that `import torchvision` looks up whether they are loaded or not
 
@@ -34,4 +36,19 @@ _import_torchvision()
 from torchvision import datasets, models, transforms  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
-__all__ = ["datasets", "models", "transforms", "v2"]
+__all__ = ["StridedShortcut", "datasets", "models", "transforms", "v2"]
+
+
+class StridedShortcut(nn.Conv2d):
+    """A 1×1 convolution without padding that takes every stride-th pixel first; (N, C, H, W) → (N, D, H/s, W/s).
+
+    The values are `nn.Conv2d`'s. But oneDNN's own strided 1×1, asked for gradients of few channels in channels_last,
+    writes past its memory or gives wrong numbers (uxlfoundation/oneDNN issue 6035), so it never gets one.
+    """
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__(before, after, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = self.stride
+        return F.conv2d(x[:, :, ::rows, ::columns], self.weight)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labkit.data.vision import models
+from labkit.data.vision import StridedShortcut, models
 from labkit.errors import LabkitError
 from labkit.vae.nets import VAE
 
@@ -127,6 +127,6 @@ def _group(before: int, after: int, stride: int) -> nn.Sequential:
     block = models.resnet.BasicBlock
     shortcut = None
     if stride != 1 or before != after:
-        shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        shortcut = nn.Sequential(StridedShortcut(before, after, stride), nn.BatchNorm2d(after))
     rest = [block(after, after) for _ in range(BLOCKS - 1)]
     return nn.Sequential(block(before, after, stride, shortcut), *rest)
