@@ -12,14 +12,7 @@ from labkit.drawn.factors import BINARY, FACTOR_NAMES, FACTORS, sample_factors
 from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 from labkit.oracle import oracle as oracles
-from labkit.oracle.oracle import (
-    READABLE,
-    WEIGHTS,
-    FactorOracle,
-    Reading,
-    load_oracle,
-    network_input,
-)
+from labkit.oracle.oracle import READABLE, WEIGHTS, FactorOracle, Reading, load_oracle, network_input
 
 FRESH, SEED = 2000, 31415  # faces of no training, calibration or table
 
@@ -70,10 +63,7 @@ def test_it_is_unsure_where_the_picture_hides_the_factor():
     """The hairline under a cap, the cover of a beard that is not there."""
     reading, column = reading_of_all(), FACTOR_NAMES.index
     factors = faces()[0].numpy()
-    for hidden, by in (
-        ("bangs", factors[:, column("hat")] > 0.5),
-        ("beard_cover", factors[:, column("beard")] == 0),
-    ):
+    for hidden, by in (("bangs", factors[:, column("hat")] > 0.5), ("beard_cover", factors[:, column("beard")] == 0)):
         std = reading.std[:, column(hidden)]
         assert std[by].mean() > 1.2 * std[~by].mean(), hidden
 

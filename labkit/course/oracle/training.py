@@ -54,11 +54,7 @@ class TrainedOracle:
 
 
 def train_oracle(
-    config: OracleConfig | None = None,
-    *,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    progress: bool = False,
+    config: OracleConfig | None = None, *, seed: int = 0, device: torch.device | str = "cpu", progress: bool = False
 ) -> TrainedOracle:
     """Draw faces, train a network to read their factors, and calibrate it on faces it has not seen.
 

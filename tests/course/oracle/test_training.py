@@ -7,14 +7,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import nn
 
-from labkit.course.oracle.pictures import (
-    MIRRORED,
-    draw_factors,
-    mirror,
-    mirror_factors,
-    portrait_format,
-    spoil,
-)
+from labkit.course.oracle.pictures import MIRRORED, draw_factors, mirror, mirror_factors, portrait_format, spoil
 from labkit.course.oracle.training import OracleConfig, TrainedOracle, calibrate, save_oracle, train_oracle
 from labkit.drawn.factors import BINARY, FACTOR_NAMES, FACTORS, sample_factors
 from labkit.drawn.renderer.render import render
