@@ -43,12 +43,7 @@ def labelled(faces: FaceSet, part: int, names: Sequence[str]) -> tuple[np.ndarra
 
 
 def batches(
-    faces: FaceSet,
-    names: Sequence[str],
-    *,
-    batch_size: int = 64,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
+    faces: FaceSet, names: Sequence[str], *, batch_size: int = 64, seed: int = 0, device: torch.device | str = "cpu"
 ) -> ResidentBatches:
     """Batches of images and labels (N, A) from the training part of `faces`; unknown rows never count.
 

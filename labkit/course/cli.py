@@ -172,8 +172,9 @@ def oracle_train(
     seed: Annotated[int, typer.Option(help="of the faces and the weights")] = 0,
 ) -> None:
     """Train the oracle on drawn faces (about ten minutes on one core) and print what it can read."""
-    from labkit.oracle.oracle import WEIGHTS, load_oracle, oracle_table, table_text
-    from labkit.oracle.training import save_oracle, train_oracle
+    from labkit.course.oracle.table import oracle_table, table_text
+    from labkit.course.oracle.training import save_oracle, train_oracle
+    from labkit.oracle.oracle import WEIGHTS, load_oracle
 
     trained = train_oracle(seed=seed, progress=True)
     save_oracle(trained.net, out or WEIGHTS)
@@ -184,7 +185,8 @@ def oracle_train(
 @oracle_app.command("table")
 def oracle_show() -> None:
     """Print what the oracle can read, measured on freshly drawn faces."""
-    from labkit.oracle.oracle import load_oracle, oracle_table, table_text
+    from labkit.course.oracle.table import oracle_table, table_text
+    from labkit.oracle.oracle import load_oracle
 
     print(table_text(oracle_table(load_oracle())))
 

@@ -67,12 +67,7 @@ class Checkpoints:
         if self.path is None:
             return
         started = time.monotonic()
-        content = {
-            "format": FORMAT,
-            "config": self._config,
-            "hash": config_hash(self._config),
-            "state": state,
-        }
+        content = {"format": FORMAT, "config": self._config, "hash": config_hash(self._config), "state": state}
         with atomic_path(self.path) as temporary, open(temporary, "wb") as stream:
             try:
                 torch.save(content, stream)

@@ -91,11 +91,7 @@ def _numbers(result: Mapping[str, float], values: Mapping[str, Any]) -> dict[str
 
 
 def grid_sweep(
-    configs: Sequence[Config],
-    train_one: TrainOne,
-    folder: str | Path,
-    seeds: Sequence[int],
-    progress: bool = True,
+    configs: Sequence[Config], train_one: TrainOne, folder: str | Path, seeds: Sequence[int], progress: bool = True
 ) -> pd.DataFrame:
     """Train one model for every config and seed, all seeds of a config in turn.
 

@@ -172,11 +172,7 @@ class HVAE(nn.Module):
         return self._picture(self._descend(noise, None, each)[0])
 
     def sample(
-        self,
-        n: int,
-        *,
-        temperature: float | Sequence[float] = 1.0,
-        generator: torch.Generator | None = None,
+        self, n: int, *, temperature: float | Sequence[float] = 1.0, generator: torch.Generator | None = None
     ) -> Tensor:
         """n images (n, C, H, W) in [−1, 1], the expected pixels given latents from the prior."""
         return self.decode(self.noise(n, generator), temperature)

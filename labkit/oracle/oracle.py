@@ -1,7 +1,7 @@
 """The factor oracle: what factors would have drawn this face?
 
 It knows drawn faces only, and what it says of photographs means nothing. How well it reads each factor, on 4,000
-drawn faces that it was not trained on (columns: see `oracle_table`; a test measures them anew):
+drawn faces that it was not trained on (columns: see `labkit.course.oracle.table`; a test measures them anew):
 
 factor               error    guess       r2 balanced   within  r2_soft
 masculine            0.038    0.300    0.975        –    0.671    0.970
@@ -57,7 +57,6 @@ last column.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -65,20 +64,13 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from labkit.drawn.factors import BINARY, FACTOR_NAMES, FACTORS, sample_factors
-from labkit.drawn.renderer.render import render
+from labkit.drawn.factors import BINARY, FACTOR_NAMES, FACTORS
 from labkit.errors import LabkitError
 from labkit.oracle.net import SIDE, FactorNet
-from labkit.oracle.pictures import blur
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WEIGHTS = Path(__file__).with_name("oracle.safetensors")
 BATCH = 128  # few enough for a CPU's cache
 READABLE = 0.3  # R² from which a factor counts as read
-SOFT = 1.5  # pixels: the blur of the last column, that of a small VAE's pictures
-TABLE_SEED = 2**20  # no face of training or calibration
 
 
 @dataclass(frozen=True)
@@ -208,63 +200,12 @@ def _load(path: Path) -> FactorNet:
     return net.eval().to(memory_format=torch.channels_last)
 
 
-def oracle_table(oracle: FactorOracle, n: int = 4000, seed: int = TABLE_SEED) -> "pd.DataFrame":
-    """How well the oracle reads each factor of n freshly drawn faces of the population `seed`.
-
-    Columns: `error`, the mean absolute error in the factor's unit (binary: the share of wrong answers); `guess`,
-    the same for a reader who always says the mean (binary: the commoner answer); `r2`, 1 − squared error over
-    variance (binary: of the probability, 1 − Brier score over variance); `balanced`, the balanced accuracy of a
-    binary factor; `within`, the share of faces whose factor is within one `std` of the mean (should be 0.68);
-    `r2_soft`, R² on the same pictures under a Gaussian blur of 1.5 pixels.
-    """
-    factors = sample_factors(seed, torch.arange(n))
-    images = render(factors, SIDE)
-    soft = oracle.read(blur(images.float() / 255, SOFT).clamp(0, 1))
-    return score_reading(factors.numpy(), oracle.read(images), soft)
-
-
-def score_reading(factors: np.ndarray, reading: Reading, soft: Reading) -> "pd.DataFrame":
-    """The columns of `oracle_table` for true factors (N, F) and what was read from sharp and from soft pictures."""
-    import pandas as pd
-
-    truth, rows = np.asarray(factors, np.float64), {}
-    for k, factor in enumerate(FACTORS):
-        score = _binary_row if factor.kind == BINARY else _continuous_row
-        row = score(truth[:, k], reading.mean[:, k], reading.std[:, k])
-        rows[factor.name] = row | {"r2_soft": _r2(truth[:, k], soft.mean[:, k])}
-    return pd.DataFrame(rows).T
-
-
-def _r2(truth: np.ndarray, mean: np.ndarray) -> float:
-    return 1 - np.mean((truth - mean) ** 2) / truth.var()
-
-
-def _continuous_row(truth: np.ndarray, mean: np.ndarray, std: np.ndarray) -> dict[str, float]:
-    error = np.abs(truth - mean)
-    return {
-        "error": error.mean(),
-        "guess": np.abs(truth - truth.mean()).mean(),
-        "r2": _r2(truth, mean),
-        "balanced": np.nan,
-        "within": (error < std).mean(),
-    }
-
-
-def _binary_row(truth: np.ndarray, probability: np.ndarray, std: np.ndarray) -> dict[str, float]:
-    positive, said = truth > 0.5, probability > 0.5
-    return {
-        "error": (said != positive).mean(),
-        "guess": min(positive.mean(), 1 - positive.mean()),
-        "r2": _r2(truth, probability),
-        "balanced": 0.5 * (said[positive].mean() + (~said[~positive]).mean()),
-        "within": np.nan,
-    }
-
-
-def table_text(table: "pd.DataFrame") -> str:
-    """The table as text, as it stands in this module's docstring; "not read" where R² is below `READABLE`."""
-    lines = [f"{'factor':<17}" + "".join(f"{name:>9}" for name in table.columns)]
-    for name, row in table.iterrows():
-        cells = "".join(f"{'–' if np.isnan(value) else format(value, '.3f'):>9}" for value in row)
-        lines.append(f"{name:<17}{cells}" + ("  not read" if row["r2"] < READABLE else ""))
-    return "\n".join(lines)
+def blur(images: Tensor, sigma: float) -> Tensor:
+    """Images (N, C, H, W) under a Gaussian of standard deviation `sigma` pixels, edges repeated."""
+    reach = max(1, round(2.5 * sigma))
+    offset = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    weights = torch.softmax(-0.5 * (offset / max(sigma, 1e-3)) ** 2, 0)
+    for dim, pad in ((-1, (reach, reach, 0, 0)), (-2, (0, 0, reach, reach))):
+        padded, size = F.pad(images, pad, mode="replicate"), images.shape[dim]
+        images = sum(w * padded.narrow(dim, k, size) for k, w in enumerate(weights.tolist()))
+    return images

@@ -88,10 +88,7 @@ def _decoder(config: ConditionalConfig) -> nn.Sequential:
     start = nn.Linear(config.latent_dim + config.condition_dim, channels * height * width)
     layers: list[nn.Module] = [start, nn.Unflatten(1, config.bottom)]
     for _ in range(3):
-        layers += [
-            nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=False),
-            *_normalised(channels // 2),
-        ]
+        layers += [nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=False), *_normalised(channels // 2)]
         channels //= 2
     return nn.Sequential(*layers, nn.ConvTranspose2d(channels, 3, 4, 2, 1), nn.Tanh())
 

@@ -86,10 +86,7 @@ def log_likelihood(x: Tensor, image: Tensor, likelihood: Likelihood, sigma: floa
 
 
 def log_weights(
-    batch: int,
-    dataset_size: int,
-    sampling: Sampling = "stratified",
-    device: torch.device | str | None = None,
+    batch: int, dataset_size: int, sampling: Sampling = "stratified", device: torch.device | str | None = None
 ) -> Tensor:
     """Logarithms of the weights (B, B) with which a batch's posteriors stand for q(z): row i for z drawn from x_i.
 

@@ -101,12 +101,7 @@ class VAE(nn.Module):
         return self.decode(self.reparameterise(mean, log_var, generator), condition), mean, log_var
 
     def elbo(
-        self,
-        x: Tensor,
-        condition: Tensor | None = None,
-        *,
-        sigma: float,
-        generator: torch.Generator | None = None,
+        self, x: Tensor, condition: Tensor | None = None, *, sigma: float, generator: torch.Generator | None = None
     ) -> Elbo:
         """The bound of each image in nats, under p(x | z) = N(x; decode(z), σ² I) on pixels in [−1, 1].
 

@@ -19,7 +19,7 @@ SAME = 1e-4 if ON_GPU else 1e-5
 
 
 def usual_precision() -> str:
-    """What `fit_vae` and `fit_gan` compute in here if they are not told: "bf16" or "float32"."""
+    """What precision="auto", which the labs use, means here: "bf16" or "float32"."""
     return resolve_precision("auto", DEVICE)
 
 

@@ -120,13 +120,7 @@ def _timing(name: str, row: Mapping[str, float]) -> tuple[str, ...]:
     share = f"{row['ceiling']:.0%}" if "ceiling" in row else "–"
     if "of_peak" in row:
         share += f", {row['of_peak']:.1%} of peak"
-    return (
-        name,
-        _seconds(row["plain_seconds"]),
-        _seconds(row["fast_seconds"]),
-        f"{row['ratio']:.3g}×",
-        share,
-    )
+    return (name, _seconds(row["plain_seconds"]), _seconds(row["fast_seconds"]), f"{row['ratio']:.3g}×", share)
 
 
 def _losses(name: str, row: Mapping[str, float]) -> tuple[str, ...]:

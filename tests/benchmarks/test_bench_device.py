@@ -20,8 +20,9 @@ from ledger import contest, in_turn, markdown
 from loops import epoch, gan_adams, gan_epoch
 from torch import nn
 
-from labkit.flows.nets import FlowConfig
-from labkit.flows.training import fit_flow
+from labkit import flows
+from labkit.faces import ResidentBatches
+from labkit.fit import fit
 from labkit.gan.dcgan import DCGAN, DCGANConfig
 
 HERE = Path(__file__).parent
@@ -100,9 +101,13 @@ def test_the_ceiling_of_a_run_whose_steps_would_be_recorded_counts_each(monkeypa
     monkeypatch.setattr(ceiling, "_fastest", lambda operation, operands: 1.0)
     codes = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 
+    flow = flows.build_flow(flows.FlowConfig(4, 2, hidden=4)).initialise(torch.as_tensor(codes))
+
     def operations(epochs):
-        run = partial(fit_flow, codes, FlowConfig(4, 2, hidden=4), epochs=epochs, batch_size=4)
-        return ceiling.ceiling(run)["ceiling_seconds"]
+        with flows.fused(flow) as engine:
+            batches = ResidentBatches(codes, batch_size=4)
+            run = partial(fit, engine, flows.update(engine), batches, epochs=epochs, progress=False)
+            return ceiling.ceiling(run)["ceiling_seconds"]
 
     one, two, six = (operations(epochs) for epochs in (1, 2, 6))
     assert six - two == 4 * (two - one) > 0

@@ -67,10 +67,7 @@ def test_preparing_and_reading(source, tmp_path):
     seconds = in_turn({"plain": plain, "fast": fast}, rounds=3)
     row = paired(**seconds)
     count = len(opened.images)
-    row |= {
-        "images_per_second": count / row["fast_seconds"],
-        "plain_images_per_second": count / row["plain_seconds"],
-    }
+    row |= {"images_per_second": count / row["fast_seconds"], "plain_images_per_second": count / row["plain_seconds"]}
     enter(f"CelebA 64×64, {what}: ImageFolder loop against preparing", row)
 
     faces = np.load(tmp_path / "0" / "faces-64x64.npy", mmap_mode="r")

@@ -9,9 +9,9 @@ from image_loaders import CORES, ready_loader
 from ledger import contest
 from loops import GAN_ADAM, as_in_a_tutorial, gan_adams, gan_epoch, lightning_loops
 
+from labkit import fit as training
 from labkit.faces import ResidentBatches
-from labkit.gan.dcgan import DCGAN, DCGANConfig
-from labkit.gan.training import fit_gan
+from labkit.gan import DCGAN, DCGANConfig, updates
 
 pytestmark = pytest.mark.bench
 BATCH, WIDTHS = (128, [64]) if ON_GPU else (64, [16, 64])
@@ -24,9 +24,10 @@ def fresh(width: int) -> DCGAN:
 
 
 def fit(model: DCGAN, faces, precision: str) -> list[float]:
-    """An epoch of `fit_gan`, without the monitor, which the other loops do not have; both mean losses in nats."""
-    options = {"rate": GAN_ADAM["lr"], "beta1": GAN_ADAM["betas"][0], "batch_size": BATCH, "health": None}
-    history = fit_gan(model, faces, epochs=1, precision=precision, **options).history
+    """An epoch of this kit's `fit`, without the monitor, which others do not have; both mean losses in nats."""
+    steps = updates(model, rate=GAN_ADAM["lr"], beta1=GAN_ADAM["betas"][0])
+    batches = ResidentBatches(faces, batch_size=BATCH, device=DEVICE, normalise="symmetric")
+    history = training.fit(model, steps, batches, epochs=1, precision=precision, progress=False).history
     return history[["discriminator", "generator"]].to_numpy()[0].tolist()
 
 
@@ -74,7 +75,7 @@ def test_an_epoch(images, width):
     contest(
         f"DCGAN, width {width}",
         loops,
-        "fit_gan",
+        "labkit",
         partial(fit, fresh(width), faces, usual_precision()),
         items=len(faces),
         rounds=3,

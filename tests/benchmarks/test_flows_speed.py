@@ -7,9 +7,10 @@ from image_loaders import CORES, decoded_loader, ready_loader
 from ledger import contest
 from loops import epoch, lightning_loops
 
+from labkit import fit as training
+from labkit import flows
 from labkit.faces import ResidentBatches
-from labkit.flows.nets import Flow, FlowConfig, build_flow
-from labkit.flows.training import fit_flow
+from labkit.flows import Flow, FlowConfig, build_flow
 
 pytestmark = pytest.mark.bench
 BATCH, RATE = 32, 1e-4
@@ -40,9 +41,11 @@ def losses_of_equal_work(config: FlowConfig, codes: torch.Tensor) -> dict[str, f
 
 
 def fit(config: FlowConfig, codes: torch.Tensor, epochs: int) -> float:
-    """Train a new flow by `fit_flow`; the NLL of the first epoch in nats."""
-    options = {"rate": RATE, "batch_size": BATCH, "device": DEVICE}
-    return fit_flow(codes.numpy(), config, epochs=epochs, **options)[1].history["nll"][0]
+    """Train a new flow by its engine and this kit's `fit`; the NLL of the first epoch in nats."""
+    batches = ResidentBatches(codes, batch_size=BATCH, device=DEVICE)
+    with flows.fused(fresh(config, codes)) as engine:
+        update = flows.update(engine, rate=RATE)
+        return training.fit(engine, update, batches, epochs=epochs, progress=False).history["nll"][0]
 
 
 @pytest.mark.parametrize("threads", THREADS)
@@ -68,7 +71,7 @@ def test_epochs_of_a_flow(layers, threads):
     contest(
         f"RealNVP K={layers}" if ON_GPU else f"RealNVP K={layers}, {threads} threads",
         loops,
-        "fit_flow",
+        "labkit",
         lambda: fit(config, codes, EPOCHS),
         items=EPOCHS * len(codes),
         rounds=ROUNDS,

@@ -82,10 +82,7 @@ def test_a_contest_enters_a_row_for_each_loop_and_no_ceiling_above_the_whole(mon
     contest("net", {"a": None, "b": None}, "fit", None, items=6, rounds=1, more={"loss": 7.0})
     (path,) = tmp_path.iterdir()
     rows = json.loads(path.read_text(encoding="utf-8"))
-    assert {name: row["ratio"] for name, row in rows.items()} == {
-        "net: a against fit": 2,
-        "net: b against fit": 4,
-    }
+    assert {name: row["ratio"] for name, row in rows.items()} == {"net: a against fit": 2, "net: b against fit": 4}
     for row in rows.values():
         assert (row["items_per_second"], row["loss"], row.get("ceiling")) == (3, 7, share)
 

@@ -1,6 +1,6 @@
 """What the kit's fast paths and a tutorial's loops reach: the same on held-out faces, within the spread over seeds.
 
-Each model is trained from the same first weights by `fit_…` and by the plain loop, which shuffles in another order
+Each model is trained from the same first weights by `fit` and by the plain loop, which shuffles in another order
 and draws other noise, on drawn faces; both are then asked about drawn faces that neither has seen. They agree where
 Student's t-test over the seeds, two-sided at 5 %, tells no difference of the means.
 """
@@ -19,20 +19,21 @@ from loops import Loss, as_in_a_tutorial, epoch, gan_adams, gan_epoch
 from scipy.stats import ttest_ind
 from torch import Tensor, nn
 
-from labkit.classifier.nets import resnet18_classifier
-from labkit.classifier.training import attribute_loss, fit_classifier, labelled
+from labkit import classifier as attributes
+from labkit import flows
+from labkit import gan as adversarial
+from labkit import vae as variational
+from labkit.classifier import labelled, resnet18_classifier
+from labkit.classifier.training import attribute_loss
 from labkit.drawn import synthetic_celeba, synthetic_olivetti
-from labkit.faces import TRAIN, VALIDATION, FaceSet, split_by_image
+from labkit.faces import TRAIN, VALIDATION, FaceSet, ResidentBatches, split_by_image
 from labkit.faces.codes import pca_codes
-from labkit.flows.nets import FlowConfig, build_flow
-from labkit.flows.training import fit_flow
-from labkit.gan.dcgan import DCGAN, DCGANConfig
-from labkit.gan.training import fit_gan
+from labkit.fit import fit
+from labkit.flows import FlowConfig, build_flow
+from labkit.gan import DCGAN, DCGANConfig
 from labkit.metrics.frechet import frechet_distance, oracle_extractor
-from labkit.vae.disentangling import Objective, disentangling_loss, fit_disentangling
-from labkit.vae.instance_norm import InstanceNormConfig, InstanceNormVAE
-from labkit.vae.small import SmallConfig, SmallVAE
-from labkit.vae.training import fit_vae, weighted_loss
+from labkit.vae import InstanceNormConfig, InstanceNormVAE, Objective, SmallConfig, SmallVAE, weighted_loss
+from labkit.vae.disentangling import disentangling_loss
 
 pytestmark = pytest.mark.bench
 SEEDS, COUNT, BATCH = range(5), 1200, 64
@@ -59,6 +60,12 @@ def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
     return build().to(DEVICE)
 
 
+def by_the_kit(model: nn.Module, updates, images: np.ndarray, *, epochs: int, seed: int) -> nn.Module:
+    """`model` trained by `fit` on uint8 images, as the labs do."""
+    batches = ResidentBatches(images, batch_size=BATCH, seed=seed, device=DEVICE, normalise="symmetric")
+    return fit(model, updates, batches, epochs=epochs, precision="auto", seed=seed, progress=False).model
+
+
 @torch.no_grad()
 def asked(model: nn.Module, loss: Loss, *held_out: Tensor) -> float:
     """The loss on all held-out items at once, in eval mode and with the same noise for every model."""
@@ -78,7 +85,10 @@ def realnvp(seed: int) -> Reached:
     plain = seeded(seed, lambda: build_flow(config).initialise(known))
     adam = torch.optim.Adam(plain.parameters(), 1e-4)
     plainly(plain, decoded_loader(known, batch_size=32), loss, adam, epochs)
-    ours, _ = fit_flow(codes.known, config, epochs=epochs, seed=seed, device=DEVICE)
+    ours = seeded(seed, lambda: build_flow(config).initialise(known))
+    batches = ResidentBatches(codes.known, batch_size=32, seed=seed, device=DEVICE)
+    with flows.fused(ours) as engine:
+        fit(engine, flows.update(engine, rate=1e-4), batches, epochs=epochs, seed=seed, progress=False)
     return tuple(asked(flow, loss, torch.from_numpy(codes.test)) for flow in (plain, ours))
 
 
@@ -93,7 +103,7 @@ def vae(seed: int) -> Reached:
     as_in_a_tutorial(plain)
     adam = torch.optim.Adam(plain.parameters(), 1e-3)
     plainly(plain, decoded_loader(symmetric(images[:HALF]), batch_size=BATCH), loss, adam, epochs)
-    fit_vae(ours, images[:HALF], epochs=epochs, batch_size=BATCH, seed=seed, **options)
+    by_the_kit(ours, variational.update(ours, **options), images[:HALF], epochs=epochs, seed=seed)
     return tuple(asked(model, loss, symmetric(images[HALF:])) for model in (plain, ours))
 
 
@@ -107,7 +117,8 @@ def beta_vae(seed: int) -> Reached:
     plain, ours = (seeded(seed, lambda: SmallVAE(SmallConfig(10, 3, 32, 16))) for _ in range(2))
     adam = torch.optim.Adam(plain.parameters(), 1e-3)
     plainly(plain, decoded_loader(symmetric(images[:HALF]), batch_size=BATCH), loss, adam, epochs)
-    fit_disentangling(ours, images[:HALF], objective, epochs=epochs, batch_size=BATCH, seed=seed)
+    update = variational.disentangling_update(ours, objective, HALF)
+    by_the_kit(ours, update, images[:HALF], epochs=epochs, seed=seed)
     return tuple(asked(model, loss, symmetric(images[HALF:])) for model in (plain, ours))
 
 
@@ -127,7 +138,9 @@ def classifier(seed: int) -> Reached:
     adam = torch.optim.AdamW(plain.parameters(), 1e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs)
     plainly(plain, decoded_loader(*tensors(images, labels), batch_size=BATCH), loss, adam, epochs, schedule)
-    fit_classifier(ours, faces(), NAMES, epochs=epochs, batch_size=BATCH, seed=seed, device=DEVICE)
+    batches = attributes.batches(faces(), NAMES, batch_size=BATCH, seed=seed, device=DEVICE)
+    update = attributes.update(ours, epochs=epochs)
+    fit(ours, update, batches, epochs=epochs, precision="auto", seed=seed, progress=False)
     return tuple(asked(model, loss, *tensors(unseen, truth)) for model in (plain, ours))
 
 
@@ -139,7 +152,7 @@ def dcgan(seed: int) -> Reached:
     adams = gan_adams(as_in_a_tutorial(plain))
     for _ in range(epochs):
         gan_epoch(plain, loader, adams)
-    fit_gan(ours, images[:HALF], epochs=epochs, batch_size=BATCH, health=None, seed=seed)
+    by_the_kit(ours, adversarial.updates(ours), images[:HALF], epochs=epochs, seed=seed)
     return tuple(_distance(model.eval(), images[HALF:]) for model in (plain, ours))
 
 

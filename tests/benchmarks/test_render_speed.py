@@ -26,6 +26,5 @@ def test_faces_per_second(compiled):
         render(factors, 64, compiled=compiled)
         seconds.append(time.perf_counter() - start)
     enter(
-        f"synthetic faces 64×64, {'compiled' if compiled else 'plain'}",
-        {"faces_per_second": count / median(seconds)},
+        f"synthetic faces 64×64, {'compiled' if compiled else 'plain'}", {"faces_per_second": count / median(seconds)}
     )

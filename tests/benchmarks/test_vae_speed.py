@@ -9,9 +9,10 @@ from image_loaders import CORES, ready_loader
 from ledger import contest
 from loops import as_in_a_tutorial, epoch, lightning_loops
 
+from labkit import fit as training
+from labkit import vae
 from labkit.faces import ResidentBatches
-from labkit.vae.instance_norm import InstanceNormConfig, InstanceNormVAE
-from labkit.vae.training import fit_vae, weighted_loss
+from labkit.vae import InstanceNormConfig, InstanceNormVAE, weighted_loss
 
 pytestmark = pytest.mark.bench
 BATCH, WIDTHS = (128, [32]) if ON_GPU else (64, [8, 32])
@@ -32,9 +33,11 @@ def loss(model, batch):
 
 
 def fit(model, faces, precision: str) -> float:
-    """An epoch of `fit_vae`; the mean loss."""
-    options = {"kl_weight": WEIGHT, "rate": RATE, "batch_size": BATCH, "precision": precision}
-    return fit_vae(model, faces, epochs=1, **options).history["loss"].item()
+    """An epoch of this kit's `fit`; the mean loss."""
+    update = vae.update(model, kl_weight=WEIGHT, rate=RATE)
+    batches = ResidentBatches(faces, batch_size=BATCH, device=DEVICE, normalise="symmetric")
+    result = training.fit(model, update, batches, epochs=1, precision=precision, progress=False)
+    return result.history["loss"].item()
 
 
 def losses_of_equal_work(width: int, faces) -> dict[str, float]:
@@ -79,7 +82,7 @@ def test_an_epoch(images, width):
     contest(
         f"VAE of report E, width {width}",
         loops,
-        "fit_vae",
+        "labkit",
         partial(fit, fresh(width), faces, usual_precision()),
         items=len(faces),
         rounds=3,

@@ -44,10 +44,7 @@ def trained(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (
-            {"width": 5},
-            r"model: Sequential of 21 numbers in 4 tensors \(.*\) there, Sequential of 26 numbers",
-        ),
+        ({"width": 5}, r"model: Sequential of 21 numbers in 4 tensors \(.*\) there, Sequential of 26 numbers"),
         ({"lr": 0.2}, r"mse\.lr: 0\.1 there, 0\.2 here"),
         ({"gamma": 0.9}, r"mse\.gamma: 0\.5 there, 0\.9 here"),
         ({"data": 2.0}, r"data: .*mean size 0\.5172 there, .*mean size 1\.034 here"),

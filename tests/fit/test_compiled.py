@@ -34,11 +34,7 @@ def recorder(monkeypatch):
     """A recorder on the CPU, which `fit` takes wherever it would take that of a GPU."""
     tape = TapeRecorder()
     monkeypatch.setattr("labkit.fit.step.can_skip_on_device", lambda optimizer, device: True)
-    monkeypatch.setattr(
-        FIT,
-        "recorder_for",
-        lambda steps: tape if all(step.recordable for step in steps) else None,
-    )
+    monkeypatch.setattr(FIT, "recorder_for", lambda steps: tape if all(step.recordable for step in steps) else None)
     return tape
 
 

@@ -18,10 +18,7 @@ def images():
 
 MODELS = {
     "DCGAN": (lambda: DCGAN(DCGANConfig(4, 32, 5)), lambda model: model.discriminator(model.sample(8))),
-    "ResNetVAE": (
-        lambda: ResNetVAE(ResNetConfig(5, 32, 4)),
-        lambda model: model.elbo(images(), sigma=10.0).elbo,
-    ),
+    "ResNetVAE": (lambda: ResNetVAE(ResNetConfig(5, 32, 4)), lambda model: model.elbo(images(), sigma=10.0).elbo),
     "HVAE": (lambda: HVAE(HVAEConfig(width=4)), lambda model: model.elbo(images()).elbo),
     "ResNet18": (lambda: ResNet18(2, 4), lambda model: model(images() / 2 + 0.5)),
 }

@@ -90,13 +90,7 @@ def test_the_first_epochs_and_a_single_bad_one_do_not_count():
 
 
 def row(**changes):
-    fine = {
-        "d_real": 0.7,
-        "d_fake": 0.3,
-        "generator_gradient": 1.0,
-        "diversity": 0.8,
-        "pixels_saturated": 0.1,
-    }
+    fine = {"d_real": 0.7, "d_fake": 0.3, "generator_gradient": 1.0, "diversity": 0.8, "pixels_saturated": 0.1}
     return fine | changes
 
 

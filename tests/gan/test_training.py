@@ -15,13 +15,7 @@ from labkit.fit import fit
 from labkit.fit.step import GuardedStep
 from labkit.gan.diff_augment import POLICIES, augment
 from labkit.gan.health import HealthMonitor, HealthRule
-from labkit.gan.training import (
-    discriminator_loss,
-    discriminator_step,
-    generator_loss,
-    generator_step,
-    updates,
-)
+from labkit.gan.training import discriminator_loss, discriminator_step, generator_loss, generator_step, updates
 
 _spec = importlib.util.spec_from_file_location("gan_pictures", Path(__file__).with_name("gan_pictures.py"))
 _module = importlib.util.module_from_spec(_spec)
@@ -183,15 +177,7 @@ def test_a_training_resumes_bit_for_bit_and_refuses_another_run(tmp_path, same):
     again = train(resumed, 3, tmp_path)
     assert same(whole.state_dict(), resumed.state_dict())
     assert same(history.to_dict("list"), again.to_dict("list"))
-    wanted = {
-        "discriminator",
-        "generator",
-        "d_real",
-        "d_fake",
-        "d_saturated",
-        "diversity",
-        "pixels_saturated",
-    }
+    wanted = {"discriminator", "generator", "d_real", "d_fake", "d_saturated", "diversity", "pixels_saturated"}
     assert wanted | {"discriminator_gradient", "generator_gradient"} <= set(history.columns)
     for other in ({"augment": ()}, {"rate": 1e-3}):
         with pytest.raises(LabkitError, match="another run"):

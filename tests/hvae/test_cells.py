@@ -7,13 +7,7 @@ import torch
 from torch import nn
 
 from labkit.errors import LabkitError
-from labkit.hvae.cells import (
-    GenerativeCell,
-    InferenceCell,
-    generative_cell_parameters,
-    receptive_field,
-    run_cells,
-)
+from labkit.hvae.cells import GenerativeCell, InferenceCell, generative_cell_parameters, receptive_field, run_cells
 
 
 @pytest.mark.parametrize("depthwise", [True, False])

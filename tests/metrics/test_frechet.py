@@ -13,7 +13,7 @@ from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 from labkit.metrics import frechet
 from labkit.metrics.frechet import Extractor, FrechetScore, frechet_distance, oracle_extractor
-from labkit.oracle.pictures import blur
+from labkit.oracle import blur
 
 
 class _Pixels(nn.Module):

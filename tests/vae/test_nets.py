@@ -53,11 +53,7 @@ def test_shapes_and_range(model):
     x, condition = inputs(model)
     mean, log_var = model.encode(x, condition)
     assert mean.shape == log_var.shape == (4, model.latent_dim)
-    for image in (
-        model.decode(mean, condition),
-        model(x, condition)[0],
-        model.sample(4, condition=condition),
-    ):
+    for image in (model.decode(mean, condition), model(x, condition)[0], model.sample(4, condition=condition)):
         assert image.shape == x.shape
         assert image.abs().max() <= 1
     bound = model.elbo(x, condition, sigma=1.0)
@@ -162,10 +158,7 @@ def test_it_learns_and_the_condition_reaches_the_image(model):
 
 def test_kl_in_closed_form_is_that_of_monte_carlo():
     mean, log_var = torch.tensor([[0.0, 0.5, -2.0]]).double(), torch.tensor([[0.0, -1.5, 0.7]]).double()
-    posterior, prior = (
-        torch.distributions.Normal(mean, torch.exp(0.5 * log_var)),
-        torch.distributions.Normal(0, 1),
-    )
+    posterior, prior = (torch.distributions.Normal(mean, torch.exp(0.5 * log_var)), torch.distributions.Normal(0, 1))
     torch.manual_seed(0)
     z = posterior.sample((400_000,))
     estimate = (posterior.log_prob(z) - prior.log_prob(z)).mean(0)

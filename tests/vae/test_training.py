@@ -98,16 +98,7 @@ def test_a_larger_weight_leaves_less_in_the_latents():
 def test_a_conditional_vae_draws_what_it_is_asked_for():
     images, red = pictures(160)
     model = conditional()
-    train(
-        model,
-        images,
-        red,
-        epochs=15,
-        kl_weight=1e-3,
-        rate=5e-3,
-        batch_size=16,
-        unseen=(images[:20], red[:20]),
-    )
+    train(model, images, red, epochs=15, kl_weight=1e-3, rate=5e-3, batch_size=16, unseen=(images[:20], red[:20]))
     z = torch.Generator().manual_seed(0)
     drawn = [model.sample(50, condition=torch.full((50, 1), c), generator=z).detach() for c in (0.0, 1.0)]
     redness = [(image[:, 0] - image[:, 1]).mean().item() for image in drawn]

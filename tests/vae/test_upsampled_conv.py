@@ -27,7 +27,4 @@ def test_it_is_upsampling_then_convolving(size):
 
 def test_its_state_is_that_of_a_convolution():
     state = UpsampledConv2d(4, 3, 7).state_dict()
-    assert {name: tuple(value.shape) for name, value in state.items()} == {
-        "weight": (3, 4, 7, 7),
-        "bias": (3,),
-    }
+    assert {name: tuple(value.shape) for name, value in state.items()} == {"weight": (3, 4, 7, 7), "bias": (3,)}

@@ -7,19 +7,11 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import nn
 
+from labkit.course.oracle.pictures import MIRRORED, draw_factors, mirror, mirror_factors, portrait_format, spoil
+from labkit.course.oracle.training import OracleConfig, TrainedOracle, calibrate, save_oracle, train_oracle
 from labkit.drawn.factors import BINARY, FACTOR_NAMES, FACTORS, sample_factors
 from labkit.drawn.renderer.render import render
-from labkit.oracle.oracle import load_oracle, network_input
-from labkit.oracle.pictures import (
-    MIRRORED,
-    blur,
-    draw_factors,
-    mirror,
-    mirror_factors,
-    portrait_format,
-    spoil,
-)
-from labkit.oracle.training import OracleConfig, TrainedOracle, calibrate, save_oracle, train_oracle
+from labkit.oracle.oracle import blur, load_oracle, network_input
 
 TINY = OracleConfig(faces=1600, held_out=300, epochs=3, batch_size=32)
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from labkit.course.oracle.pictures import draw_factors, mirror, spoil
 from labkit.drawn.factors import BINARY, FACTOR_NAMES, FACTORS, sample_factors
 from labkit.drawn.renderer.render import render
 from labkit.faces.batches import ResidentBatches
@@ -17,7 +18,6 @@ from labkit.files import atomic_path
 from labkit.fit.loop import fit
 from labkit.fit.step import Update
 from labkit.oracle.net import SIDE, FactorNet
-from labkit.oracle.pictures import draw_factors, mirror, spoil
 
 WITHIN_ONE = 0.6827  # of a Gaussian lies within one standard deviation
 VALIDATION_SEED = 10**6  # added to the seed: the faces of the calibration
@@ -54,11 +54,7 @@ class TrainedOracle:
 
 
 def train_oracle(
-    config: OracleConfig | None = None,
-    *,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    progress: bool = False,
+    config: OracleConfig | None = None, *, seed: int = 0, device: torch.device | str = "cpu", progress: bool = False
 ) -> TrainedOracle:
     """Draw faces, train a network to read their factors, and calibrate it on faces it has not seen.
 
@@ -80,11 +76,10 @@ def train_oracle(
     optimizer = torch.optim.AdamW(net.parameters(), config.rate, weight_decay=config.weight_decay)
     result = fit(
         net,
-        Update("loss", oracle_loss, optimizer, _cosine(optimizer, config.epochs)),
+        Update("loss", oracle_loss, optimizer, _cosine(optimizer, config.epochs), clip=1.0),
         ResidentBatches(images, labels=factors.to(device), batch_size=config.batch_size, seed=seed, drop_last=True),
         epochs=config.epochs,
         validate=lambda model: {"held_out_loss": reading_loss(model, _floats(held_images), held_factors).item()},
-        clip=1.0,
         precision="bf16",
         seed=seed,
         config=asdict(config),

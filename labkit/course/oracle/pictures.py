@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labkit.drawn.factors import FACTOR_NAMES, sample_factors
+from labkit.oracle import blur
 
 MIRRORED = ("yaw", "roll", "light_azimuth")  # change sign in the mirror
 SHUFFLED = 1 / 3  # share of faces whose factors do not go together
@@ -48,17 +49,6 @@ def mirror(images: Tensor, factors: Tensor, chosen: Tensor) -> tuple[Tensor, Ten
 def portrait_format(images: Tensor) -> Tensor:
     """Images (N, C, 64, 64) as if cut to 64×48 and padded again: the sides repeat the crop's outermost columns."""
     return F.pad(images[..., MARGIN:-MARGIN], (MARGIN, MARGIN, 0, 0), mode="replicate")
-
-
-def blur(images: Tensor, sigma: float) -> Tensor:
-    """Images (N, C, H, W) under a Gaussian of standard deviation `sigma` pixels, edges repeated."""
-    reach = max(1, round(2.5 * sigma))
-    offset = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
-    weights = torch.softmax(-0.5 * (offset / max(sigma, 1e-3)) ** 2, 0)
-    for dim, pad in ((-1, (reach, reach, 0, 0)), (-2, (0, 0, reach, reach))):
-        padded, size = F.pad(images, pad, mode="replicate"), images.shape[dim]
-        images = sum(w * padded.narrow(dim, k, size) for k, w in enumerate(weights.tolist()))
-    return images
 
 
 def spoil(images: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""How the factor oracle is made and measured: `labkit oracle train` and `labkit oracle table`."""
