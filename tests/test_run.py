@@ -5,11 +5,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from labkit.claims_table import BADGES, claims_html, claims_text, measured_text
 from matplotlib.image import imread
 
 from labkit import profiles
 from labkit import run as report
-from labkit.claims_table import BADGES, claims_html, claims_text, measured_text
 from labkit.errors import CheckFailed, LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
 from labkit.record import plain

@@ -15,12 +15,12 @@ from cases_d_faces import CASES_D_FACES
 from cases_d_gan import CASES_D_GAN
 from cases_d_rare import CASES_D_RARE
 from cases_e import CASES_E
+from labkit.labs.claims_index import CLAIMS
 
 from labkit.claims import CORRECTED, NEEDS_FULL_DATA, NOT_REPRODUCED, REPRODUCED
 from labkit.course.run.labs import list_labs
 from labkit.drawn import synthetic_olivetti
 from labkit.errors import LabkitError
-from labkit.labs.claims_index import CLAIMS
 from labkit.run import Run
 
 # For each claim a measurement with its verdict, then changes of that measurement with theirs.
