@@ -3,9 +3,6 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-
 
 class _BriefError(Exception):
     """Shown in a notebook as its message alone: where in the kit it was raised helps nobody who reads it."""
