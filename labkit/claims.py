@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from string import Formatter
 from typing import Any
@@ -91,7 +92,7 @@ class Claim:
     decide: Callable[..., Verdict]
     photographs: bool = False
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """What must be measured."""
         return tuple(inspect.signature(self.decide).parameters)

@@ -14,7 +14,10 @@ from scipy.special import stdtr, stdtrit
 
 ONE_SIDE = 0.025
 SEEDS = 5  # fewer trainings than this decide nothing
+LEAST = 3  # of other units
 MOST = 1000  # a forecast beyond this many says only that there is next to nothing to see
+# Half the width of the interval of 2, 3 … MOST units, in standard deviations of one.
+REACH = stdtrit(np.arange(1, MOST), 1 - ONE_SIDE) / np.sqrt(np.arange(2, MOST + 1))
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,11 @@ class Estimate:
 
     def units_needed(self, bar: float) -> int:
         """How many units would put the bar outside of the interval, if value and spread stay as they are."""
-        least = SEEDS if self.unit == "seeds" else 3
-        if not math.isfinite(self.error) or self.value == bar:
-            return least if self.n < least else MOST + 1
-        spread, away = self.error * math.sqrt(self.n), abs(self.value - bar)
-        enough = (n for n in range(least, MOST + 1) if stdtrit(n - 1, 1 - ONE_SIDE) * spread / math.sqrt(n) < away)
-        return next(enough, MOST + 1)
+        least = SEEDS if self.unit == "seeds" else LEAST
+        if not math.isfinite(self.error):
+            return least
+        narrow = REACH * self.error * math.sqrt(self.n) < abs(self.value - bar)
+        return max(least, int(narrow.argmax()) + 2) if narrow.any() else MOST + 1
 
 
 def over(values: Any, unit: str = "seeds") -> Estimate:
@@ -49,6 +51,8 @@ def over(values: Any, unit: str = "seeds") -> Estimate:
     if isinstance(values, Estimate):
         return values
     values = np.atleast_1d(np.asarray(values, float))
+    if not len(values):
+        return Estimate(math.nan, math.nan, 0, unit)
     bad = ~np.isfinite(values)
     if bad.any():
         lost = len(values) >= SEEDS and bad.mean() > 0.5 and not np.isnan(values).any()
@@ -139,7 +143,7 @@ def above(measured: Any, bar: float = 0.0) -> Finding:
     """Whether the mean of `measured`, a number a seed or an `Estimate`, lies above the bar."""
     found = over(measured)
     needs = {found.unit: found.units_needed(bar)}
-    too_few = found.n < (SEEDS if found.unit == "seeds" else 3)
+    too_few = found.n < (SEEDS if found.unit == "seeds" else LEAST)
     if too_few or math.isnan(found.error) or math.isnan(found.value):
         return Finding(1.0, 1.0, needs)
     if found.error == 0:

@@ -25,10 +25,8 @@ def C1(gains):
     by_share = [gains[share] for share in sorted(gains, key=float, reverse=True)]
     growth = np.polyfit(np.arange(len(by_share)), np.array(by_share, float), 1)[0]
     steps = [paired(heavier, milder) for milder, heavier in pairwise(by_share)]
-    return decide(
-        all_of(above(by_share[-1]), above(list(growth))),
-        fails=any_of(*(below(each) for each in (*by_share, *steps))),
-    )
+    fails = any_of(*(below(each) for each in (*by_share, *steps)))
+    return decide(all_of(above(by_share[-1]), above(list(growth)), fact(not fails.shown)), fails=fails)
 
 
 @claim(

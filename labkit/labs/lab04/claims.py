@@ -52,7 +52,9 @@ def D6(generator_change, discriminator_change, epochs):
 
 
 def encodes(r2, turn, mirror):
-    """Whether a net turns the face along a line through its latents."""
+    """Whether a net turns the face along a line through its latents; one whose readings never vary does not."""
+    if any(math.isnan(over(each).value) for each in (r2, turn, mirror)):
+        return fact(False)
     return all_of(above(r2, 0.3), above(turn, 1), above(mirror, 0.8))
 
 
@@ -137,7 +139,7 @@ def D10(gan, vae, chance):
 )  # fmt: skip
 def D7(gap, reader_light, reader_dark, epochs):
     harder = above(gap["imbalanced"])
-    can_read = fact(True) if min(reader_light, reader_dark) >= 0.9 else unknown("a reader that tells the groups")
+    can_read = fact(True) if reader_light >= 0.9 and reader_dark >= 0.9 else unknown("a reader that tells the groups")
     rare = below(paired(gap["balanced"], gap["imbalanced"], 0.5)), below(gap["reversed"])
     long = fact(True) if harder.refuted else enough(epochs, EPOCHS_GAN, "epochs")
     return decide(all_of(harder, *rare), needs=can_read, to_refute=long)
