@@ -217,6 +217,8 @@ def measured_text(measured: Any) -> str:
         found = Estimate(**numbers, n=measured["n"], unit=measured["unit"])
         low, high = (measured_text(end) for end in found.interval())
         value, of = measured_text(found.value), f"{found.n} {found.unit}"
+        if math.isnan(found.value):
+            return value
         return f"{value} (1 {found.unit.rstrip('s')})" if found.n == 1 else f"{value} ({low} to {high}; {of})"
     if isinstance(measured, dict):
         return ", ".join(

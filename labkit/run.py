@@ -192,13 +192,14 @@ class Run:
         """Labels of the synthetic stand-ins in use, empty when none is."""
         return [label for label, source in self._sources.items() if source["stand_in_for"]]
 
-    def figure(self, name: str, figure: Figure, *, alt: str = "") -> None:
+    def figure(self, name: str, figure: Figure, *, alt: str = "", of_data: bool = True) -> None:
         """Save `figure` as figures/<name>.png, marked where its data are a stand-in, and show it.
 
         Args:
             name: lower-case file name without ending.
             figure: a matplotlib figure; it is closed afterwards.
             alt: what a reader who cannot see it must know beyond its title.
+            of_data: False for what was computed without a picture, which no stand-in touches.
 
         Raises:
             LabkitError: neither a title nor alt text, or a name that is no file name.
@@ -210,7 +211,7 @@ class Run:
             raise LabkitError(f"figure {name!r}: give it a title, or say with alt= in a sentence what it shows.")
         if not name.replace("_", "").replace("-", "").isalnum():
             raise LabkitError(f"figure {name!r}: use letters, digits, - and _ only, it becomes a file name.")
-        _stamp(figure, self.stand_ins)
+        _stamp(figure, self.stand_ins if of_data else [])
         path = self.folder / "figures" / f"{name}.png"
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches="tight", facecolor="white")
@@ -282,6 +283,7 @@ class Run:
 
     def finish(self) -> None:
         """Write what is not written yet, drop figures of earlier runs, and show the table of claims."""
+        self._same_seed()
         self.timing("total", time.perf_counter() - self._started)
         self._write_config()
         metrics = {

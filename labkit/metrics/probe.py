@@ -3,6 +3,7 @@
 import numpy as np
 
 from labkit.errors import LabkitError
+from labkit.statistics import Estimate, over, resample
 
 FOLDS = 5
 RIDGE = 0.1  # sklearn's C on standardised codes: several hundred of them may meet a few dozen positives
@@ -14,6 +15,22 @@ def probe_auc(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> floa
 
     scores = probe_scores(codes, wanted, people)
     return float(roc_auc_score(np.asarray(wanted, bool), scores)) if np.isfinite(scores).all() else float("nan")
+
+
+def probe_interval(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> Estimate:
+    """The area of `probe_auc` with its error over people, whose pictures are no independent looks."""
+    from sklearn.metrics import roc_auc_score
+
+    scores, wanted, people = probe_scores(codes, wanted, people), np.asarray(wanted, bool), apart(people)
+    if not np.isfinite(scores).all():
+        return over(np.nan, "people")
+    return resample(lambda rows: float(roc_auc_score(wanted[rows], scores[rows])), people)
+
+
+def apart(people: np.ndarray) -> np.ndarray:
+    """People (N,), where unknown (−1) each another one."""
+    people = np.asarray(people)
+    return np.where(people < 0, -1 - np.arange(len(people)), people)
 
 
 def probe_scores(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> np.ndarray:
@@ -42,7 +59,7 @@ def probe_scores(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> n
         raise LabkitError(
             f"probe: {len(codes)} codes, {len(wanted)} labels and {len(people)} people must be as many."
         )
-    people = np.where(people < 0, -1 - np.arange(len(people)), people)
+    people = apart(people)
     kinds = wanted, ~wanted
     if min(kind.sum() for kind in kinds) < 2 * FOLDS or min(len(set(people[k])) for k in kinds) < FOLDS:
         return np.full(len(codes), np.nan)

@@ -95,13 +95,11 @@ CASES = {
         ],
     ),
     "D9": Case(
-        dict(arrived=pairs(0.4), others=pairs(-0.4), drawable=8, epochs=30),
+        dict(arrived=pairs(0.4), others=pairs(-0.4), drawable=8),
         REPRODUCED,
         [
-            (dict(epochs=14), REPRODUCED),
             (dict(arrived=pairs(-0.3)), NOT_REPRODUCED),
             (dict(others=pairs(0.4)), NOT_REPRODUCED),
-            (dict(others=pairs(0.4), epochs=14), UNDECIDED),
             (dict(drawable=0), UNDECIDED),
             (dict(arrived=pairs(math.nan)), UNDECIDED),
         ],
