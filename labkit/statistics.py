@@ -57,8 +57,10 @@ def over(values: Any, unit: str = "seeds") -> Estimate:
     if bad.any():
         lost = len(values) >= SEEDS and bad.mean() > 0.5 and not np.isnan(values).any()
         return Estimate(float(values[bad][0]), 0.0 if lost else math.nan, len(values), unit)
-    error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return Estimate(float(values.mean()), float(error), len(values), unit)
+    mean = float(values.sum()) / len(values)
+    squares = float(((values - mean) ** 2).sum())
+    error = math.sqrt(squares / (len(values) - 1) / len(values)) if len(values) > 1 else math.nan
+    return Estimate(mean, error, len(values), unit)
 
 
 def paired(more: Any, less: Any, times: float = 1.0) -> Estimate:

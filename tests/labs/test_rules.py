@@ -29,7 +29,7 @@ from labkit.statistics import (
     share,
 )
 
-RUNS = int(os.environ.get("LABKIT_SIMULATIONS", 400))
+RUNS = int(os.environ.get("LABKIT_SIMULATIONS", 300))
 SLACK = 3 * math.sqrt(0.05 * 0.95 / RUNS)  # of a rate of 5 % seen in so many runs
 CLAIMS = all_claims()
 
