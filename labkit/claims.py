@@ -1,35 +1,86 @@
-"""What a claim is, the four verdicts, and the shapes of rule that several reports share."""
+"""A claim of a source report, the verdicts on it, and how notebook and report page show them."""
 
+import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from string import Formatter
 from typing import Any
 
-from labkit.errors import LabkitError
+import numpy as np
 
-REPRODUCED, NOT_REPRODUCED, CORRECTED, NEEDS_FULL_DATA = (
-    "reproduced",
-    "not reproduced",
-    "corrected",
-    "needs full data",
-)
+from labkit.errors import LabkitError, nearest
+from labkit.statistics import MOST, Estimate, Finding, fact, over
 
-Measured = dict[str, Any]
-Judge = Callable[[Measured], str]
+REPRODUCED, NOT_REPRODUCED, CORRECTED = "reproduced", "not reproduced", "corrected"
+UNDECIDED, NEEDS_PHOTOGRAPHS = "undecided", "needs photographs"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict, and what would decide where it is `undecided`."""
+
+    name: str
+    decides: str = ""
+
+
+def decide(
+    holds: Finding,
+    *,
+    fails: Finding | None = None,
+    corrected: Finding | None = None,
+    needs: Finding | None = None,
+    to_refute: Finding | None = None,
+) -> Verdict:
+    """The verdict that follows from what was found.
+
+    Args:
+        holds: what the claim says.
+        fails: what refutes it; None means the opposite of `holds`.
+        corrected: what shows that another sentence is true in its place.
+        needs: without it there is no verdict at all.
+        to_refute: without it the claim can be shown, and not refuted, as by a training that is too short.
+    """
+    if needs is not None and not needs.shown:
+        return Verdict(UNDECIDED, _in_words(needs))
+    if holds.shown:
+        return Verdict(REPRODUCED)
+    if to_refute is None or to_refute.shown:
+        if corrected is not None and corrected.shown:
+            return Verdict(CORRECTED)
+        if (~holds if fails is None else fails).shown:
+            return Verdict(NOT_REPRODUCED)
+        to_refute = fact(True)
+    return Verdict(UNDECIDED, _in_words(holds if to_refute.shown else to_refute))
+
+
+def _in_words(finding: Finding) -> str:
+    """What would decide, e.g. "about 12 seeds"."""
+    parts = []
+    for unit, n in finding.needs.items():
+        if math.isnan(n):
+            parts.append(unit)
+        else:
+            parts.append(f"more than {MOST:,} {unit}" if n > MOST and unit != "epochs" else f"{n:,.0f} {unit}")
+    return f"{' and '.join(parts)} would decide" if parts else ""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a source report, and how it is judged.
+    """A sentence of a source report, and how it is judged; made by `claim`.
 
     Attributes:
         id: report's letter and a number, e.g. "A1".
         lab: the lab that measures it.
         text: what is claimed.
         expected: what one should see if it holds, in a few words.
-        rule: how `judge` decides, for a reader; names the keys of the measurement.
-        decide: the rule in code, from the measurement to a verdict.
-        keys: what the measurement must hold.
-        needs_real: whether only the real data set can tell.
+        rule: how `decide` judges, for a reader; names its arguments.
+        protocol: how it is measured; names in braces are sizes of the run, or given with the measurement.
+        decide: the rule in code. Its arguments are what must be measured: a list has a number a seed, an `Estimate`
+            brings its unit along, anything else is taken as it is.
+        photographs: whether the sentence is about the numbers of one data set of photographs.
     """
 
     id: str
@@ -37,36 +88,166 @@ class Claim:
     text: str
     expected: str
     rule: str
-    decide: Judge
-    keys: tuple[str, ...]
-    needs_real: bool = True
+    protocol: str
+    decide: Callable[..., Verdict]
+    photographs: bool = False
 
-    def judge(self, measured: Measured) -> str:
-        """The verdict on this claim.
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """What must be measured."""
+        return tuple(inspect.signature(self.decide).parameters)
+
+    def judge(self, **measured: Any) -> Verdict:
+        """The verdict on a measurement.
 
         Raises:
-            LabkitError: the measurement lacks a key, or a value is no number (for some rules, no dict of numbers).
+            LabkitError: a value is missing, or of the wrong kind.
         """
-        missing = [key for key in self.keys if not isinstance(measured, dict) or key not in measured]
-        if missing:
-            raise LabkitError(
-                f"claim {self.id}: the measurement lacks {missing[0]!r}; its rule reads {', '.join(self.keys)}."
-            )
+        for key in self.keys:
+            if key not in measured:
+                raise LabkitError(f"claim {self.id}: {key}= is missing; its rule reads {', '.join(self.keys)}.")
         try:
-            return self.decide(measured)
-        except (AttributeError, TypeError, ValueError) as error:
+            return self.decide(**{key: measured[key] for key in self.keys})
+        except (AttributeError, TypeError, ValueError, KeyError) as error:
             raise LabkitError(f"claim {self.id}: a measured value is of the wrong kind ({error}).") from error
 
+    def record(self, given: dict[str, Any], sizes: dict[str, Any], on: str) -> dict[str, Any]:
+        """The claim with its verdict, as claims.json holds it.
 
-def holds(true: bool) -> str:
-    return REPRODUCED if true else NOT_REPRODUCED
+        Args:
+            given: what was measured, and what the protocol names beyond the sizes.
+            sizes: of the run; a key that is not given is taken from here, e.g. epochs.
+            on: kind of data, "photographs" or another.
+
+        Raises:
+            LabkitError: a name that the claim does not know, or one that it lacks.
+        """
+        fields = [name for _, name, _, _ in Formatter().parse(self.protocol) if name]
+        for name in given:
+            if name not in (*self.keys, *fields):
+                raise LabkitError(f"claim {self.id}: it reads no {name!r}{nearest(name, (*self.keys, *fields))}")
+        known = sizes | given
+        verdict = self.judge(**{key: known[key] for key in self.keys if key in known})
+        if self.photographs and on != "photographs":
+            verdict = Verdict(NEEDS_PHOTOGRAPHS)
+        for name in fields:
+            if name not in known:
+                raise LabkitError(f"claim {self.id}: its protocol names {name!r}; give {name}=….")
+        return {
+            "id": self.id,
+            "text": self.text,
+            "expected": self.expected,
+            "measured": {key: _summed_up(known[key]) for key in self.keys},
+            "rule": self.rule,
+            "verdict": verdict.name,
+            "decides": verdict.decides,
+            "on": on,
+            "protocol": self.protocol.format(**known),
+        }
 
 
-def shown_or_open(true: bool, epochs: float, needed: int) -> str:
-    """A claim that a shorter training can confirm but not refute."""
-    return REPRODUCED if true else NEEDS_FULL_DATA if epochs < needed else NOT_REPRODUCED
+def claim(id: str, lab: str, text: str, *, expected: str, rule: str, protocol: str, photographs: bool = False):
+    """Make a `Claim` of the function below it, which is its rule in code."""
+    return lambda function: Claim(id, lab, text, expected, rule, protocol, function, photographs)
 
 
-def after(needed: int, epochs: float, true: bool) -> str:
-    """A claim that only a training of full length can tell."""
-    return NEEDS_FULL_DATA if epochs < needed else holds(true)
+def _summed_up(value: Any) -> Any:
+    """Numbers of several seeds as an estimate; a tuple is no sample and stays."""
+    if isinstance(value, dict):
+        return {str(key): _summed_up(item) for key, item in value.items()}
+    if isinstance(value, list) or (hasattr(value, "__len__") and not isinstance(value, tuple | str)):
+        return over(value) if len(np.atleast_1d(value)) else None
+    return value
+
+
+# Okabe and Ito's colours, darkened for white text; the glyph and the words say the same without colour.
+BADGES = {
+    REPRODUCED: ("✓", "#00629b"),
+    NOT_REPRODUCED: ("✗", "#b84a00"),
+    CORRECTED: ("✎", "#8a3a6d"),
+    UNDECIDED: ("…", "#5f6670"),
+    NEEDS_PHOTOGRAPHS: ("▣", "#5f6670"),
+}
+COLUMNS = ("claim", "the report says", "this run measured (95 % interval)", "verdict", "protocol and rule")
+PLAIN = "text-align:left;vertical-align:top;white-space:normal"
+
+
+def badge(verdict: str, prefix: str = "") -> str:
+    """A verdict as a small coloured label, HTML."""
+    glyph, colour = BADGES.get(verdict, ("?", "#5f6670"))
+    style = (
+        f"background:{colour};color:#fff;border-radius:1em;padding:.1em .65em;white-space:nowrap;"
+        "font-size:.85em;font-weight:600;display:inline-block"
+    )
+    return f'<span class="badge" style="{style}">{glyph} {escape(prefix + verdict)}</span>'
+
+
+def card_html(record: dict[str, Any]) -> str:
+    """One claim with its verdict, as the cell that judges it shows it."""
+    return (
+        f'<div class="claim" style="border-left:.25em solid {BADGES[record["verdict"]][1]};padding:.2em .8em;'
+        f'margin:.3em 0"><b>{escape(record["id"])}</b> {escape(record["text"])}<br>'
+        f"{badge(record['verdict'])} {escape(_where(record))}<br>"
+        f"<small>measured: {escape(measured_text(record['measured']))}</small></div>"
+    )
+
+
+def card_text(record: dict[str, Any]) -> str:
+    """The same as plain lines."""
+    where = f" {_where(record)}".rstrip()
+    return f"{record['id']} {record['text']}\n  {record['verdict']}{where}\n  {measured_text(record['measured'])}"
+
+
+def claims_html(claims: list[dict[str, Any]]) -> str:
+    """The table as HTML that follows the page around it in colour and font, dark or light."""
+    head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in COLUMNS)
+    rows = "\n".join(_row(each) for each in claims)
+    return f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table>'
+
+
+def claims_text(claims: list[dict[str, Any]]) -> str:
+    """The table as plain lines, for a terminal and for readers without HTML."""
+    return "\n".join(card_text(each) for each in claims)
+
+
+def measured_text(measured: Any) -> str:
+    """A measurement in one line: numbers to four digits, estimates with their interval, dicts by name."""
+    if isinstance(measured, dict) and measured.keys() == {"value", "error", "n", "unit"}:
+        numbers = {name: float(measured[name]) for name in ("value", "error")}
+        found = Estimate(**numbers, n=measured["n"], unit=measured["unit"])
+        low, high = (measured_text(end) for end in found.interval())
+        value, of = measured_text(found.value), f"{found.n} {found.unit}"
+        if math.isnan(found.value):
+            return value
+        return f"{value} (1 {found.unit.rstrip('s')})" if found.n == 1 else f"{value} ({low} to {high}; {of})"
+    if isinstance(measured, dict):
+        return ", ".join(
+            f"{name} ({measured_text(value)})"
+            if isinstance(value, dict) and value.keys() != {"value", "error", "n", "unit"}
+            else f"{name} = {measured_text(value)}"
+            for name, value in measured.items()
+        )
+    if isinstance(measured, list):
+        return "[" + ", ".join(measured_text(value) for value in measured) + "]"
+    if isinstance(measured, bool):
+        return "yes" if measured else "no"
+    if isinstance(measured, float):
+        return "not known" if math.isnan(measured) else f"{measured:,.4g}".replace("-", "−")
+    return f"{measured:,}".replace("-", "−") if isinstance(measured, int) else str(measured)
+
+
+def _where(record: dict[str, Any]) -> str:
+    """What data the verdict is about, and what would decide."""
+    on = "" if record["verdict"] == NEEDS_PHOTOGRAPHS else f"on {record['on']}"
+    return on + (f": {record['decides']}" if record["decides"] else "")
+
+
+def _row(record: dict[str, Any]) -> str:
+    cells = (
+        f"<b>{escape(record['id'])}</b> {escape(record['text'])}",
+        escape(record["expected"]),
+        escape(measured_text(record["measured"])),
+        f"{badge(record['verdict'])}<br><small>{escape(_where(record))}</small>",
+        f"{escape(record['protocol'])}<br><small>{escape(record['data'])}; rule: {escape(record['rule'])}</small>",
+    )
+    return "<tr>" + "".join(f'<td style="{PLAIN}">{cell}</td>' for cell in cells) + "</tr>"

@@ -5,6 +5,7 @@ Needs neither torch nor matplotlib, so that the command line reads records witho
 
 import json
 import platform
+from dataclasses import is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def _fits(value: Any, shape: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: numpy and torch numbers and arrays as Python's, NaN and infinity as text.
+    """`value` as JSON can hold it: numpy and torch as Python's, dataclasses as dicts, NaN and infinity as text.
 
     Raises:
         LabkitError: it is something else, e.g. a model.
@@ -69,6 +70,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(vars(value))
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     if isinstance(value, float) and (value != value or abs(value) == float("inf")):

@@ -11,20 +11,21 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from IPython import get_ipython
 from IPython.display import Image, display
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_info
 
-from labkit.claims import NEEDS_FULL_DATA
-from labkit.claims_table import claims_html, claims_text
+from labkit.claims import Claim, card_html, card_text, claims_html, claims_text
 from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
 from labkit.files import atomic_path, write_json
 from labkit.fit import forecast
-from labkit.labs.claims_index import CLAIMS
-from labkit.profiles import BUDGET_SECONDS, choose_device, choose_profile, choose_sizes
-from labkit.record import clear_record, plain, versions
+from labkit.record import JOBS_VARIABLE, PROFILES, clear_record, plain, versions
 
 FIGURE_DPI = 120
+PROFILE_VARIABLE = "LABKIT_PROFILE"
+BUDGET_SECONDS = {"smoke": 45.0, "cpu": 600.0, "gpu": 3600.0}  # of a lab, unless its metadata say otherwise
 
 
 def start_lab(
@@ -40,8 +41,13 @@ def start_lab(
         out: the folder of this record; None means `default_folder`.
 
     Raises:
-        LabkitError: unknown profile, or the folder cannot be written.
+        LabkitError: unknown profile, a seed that is none, no data where they should be, or a folder that cannot be
+            written.
     """
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise LabkitError(f"SEED = {seed!r}: give a whole number from 0 on, without quotes.")
+    if data is not None and not Path(data).expanduser().exists():
+        raise LabkitError(f"DATA = {str(data)!r}: there is no such file or folder; None takes what the kit finds.")
     profile = choose_profile(profile)
     folder = Path(out) if out is not None else default_folder(lab, profile)
     run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder)
@@ -51,6 +57,34 @@ def start_lab(
     forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
     print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {_shown(folder)}")
     return run
+
+
+def choose_profile(name: str | None = None) -> str:
+    """The profile to use: `name`, else `LABKIT_PROFILE`, else by device ("gpu" with CUDA, "cpu" without).
+
+    Raises:
+        LabkitError: there is no such profile.
+    """
+    origin = "PROFILE"
+    if name is None:
+        name, origin = os.environ.get(PROFILE_VARIABLE) or None, PROFILE_VARIABLE
+    if name is None:
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    if name not in PROFILES:
+        raise LabkitError(f"{origin}: there is no profile {name!r}{nearest(name, PROFILES)}")
+    return name
+
+
+def choose_device(profile: str) -> torch.device:
+    """Where a profile computes: `gpu` on an accelerator where there is one, all else on the CPU.
+
+    The others stay on the CPU even beside a GPU, so that their numbers are the same on every machine.
+    """
+    if profile == "gpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    if profile == "gpu" and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
 
 
 def default_folder(lab: str, profile: str) -> Path:
@@ -81,6 +115,7 @@ class Run:
         self._started = time.perf_counter()
         self._sizes: dict[str, Any] = {}
         self._sources: dict[str, dict[str, Any]] = {}
+        self._pictures: dict[str, str] = {}
         self._figures: dict[str, str] = {}
         self._metrics: dict[str, Any] = {}
         self._timings: dict[str, float] = {}
@@ -95,7 +130,12 @@ class Run:
             "profile": self.profile,
             "seed": self.seed,
             "device": _device_name(self.device),
-            "threads": torch.get_num_threads(),
+            # Sums in another order differ in their last digits, so a record says how many threads made it.
+            "threads": {
+                "torch": torch.get_num_threads(),
+                "blas": max((each["num_threads"] for each in threadpool_info()), default=1),
+            },
+            "jobs": int(os.environ.get(JOBS_VARIABLE, 1)),
             "sizes": plain(self._sizes),
             "data": list(self._sources.values()),
             "versions": versions(),
@@ -113,10 +153,17 @@ class Run:
         Raises:
             LabkitError: the tables do not name the same sizes.
         """
-        chosen = choose_sizes(self.profile, {"smoke": smoke, "cpu": cpu, "gpu": gpu})
-        self._sizes.update(vars(chosen))
+        tables = {"smoke": smoke, "cpu": cpu, "gpu": gpu}
+        names = {name for table in tables.values() for name in table}
+        for owner, table in tables.items():
+            # Else a lab would stop in one profile only.
+            if missing := sorted(names - set(table)):
+                raise LabkitError(
+                    f"run.sizes: profile {owner!r} lacks {', '.join(missing)}; give every profile the same sizes."
+                )
+        self._sizes.update(tables[self.profile])
         self._write_config()
-        return chosen
+        return SimpleNamespace(**tables[self.profile])
 
     def use(self, faces: FaceSet) -> FaceSet:
         """Remember where `faces` come from; each later figure, metric and claim says so. Returns `faces`."""
@@ -130,30 +177,41 @@ class Run:
             "checksum": origin.checksum or faces.checksum(),
             "licence": origin.licence,
         }
+        self._pictures[origin.label] = origin.pictures if origin.real else "drawn faces"
         self._write_config()
         return faces
+
+    @property
+    def pictures(self) -> str:
+        """What the pictures in use are: "photographs" if all are, else e.g. "drawn faces"."""
+        kinds = sorted(set(self._pictures.values()))
+        return next((kind for kind in kinds if kind != "photographs"), *kinds[:1] or ["no data"])
 
     @property
     def stand_ins(self) -> list[str]:
         """Labels of the synthetic stand-ins in use, empty when none is."""
         return [label for label, source in self._sources.items() if source["stand_in_for"]]
 
-    def figure(self, name: str, figure: Figure, *, alt: str) -> None:
+    def figure(self, name: str, figure: Figure, *, alt: str = "", of_data: bool = True) -> None:
         """Save `figure` as figures/<name>.png, marked where its data are a stand-in, and show it.
 
         Args:
             name: lower-case file name without ending.
             figure: a matplotlib figure; it is closed afterwards.
-            alt: what a reader who cannot see it must know; not empty.
+            alt: what a reader who cannot see it must know beyond its title.
+            of_data: False for what was computed without a picture, which no stand-in touches.
 
         Raises:
-            LabkitError: no alt text, or a name that is no file name.
+            LabkitError: neither a title nor alt text, or a name that is no file name.
         """
-        if not alt.strip():
-            raise LabkitError(f"figure {name!r}: alt= is empty; say in a sentence what the figure shows.")
+        self._same_seed()
+        title = _title(figure)
+        alt = " ".join(part for part in (title and title.rstrip(".") + ".", alt.strip()) if part)
+        if not alt:
+            raise LabkitError(f"figure {name!r}: give it a title, or say with alt= in a sentence what it shows.")
         if not name.replace("_", "").replace("-", "").isalnum():
             raise LabkitError(f"figure {name!r}: use letters, digits, - and _ only, it becomes a file name.")
-        _stamp(figure, self.stand_ins)
+        _stamp(figure, self.stand_ins if of_data else [])
         path = self.folder / "figures" / f"{name}.png"
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches="tight", facecolor="white")
@@ -170,6 +228,7 @@ class Run:
 
         Times do not belong here but in `timing`: two runs with one seed must give equal metrics.
         """
+        self._same_seed()
         self._metrics[name] = plain(value)
 
     def timing(self, name: str, seconds: float) -> None:
@@ -198,38 +257,33 @@ class Run:
         if missed:
             raise CheckFailed(f"{name}: {missed} of {len(properties)} properties missed; see the hints above.")
 
-    def claim(self, claim_id: str, *, measured: Any, protocol: str) -> str:
-        """Judge a claim of a source report by its rule in `labkit.claims`; returns the verdict.
+    def claim(self, claim: Claim, **given: Any) -> None:
+        """Judge a claim of a source report by its rule, record it, and show the verdict.
 
         Args:
-            claim_id: e.g. "A1".
-            measured: a number or a dict of them, as the rule wants it.
-            protocol: how it was measured, in a sentence: split, count, reduction.
+            claim: of a lab, e.g. `lab03.E1`.
+            given: what its rule and its protocol read; sizes of the run need not be given.
 
         Raises:
-            LabkitError: no such claim, or the measurement lacks what its rule reads.
+            LabkitError: it lacks what the rule reads, or knows no such name.
         """
-        if claim_id not in CLAIMS:
-            raise LabkitError(f"claim {claim_id!r}: there is none of that name{nearest(claim_id, CLAIMS)}")
-        claim = CLAIMS[claim_id]
-        real = not self.stand_ins and any(source["real"] for source in self._sources.values())
-        judged = claim.judge(measured)
-        verdict = judged if real or not claim.needs_real else NEEDS_FULL_DATA
-        self._claims[claim_id] = {
-            "id": claim_id,
-            "text": claim.text,
-            "expected": claim.expected,
-            "measured": plain(measured),
-            "rule": claim.rule,
-            "verdict": verdict,
-            "data": " + ".join(self._sources) or "none",
-            "protocol": protocol,
-        }
+        self._same_seed()
+        record = claim.record(given, self._sizes, self.pictures) | {"data": " + ".join(self._sources) or "none"}
+        self._claims[claim.id] = plain(record)
         write_json(self.folder / "claims.json", list(self._claims.values()))
-        return verdict
+        shown = self._claims[claim.id]
+        display({"text/html": card_html(shown), "text/plain": card_text(shown)}, raw=True)
+
+    def _same_seed(self) -> None:
+        """Nothing is recorded under a seed that the notebook has changed since."""
+        notebook = get_ipython()
+        now = notebook.user_ns.get("SEED", self.seed) if notebook else self.seed
+        if now != self.seed:
+            raise LabkitError(f"SEED is {now!r} now, but this run began with {self.seed}: run the notebook anew.")
 
     def finish(self) -> None:
         """Write what is not written yet, drop figures of earlier runs, and show the table of claims."""
+        self._same_seed()
         self.timing("total", time.perf_counter() - self._started)
         self._write_config()
         metrics = {
@@ -246,6 +300,12 @@ class Run:
                 path.unlink()
         if claims := list(self._claims.values()):
             display({"text/html": claims_html(claims), "text/plain": claims_text(claims)}, raw=True)
+
+
+def _title(figure: Figure) -> str:
+    """What stands above a figure, in one line."""
+    above = figure.get_suptitle() or next((axes.get_title() for axes in figure.axes if axes.get_title()), "")
+    return " ".join(above.split())
 
 
 def _stamp(figure: Figure, stand_ins: list[str]) -> None:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from labkit import profiles
 from labkit import run as report
-from labkit.claims_table import BADGES, claims_html, claims_text, measured_text
+from labkit.claims import BADGES, card_html, claim, claims_html, claims_text, decide, measured_text
 from labkit.errors import CheckFailed, LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
 from labkit.record import plain
 from labkit.run import start_lab
+from labkit.statistics import above, fact, over
 
 STAND_IN = Provenance("Drawn", False, "drawn, seed 0", stand_in_for="Olivetti faces")
 REAL = Provenance("Olivetti faces", True, "a file")
@@ -24,20 +24,22 @@ def run(tmp_path):
     return start_lab("01", profile="smoke", seed=3, out=tmp_path / "out")
 
 
-@pytest.fixture
-def claims(monkeypatch):
-    """Two claims in place of the kit's own: one for any data, one for real data only."""
+@claim(
+    "Z1",
+    "01",
+    "66 components hold 90 %",
+    expected="66",
+    rule="components == 66",
+    protocol="SVD of {images} images, {seeds} seeds",
+    photographs=True,
+)
+def count_of_66(components):
+    return decide(fact(components == 66))
 
-    def claim(needs_real):
-        return SimpleNamespace(
-            text="66 components hold 90 %",
-            expected="66",
-            rule="components == 66",
-            needs_real=needs_real,
-            judge=lambda measured: "reproduced" if measured["components"] == 66 else "not reproduced",
-        )
 
-    monkeypatch.setattr(report, "CLAIMS", {"A1": claim(False), "A2": claim(True)})
+@claim("Z2", "01", "it rises", expected="above 0", rule="change above 0", protocol="{seeds} seeds")
+def rises(change):
+    return decide(above(change))
 
 
 def faces(provenance):
@@ -82,7 +84,7 @@ def test_the_profile_is_given_or_set_or_follows_the_device(monkeypatch, given, v
     if variable is not None:
         monkeypatch.setenv("LABKIT_PROFILE", variable)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    assert profiles.choose_profile(given) == chosen
+    assert report.choose_profile(given) == chosen
 
 
 def test_an_unknown_profile_is_refused_by_its_source(monkeypatch, tmp_path):
@@ -90,7 +92,7 @@ def test_an_unknown_profile_is_refused_by_its_source(monkeypatch, tmp_path):
         start_lab("01", profile="smok", out=tmp_path)
     monkeypatch.setenv("LABKIT_PROFILE", "large")
     with pytest.raises(LabkitError, match="LABKIT_PROFILE: there is no profile 'large'; choose among"):
-        profiles.choose_profile()
+        report.choose_profile()
 
 
 def test_sizes_are_those_of_the_profile_and_the_same_in_each(run):
@@ -139,9 +141,9 @@ def test_a_figure_carries_its_alt_text_into_the_record_and_the_notebook(run, mon
 
 @pytest.mark.parametrize(
     ("name", "alt", "words"),
-    [("a", "  ", "alt= is empty"), ("../a", "x", "file name"), ("", "x", "file name")],
+    [("a", "  ", "give it a title"), ("../a", "x", "file name"), ("", "x", "file name")],
 )
-def test_a_figure_without_alt_text_or_with_a_bad_name_is_refused(run, name, alt, words):
+def test_a_figure_without_title_and_alt_text_or_with_a_bad_name_is_refused(run, name, alt, words):
     with pytest.raises(LabkitError, match=words):
         run.figure(name, plt.figure(), alt=alt)
     plt.close("all")
@@ -193,36 +195,100 @@ def test_a_check_is_recorded_and_a_missed_property_stops_the_cell_with_its_hint(
     assert [each["passed"] for each in written(run, "checks.json")["coupling"]] == [True, True]
 
 
+def test_the_title_is_the_alt_text_and_alt_adds_to_it(run):
+    for name, alt, expected in (("a", "", "It rises."), ("b", "A line.", "It rises. A line.")):
+        figure, axes = plt.subplots()
+        (figure.suptitle if name == "a" else axes.set_title)("It\nrises")
+        run.figure(name, figure, alt=alt)
+        assert written(run, "figures.json")[-1]["alt"] == expected
+
+
+def test_what_shows_no_data_has_no_mark_of_a_stand_in(run):
+    run.use(faces(STAND_IN))
+    figure, _ = plt.subplots()
+    run.figure("computed", figure, alt="a line", of_data=False)
+    assert not figure.texts
+
+
 @pytest.mark.parametrize(
-    ("origins", "claim", "components", "verdict"),
+    ("origins", "components", "verdict", "on"),
     [
-        ([REAL], "A1", 66, "reproduced"),
-        ([REAL], "A2", 66, "reproduced"),
-        ([REAL], "A2", 65, "not reproduced"),
-        ([STAND_IN], "A1", 66, "reproduced"),
-        ([STAND_IN], "A2", 66, "needs full data"),
-        ([REAL, STAND_IN], "A2", 66, "needs full data"),
-        ([], "A2", 66, "needs full data"),
+        ([REAL], 66, "reproduced", "photographs"),
+        ([REAL], 65, "not reproduced", "photographs"),
+        ([STAND_IN], 66, "needs photographs", "drawn faces"),
+        ([REAL, STAND_IN], 66, "needs photographs", "drawn faces"),
+        ([], 66, "needs photographs", "no data"),
     ],
 )
-def test_a_claim_is_judged_by_its_rule_and_only_on_its_data(run, claims, origins, claim, components, verdict):
+def test_a_claim_is_judged_by_its_rule_and_names_its_data(run, origins, components, verdict, on):
     for origin in origins:
         run.use(faces(origin))
-    assert run.claim(claim, measured={"components": components}, protocol="full SVD") == verdict
+    run.sizes(smoke={"seeds": 2}, cpu={"seeds": 3}, gpu={"seeds": 5})
+    run.claim(count_of_66, components=components, images=400)
     (recorded,) = written(run, "claims.json")
-    assert recorded["verdict"] == verdict
+    assert (recorded["verdict"], recorded["on"]) == (verdict, on)
     assert recorded["measured"] == {"components": components}
+    assert recorded["protocol"] == "SVD of 400 images, 2 seeds"
     assert recorded["data"] == (" + ".join(origin.label for origin in origins) or "none")
-    assert set(recorded) == {"id", "text", "expected", "measured", "rule", "verdict", "data", "protocol"}
 
 
-def test_an_unknown_claim_is_refused(run, claims):
-    with pytest.raises(LabkitError, match="claim 'Z9': there is none of that name; choose among A1, A2"):
-        run.claim("Z9", measured=1, protocol="")
+def test_each_claim_of_a_cell_shows_its_card_with_interval_verdict_and_data(run, monkeypatch):
+    shown = []
+    monkeypatch.setattr(report, "display", lambda data, **k: shown.append(data))
+    run.use(faces(STAND_IN))
+    run.sizes(smoke={"seeds": 5}, cpu={"seeds": 5}, gpu={"seeds": 5})
+    run.claim(rises, change=[1.0, 1.1, 0.9, 1.0, 1.0])
+    run.claim(rises, change=[1.0, -1.0])
+    assert len(shown) == 2
+    assert shown[0]["text/plain"].split("\n") == [
+        "Z2 it rises",
+        "  reproduced on drawn faces",
+        "  change = 1 (0.9122 to 1.088; 5 seeds)",
+    ]
+    assert "undecided on drawn faces: more than 1,000 seeds would decide" in shown[1]["text/plain"]
+    assert "reproduced</span> on drawn faces" in shown[0]["text/html"]
 
 
-def test_a_new_run_holds_nothing_of_the_old_one(run, claims):
-    run.claim("A1", measured={"components": 66}, protocol="")
+def test_a_claim_refuses_a_name_that_it_does_not_know(run):
+    with pytest.raises(LabkitError, match="claim Z2: it reads no 'changes'; did you mean change"):
+        run.claim(rises, changes=[1.0])
+
+
+@pytest.mark.parametrize("seed", ["7", 1.5, True, None, -1, 2**63])
+def test_a_seed_that_is_none_is_refused_in_a_sentence(tmp_path, seed):
+    with pytest.raises(LabkitError, match=r"SEED = .*: give a whole number from 0 on"):
+        start_lab("01", profile="smoke", seed=seed, out=tmp_path)
+
+
+def test_data_that_are_not_there_are_refused_in_a_sentence(tmp_path):
+    with pytest.raises(LabkitError, match="DATA = '/nope': there is no such file or folder"):
+        start_lab("01", profile="smoke", data="/nope", out=tmp_path)
+    start_lab("01", profile="smoke", data=str(tmp_path), out=tmp_path / "out")
+
+
+def test_a_seed_changed_in_the_notebook_is_not_recorded_under_the_old_one(run, monkeypatch):
+    notebook = SimpleNamespace(user_ns={"SEED": 3})
+    monkeypatch.setattr(report, "get_ipython", lambda: notebook)
+    run.metric("loss", 1.0)
+    notebook.user_ns["SEED"] = 4
+    for step in (lambda: run.metric("loss", 1.0), lambda: run.claim(rises, change=[1.0]), run.finish):
+        with pytest.raises(LabkitError, match="SEED is 4 now, but this run began with 3"):
+            step()
+
+
+def test_the_record_says_how_many_threads_and_jobs_there_were(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_JOBS", "3")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        config = written(start_lab("01", profile="smoke", out=tmp_path), "config.json")
+    finally:
+        torch.set_num_threads(before)
+    assert config["threads"]["torch"] == 1 and config["threads"]["blas"] >= 1 and config["jobs"] == 3
+
+
+def test_a_new_run_holds_nothing_of_the_old_one(run):
+    run.claim(count_of_66, components=66, images=1, seeds=1)
     run.finish()
     (run.folder / "checkpoint.pt").touch()
     start_lab("01", profile="smoke", out=run.folder)
@@ -246,7 +312,7 @@ def test_by_default_results_go_below_the_project_under_the_notebooks_name(tmp_pa
     assert report.default_folder("01", "cpu") == tmp_path / "else" / "cpu" / "01_flows"
 
 
-def test_the_table_of_claims_shows_every_verdict_in_words_and_escapes(run):
+def test_the_table_of_claims_shows_every_verdict_in_words_and_escapes():
     rows = [
         {
             "id": f"A{i}",
@@ -255,15 +321,26 @@ def test_the_table_of_claims_shows_every_verdict_in_words_and_escapes(run):
             "measured": {"x": 0.123456, "n": 12345},
             "rule": "x < 1",
             "verdict": verdict,
+            "decides": "9 seeds would decide" if verdict == "undecided" else "",
+            "on": "drawn faces",
             "data": "Olivetti faces",
             "protocol": "held-out",
         }
         for i, verdict in enumerate(BADGES)
     ]
     html, text = claims_html(rows), claims_text(rows)
-    for verdict in ("reproduced", "not reproduced", "corrected", "needs full data"):
-        assert f"{verdict}</span>" in html
+    for verdict in ("reproduced", "not reproduced", "corrected", "undecided", "needs photographs"):
+        assert f"{verdict}</span>" in html and any(f"{verdict}</span>" in card_html(row) for row in rows)
         assert verdict in text
     assert "a &lt; b" in html and "a < b" not in html
-    assert measured_text(rows[0]["measured"]) == "x = 0.1235, n = 12,345"
-    assert measured_text({"q": {"beard": -0.5}, "ok": True}) == "q (beard = −0.5), ok = yes"
+    assert "9 seeds would decide" in html and "9 seeds would decide" in text
+
+
+def test_measurements_are_written_with_their_intervals():
+    assert measured_text({"x": 0.123456, "n": 12345}) == "x = 0.1235, n = 12,345"
+    assert measured_text({"q": {"beard": -0.5}, "ok": True, "none": float("nan")}) == (
+        "q (beard = −0.5), ok = yes, none = not known"
+    )
+    assert measured_text(plain({"x": over([1.0, 3.0], "people")})) == "x = 2 (−10.71 to 14.71; 2 people)"
+    assert measured_text(plain({"x": over([1.0])})) == "x = 1 (1 seed)"
+    assert measured_text(plain({"x": over([float("nan")] * 5)})) == "x = not known"

@@ -3,15 +3,40 @@
 import numpy as np
 
 from labkit.errors import LabkitError
+from labkit.statistics import Estimate, over, resample
 
 FOLDS = 5
 RIDGE = 0.1  # sklearn's C on standardised codes: several hundred of them may meet a few dozen positives
 
 
 def probe_auc(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> float:
-    """Area under the ROC curve of a logistic regression that never saw the person whom it judges; 0.5 is guessing.
+    """Area under the ROC curve of `probe_scores`; 0.5 is guessing, NaN where there are too few to tell."""
+    from sklearn.metrics import roc_auc_score
 
-    Scores come from five folds by person; in each, codes are standardised and both kinds weigh alike.
+    scores = probe_scores(codes, wanted, people)
+    return float(roc_auc_score(np.asarray(wanted, bool), scores)) if np.isfinite(scores).all() else float("nan")
+
+
+def probe_interval(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> Estimate:
+    """The area of `probe_auc` with its error over people, whose pictures are no independent looks."""
+    from sklearn.metrics import roc_auc_score
+
+    scores, wanted, people = probe_scores(codes, wanted, people), np.asarray(wanted, bool), apart(people)
+    if not np.isfinite(scores).all():
+        return over(np.nan, "people")
+    return resample(lambda rows: float(roc_auc_score(wanted[rows], scores[rows])), people)
+
+
+def apart(people: np.ndarray) -> np.ndarray:
+    """People (N,), where unknown (−1) each another one."""
+    people = np.asarray(people)
+    return np.where(people < 0, -1 - np.arange(len(people)), people)
+
+
+def probe_scores(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> np.ndarray:
+    """Scores (N,) of a logistic regression that never saw the person whom it judges.
+
+    They come from five folds by person; in each, codes are standardised and both kinds weigh alike.
 
     Args:
         codes: (N, d), for example posterior means.
@@ -19,13 +44,12 @@ def probe_auc(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> floa
         people: int (N,), −1 where unknown: then everybody is taken for another person.
 
     Returns:
-        The AUC; NaN with fewer than ten images of either kind, or fewer than five people with either.
+        The scores; NaN with fewer than ten images of either kind, or fewer than five people with either.
 
     Raises:
         LabkitError: lengths that differ.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -33,13 +57,12 @@ def probe_auc(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> floa
     codes, wanted, people = np.asarray(codes, np.float64), np.asarray(wanted, bool), np.asarray(people)
     if not len(codes) == len(wanted) == len(people):
         raise LabkitError(
-            f"probe_auc: {len(codes)} codes, {len(wanted)} labels and {len(people)} people must be as many."
+            f"probe: {len(codes)} codes, {len(wanted)} labels and {len(people)} people must be as many."
         )
-    people = np.where(people < 0, -1 - np.arange(len(people)), people)
+    people = apart(people)
     kinds = wanted, ~wanted
     if min(kind.sum() for kind in kinds) < 2 * FOLDS or min(len(set(people[k])) for k in kinds) < FOLDS:
-        return float("nan")
+        return np.full(len(codes), np.nan)
     reader = make_pipeline(StandardScaler(), LogisticRegression(C=RIDGE, class_weight="balanced", max_iter=2000))
     folds = StratifiedGroupKFold(FOLDS)
-    scores = cross_val_predict(reader, codes, wanted, groups=people, cv=folds, method="decision_function")
-    return float(roc_auc_score(wanted, scores))
+    return cross_val_predict(reader, codes, wanted, groups=people, cv=folds, method="decision_function")

@@ -13,7 +13,6 @@ from labkit.plots.style import (
     BLUE,
     COLOURS,
     DASHES,
-    FONT,
     GREY,
     INK,
     MARKERS,
@@ -68,7 +67,7 @@ def bars(
     axes.set_xlim(-beside, len(values) - 1 + beside)
     floor = 0.0 if from_zero else axes.get_ylim()[0]
     for i in [i for i in range(len(values)) if i in marked or not finite[i]]:
-        _write_value(axes, i, values[i], halves[i], floor, digits=4 if len(values) <= CROWDED else 3)
+        _write_value(axes, i, values[i], halves[i], floor, digits=3 if from_zero or len(values) > CROWDED else 4)
     _name_bars(axes, labels)
     label_axes(axes, xlabel, ylabel)
     return figure
@@ -97,20 +96,14 @@ def cumulative(shares: Any, *, title: str, marks: dict[str, int], xlabel: str, y
     axes.plot(np.arange(1, len(total) + 1), total, color=BLUE, linewidth=1.8)
     axes.set(xlim=(0, len(total) * 1.02), ylim=(0, 1.02))
     label_axes(axes, xlabel, ylabel)
-    heights = np.linspace(0.45, 0.45 - 0.11 * (len(marks) - 1), len(marks))
-    # The rightmost mark is named highest, so that no leader crosses another.
-    ordered = sorted(marks.items(), key=lambda mark: -mark[1])
-    for i, ((label, count), height) in enumerate(zip(ordered, heights, strict=True)):
+    for i, (label, count) in enumerate(sorted(marks.items(), key=lambda mark: mark[1])):
         share, colour = total[count - 1], COLOURS[(i + 1) % len(COLOURS)]
-        foot = (0, 0.5) if count < 0.4 * len(total) else (0.5, 1)
-        axes.vlines(count, 0, share, color=colour, linestyle=DASHES[(i + 1) % len(DASHES)], linewidth=1)
-        axes.plot([count], [share], MARKERS[i % len(MARKERS)], color=colour, markersize=6)
-        axes.annotate(
-            wrap(f"{label}: {count} components hold {100 * share:.2f} %", 50), (count, share),
-            xytext=(0.4, height), textcoords="axes fraction", va="center", fontsize=FONT, color=INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.9, "relpos": foot},
-        )  # fmt: skip
+        dash, marker = DASHES[(i + 1) % len(DASHES)], MARKERS[i % len(MARKERS)]
+        axes.vlines(count, 0, share, color=colour, linestyle=dash, linewidth=1)
+        name = wrap(f"{label}: {count} components hold {100 * share:.2f} %", 50)
+        axes.plot([count], [share], marker, linestyle=dash, color=colour, markersize=6, linewidth=1, label=name)
+    if marks:
+        figure.legend(loc="outside lower left", fontsize=SMALL + 0.5, frameon=False, handlelength=3.4, labelcolor=INK)
     return figure
 
 

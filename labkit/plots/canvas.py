@@ -61,8 +61,8 @@ class Canvas:
         self.sheet = self.figure.add_axes((0, 0, 1, 1))
         self.sheet.set(xlim=(0, self.width), ylim=(self.height - head, -head))
         self.sheet.axis("off")
-        self.figure.text(
-            MARGIN / self.width, 1 - 0.08 / self.height, title, va="top", ha="left",
+        self.figure.suptitle(
+            title, x=MARGIN / self.width, y=1 - 0.08 / self.height, va="top", ha="left",
             fontsize=TITLE, fontweight="bold", color=INK, linespacing=1.15,
         )  # fmt: skip
 

@@ -26,6 +26,7 @@ from labkit.plots.style import (
 )
 
 Series = dict[str, tuple]
+FEW = 8
 
 
 def curves(
@@ -108,6 +109,11 @@ def _lines(axes: Axes, series: Series, looks: dict[str, Any], log_x: bool, log_y
         if logarithmic:
             axis.set_major_formatter(LogFormatter())
             axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
+    places = np.unique(np.concatenate([np.ravel(np.asarray(x, float)) for x, *_ in series.values()]))
+    # A few settings that were chosen are the ticks: latents of 32, 64 and 128 are not 30, 40 … 100.
+    if log_x and 2 < len(places) <= FEW and (places > 0).all() and (places[1:] / places[:-1]).min() >= 1.3:
+        axes.set_xticks(places, [f"{each:g}" for each in places])
+        axes.set_xticks([], minor=True)
     notes: dict[str, list[str]] = {}
     for i, (label, (x, y, *spread)) in enumerate(series.items()):
         x, y = np.asarray(x, float), np.asarray(y, float)

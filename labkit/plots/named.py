@@ -24,6 +24,7 @@ from labkit.plots.style import (
 )
 
 ROW = 0.185  # inches of a name
+MARK = 0.07  # inches of a marker with room around it
 NAMES = 1.9  # inches of the column of names
 
 
@@ -53,8 +54,12 @@ def rows_by_name(
     """
     if not series or not len(names):
         raise LabkitError("rows_by_name: there is nothing to draw; pass at least one series and one name.")
-    figure, (axes,) = chart(7.4, 1.5 + ROW * len(names) + 0.2 * (len(series) > 1), title)
+    row = max(ROW, MARK * (len(series) + 1))
+    figure, (axes,) = chart(7.4, 1.5 + row * len(names) + 0.2 * (len(series) > 1), title)
     place = np.arange(len(names))
+    if len(series) > 2:  # marks spread over a row: a band shows to which name they belong
+        for each in place[::2]:
+            axes.axhspan(each - 0.5, each + 0.5, color=PALE, alpha=0.35, linewidth=0, zorder=0)
     axes.set(ylim=(len(names) - 0.4, -0.6))
     for i, (label, (values, *errors)) in enumerate(series.items()):
         values = np.asarray(values, float)
@@ -63,7 +68,7 @@ def rows_by_name(
         if len(series) == 1:
             axes.barh(place, values, height=0.7, color=BLUE, xerr=spread, error_kw={"elinewidth": 0.9})
             continue
-        shift = place + (i - (len(series) - 1) / 2) * 0.16
+        shift = place + (i - (len(series) - 1) / 2) * MARK / row
         axes.errorbar(
             values, shift, xerr=spread, fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)],
             markersize=4.5, elinewidth=0.9, label=wrap(label, 46),

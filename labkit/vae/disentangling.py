@@ -93,7 +93,7 @@ def log_weights(
     "stratified": the own posterior with weight 1/N, the other B − 1 share the rest: without bias, since the own
     image is one of N and the others are a fair sample of the others. It is the paper's minibatch-stratified
     sampling, averaged over which image is set aside. "weighted": all with 1/(NB), the paper's minibatch-weighted
-    sampling, which is too low, by about log N; as a loss it differs from its right value by little but a constant.
+    sampling, which is too low: by log B where posteriors are narrow, by log N where they all overlap.
 
     Raises:
         LabkitError: a batch of one, or one larger than the data set.

@@ -111,7 +111,6 @@ PLANTED = {
     "no cell is tagged": lambda n: n.cells[1].metadata.clear(),
     "parameters cell lacks OUT": lambda n: n.cells[1].update(source="PROFILE = SEED = DATA = None"),
     "first code cell": lambda n: n.cells.insert(0, code("import torch")),
-    "run.figure without": add(code("run.figure('a', fig)")),
     "without alt text": add(code("run.figure('a', fig, alt='')")),
     "image without": add(new_markdown_cell("![](01_good.ipynb)")),
     "an image": add(new_markdown_cell('<img src="a.png">')),

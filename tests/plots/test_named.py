@@ -60,6 +60,16 @@ def test_bars_and_markers_stand_at_their_values_from_top_to_bottom():
     assert np.allclose(ends, [0.9 * VALUES[0], 1.1 * VALUES[0]])
 
 
+def test_marks_stay_in_the_row_of_their_name_and_do_not_cover_each_other():
+    series = {f"series {i}": (VALUES,) for i in range(7)}
+    figure = drawn(plots.rows_by_name(series, names=ATTRIBUTES, title="Rows", xlabel="share"))
+    (axes,) = figure.axes
+    heights = np.array([lines.lines[0].get_ydata() for lines in axes.containers])
+    assert np.abs(heights - np.arange(40)).max() < 0.45
+    pixels = axes.transData.transform(np.stack([np.zeros(7), heights[:, 0]], 1))[:, 1]
+    assert np.abs(np.diff(pixels)).min() > 4.5 / 72 * figure.dpi  # the size of a marker
+
+
 def test_map_has_one_symmetric_scale():
     axes = drawn(FIGURES["map"]()).axes[0]
     (image,) = axes.images

@@ -232,6 +232,17 @@ def test_cumulative_states_the_share_at_each_mark():
     figure = plots.cumulative(shares, title="t", marks={"three": 3}, xlabel="x", ylabel="y")
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), shares)
     assert any("3 components hold 87.50 %" in text for text in texts(figure))
+    assert not figure.axes[0].texts  # named in the legend: no leader crosses a word
+
+
+def test_a_few_settings_on_a_logarithmic_axis_are_its_ticks():
+    def ticks(*x):
+        axes = plots.curves({"a": (x, x)}, title="t", xlabel="x", ylabel="y", log_x=True).axes[0]
+        return [text.get_text() for text in axes.get_xticklabels()]
+
+    assert ticks(32, 64, 128) == ["32", "64", "128"]
+    assert ticks(1e-6, 1e-5, 1e-4) == ["1e-06", "1e-05", "0.0001"]
+    assert ticks(*range(1, 30)) != [str(i) for i in range(1, 30)]
 
 
 def test_values_far_from_zero_are_dots_and_others_bars_that_start_at_zero():

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from labkit.claims_table import BADGES, measured_text
+from labkit.claims import BADGES, measured_text
 from labkit.files import write_text
 from labkit.record import LOG, NOTEBOOK, PAGE, STATE, read_record
 

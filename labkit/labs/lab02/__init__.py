@@ -1,6 +1,7 @@
-"""Checks of lab 02's exercises."""
+"""Checks and claims of lab 02's exercises."""
 
+from labkit.labs.lab02.claims import C1, C2
 from labkit.labs.lab02.people import person_split
 from labkit.labs.lab02.relations import phi_matrix
 
-__all__ = ["person_split", "phi_matrix"]
+__all__ = ["C1", "C2", "person_split", "phi_matrix"]

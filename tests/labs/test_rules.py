@@ -1,0 +1,142 @@
+"""Claims decide: a true null is rarely called anything, a clear effect mostly gets its verdict.
+
+`python -m pytest tests/labs/test_rules.py -k table -s` prints the table of all rules.
+"""
+
+import math
+import os
+from functools import cache
+
+import numpy as np
+import pytest
+from simulate import false_positives, power
+from test_claims import CASES
+
+from labkit.claims import UNDECIDED
+from labkit.labs import all_claims
+from labkit.statistics import (
+    Estimate,
+    Finding,
+    above,
+    all_of,
+    any_of,
+    at_least,
+    below,
+    fact,
+    over,
+    paired,
+    resample,
+    share,
+)
+
+RUNS = int(os.environ.get("LABKIT_SIMULATIONS", 300))
+SLACK = 3 * math.sqrt(0.05 * 0.95 / RUNS)  # of a rate of 5 % seen in so many runs
+CLAIMS = all_claims()
+
+
+@cache
+def wrong(name):
+    return false_positives(CLAIMS[name], CASES[name], RUNS)
+
+
+@cache
+def right(name):
+    return power(CLAIMS[name], CASES[name], RUNS)
+
+
+SIMULATED = [name for name, case in CASES.items() if not case.deterministic]
+
+
+@pytest.mark.parametrize("claim", SIMULATED)
+def test_a_true_null_gets_a_verdict_in_one_run_of_twenty_at_most(claim):
+    assert CASES[claim].nulls
+    assert wrong(claim) <= 0.05 + SLACK
+
+
+@pytest.mark.parametrize("claim", SIMULATED)
+def test_a_clear_effect_gets_its_verdict_in_four_runs_of_five(claim):
+    assert right(claim) >= 0.8
+
+
+def test_the_table_of_all_rules(capsys):
+    """Each claim is in it; with -s it is printed."""
+    lines = ["id   wrong verdicts  power"]
+    for name, case in CASES.items():
+        shown = "computed" if case.deterministic else f"{wrong(name):.1%}"
+        lines.append(f"{name:<5}{shown:<16}{right(name):.0%}")
+    print("\n".join(lines))
+    assert len(lines) == len(CLAIMS) + 1
+
+
+def test_two_standard_errors_over_three_seeds_would_be_caught():
+    """The planted bug: the rule that the first edition had, against the same null."""
+    rng = np.random.default_rng(0)
+    draws = rng.standard_normal((2000, 3))
+    found = draws.mean(1) > 2 * draws.std(1, ddof=1) / math.sqrt(3)
+    assert found.mean() > 0.05 + SLACK
+
+
+def test_the_interval_of_a_mean_covers_it_in_nineteen_runs_of_twenty():
+    rng = np.random.default_rng(0)
+    ends = [over(rng.standard_normal(5) + 3).interval() for _ in range(2000)]
+    assert np.mean([low < 3 < high for low, high in ends]) == pytest.approx(0.95, abs=0.015)
+
+
+def test_the_bootstrap_draws_people_and_not_pictures():
+    """Ten shots of a person that are all alike are worth one."""
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(30), 10)
+    values = np.repeat(rng.standard_normal(30), 10)
+    by_people = resample(lambda rows: values[rows].mean(), people)
+    by_pictures = resample(lambda rows: values[rows].mean(), np.arange(300), unit="pictures")
+    assert by_people.error == pytest.approx(values.std() / math.sqrt(30), rel=0.2)
+    assert by_people.error > 2.5 * by_pictures.error
+    assert by_people.n == 30 and by_people.unit == "people"
+
+
+def test_a_share_of_none_or_all_is_not_certain():
+    assert share(np.ones(80), np.repeat(np.arange(8), 10)).error > 0
+    assert not above(share(np.ones(80), np.repeat(np.arange(8), 10)), 0.9).shown
+
+
+def test_fewer_than_five_seeds_show_nothing_and_say_so():
+    for values in ([9.0], [9.0, 9.1], [9.0, 9.1, 9.0, 9.1]):
+        found = above(values)
+        assert not found.shown and not found.refuted
+        assert found.needs["seeds"] >= 5
+    assert above([9.0, 9.1, 9.0, 9.1, 9.2]).shown
+
+
+def test_as_many_units_as_are_said_to_decide_do():
+    found = Estimate(0.1, 0.1, 5)
+    needed = found.units_needed(0)
+    sd = 0.1 * math.sqrt(5)
+    assert above(Estimate(0.1, sd / math.sqrt(needed), needed)).shown
+    assert not above(Estimate(0.1, sd / math.sqrt(needed - 1), needed - 1)).shown
+
+
+def test_what_is_lost_in_most_seeds_is_above_everything_and_nan_says_nothing():
+    lost = [math.inf, math.inf, math.inf, 1.0, math.inf]
+    assert above(paired(lost, [1.0] * 5)).shown
+    assert below(paired(lost, [1.0] * 5)).refuted
+    for values in ([math.inf, 1.0, 1.0, 1.0, 1.0], [math.nan] * 5, []):
+        found = above(values)
+        assert not found.shown and not found.refuted
+
+
+def test_findings_combine():
+    yes, no, maybe = Finding(0.001, 0.999), Finding(0.999, 0.001), Finding(0.4, 0.6, {"seeds": 9})
+    assert all_of(yes, yes).shown and not all_of(yes, maybe).shown and all_of(yes, no).refuted
+    assert any_of(yes, no).shown and any_of(no, no).refuted and not any_of(no, maybe).refuted
+    assert at_least(2, [yes, yes, no]).shown and at_least(2, [no, no, yes]).refuted
+    assert all_of(fact(True), yes).yes == yes.yes and all_of(fact(False), maybe).refuted
+    assert (~yes).refuted and all_of(yes, maybe).needs == {"seeds": 9}
+    # Two chances cost twice: a p-value of 0.02 is not enough for one of two.
+    assert Finding(0.02, 0.98).shown and not any_of(Finding(0.02, 0.98), no).shown
+
+
+def test_an_undecided_claim_says_what_would_decide():
+    verdict = CLAIMS["E2"].judge(distance={w: [1.0, 1.2] for w in ("0.001", "0.0001", "1e-05", "1e-06")})
+    assert verdict.name == UNDECIDED and "seeds would decide" in verdict.decides
+    verdict = CLAIMS["B2"].judge(final_loss=[0.0], final_loss_wrong_divisor=[0.0], epochs=10)
+    assert verdict.decides == "150 epochs would decide"
