@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.data import dsprites, retry
+from labkit.data import dsprites
 from labkit.drawn.sprites import draw_sprites
 from labkit.errors import LabkitError
 
@@ -319,7 +319,7 @@ def test_a_slow_failure_is_not_repeated_at_once(monkeypatch, cache):
         raise LabkitError("no answer.")
 
     monkeypatch.setattr(MODULE, "fetch", fail)
-    monkeypatch.setattr(retry, "CHEAP_SECONDS", -1.0)
+    monkeypatch.setattr("labkit.data.fetch.CHEAP_SECONDS", -1.0)
     monkeypatch.setenv("LABKIT_OFFLINE", "0")
     assert not dsprites().provenance.real and not dsprites().provenance.real
     assert len(asked) == 1

@@ -20,7 +20,7 @@ from sklearn.datasets import fetch_olivetti_faces
 from sklearn.datasets._olivetti_faces import FACES
 from sklearn.decomposition import PCA
 
-from labkit.data import olivetti, retry
+from labkit.data import olivetti
 from labkit.errors import LabkitError
 from labkit.faces import FaceSet, Provenance
 
@@ -78,7 +78,6 @@ def drawn(monkeypatch):
 def online(monkeypatch, server):
     """Lets `olivetti` ask the local server; the function sets the addresses."""
     monkeypatch.delenv("LABKIT_OFFLINE")
-    monkeypatch.setattr("labkit.data.fetch.BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(MODULE, "DOWNLOAD_SECONDS", 5.0)
 
     def serve(*replies):
@@ -226,7 +225,7 @@ def test_last_a_stand_in_that_says_so(official, drawn, online, server, monkeypat
 
 
 def test_a_slow_failure_is_not_repeated_within_the_hour(official, drawn, cache, online, server, capsys, monkeypatch):
-    monkeypatch.setattr(retry, "CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr("labkit.data.fetch.CHEAP_SECONDS", 0.0)
     address = online(server.reply(status=403), server.reply(official.mat.read_bytes()))
     assert olivetti() is drawn
     assert olivetti() is drawn

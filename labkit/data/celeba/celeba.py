@@ -4,21 +4,19 @@ Liu, Luo, Wang and Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015.
 once (`labkit data celeba`, or here where a path is given); nothing of 1.4 GB is downloaded unasked.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from labkit.data.celeba.prepare import prepare
-from labkit.data.celeba.shelf import Job, prepared_report, read_table
+from labkit.data.celeba.download import download_celeba
+from labkit.data.celeba.prepare import prepare, prepared_report, read_table
 from labkit.data.celeba.source import open_source
-from labkit.data.given import concerns
+from labkit.data.given import path_for
 from labkit.drawn.portraits import synthetic_celeba
 from labkit.errors import LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
-from labkit.faces.size import parse_size
-from labkit.faces.words import ATTRIBUTES
+from labkit.faces.words import ATTRIBUTES, parse_size
 from labkit.files import data_root
 
 NAME = "CelebA"
@@ -38,7 +36,7 @@ def celeba(
     """CelebA as a memory-mapped array, or drawn faces with the same attribute names that say so.
 
     Sources, in this order: `data` or else `LABKIT_DATA`, prepared or not (what is not is prepared into the cache
-    at once); the cache; `synthetic_celeba(synthetic_n)`.
+    at once, and anew where its images or tables are others than before); the cache; `synthetic_celeba(synthetic_n)`.
 
     Args:
         data: a folder or zip of CelebA in any layout, a prepared folder, or a folder with either as celeba/.
@@ -56,36 +54,33 @@ def celeba(
         LabkitError: a path was given and is not there or is something else; or no photographs and not synthetic_ok.
     """
     height, width = parse_size(size)
-    given = data or os.environ.get("LABKIT_DATA")
-    folder = None
-    if given and concerns(Path(given).expanduser(), "celeba"):
-        folder = _given_folder(Path(given).expanduser(), height, width)
-    cache = data_root() / "celeba"
-    if folder is None and prepared_report(cache, f"{height}x{width}") is not None:
-        folder = cache
-    if folder is not None:
-        return load_prepared(folder, height, width)
+    name, cache = f"{height}x{width}", data_root() / "celeba"
+    if path := path_for("celeba", data):
+        for place in (path, path / "celeba"):
+            if prepared_report(place, name) is not None:
+                return load_prepared(place / name)
+        source = open_source(path / "celeba" if (path / "celeba").is_dir() else path)
+        prepare(source, height, width, cache, patience=PATIENCE_SECONDS)
+    if prepared_report(cache, name) is not None:
+        return load_prepared(cache / name)
     if not synthetic_ok:
         raise LabkitError(
-            f"{cache}: holds no CelebA of size {height}x{width}; run: labkit data celeba --from PATH --size {size}."
+            f"{cache}: holds no CelebA of size {name}; run: labkit data celeba --from PATH --size {size}."
         )
     return synthetic_celeba(synthetic_n, size=size, seed=seed, device=device)
 
 
-def load_prepared(folder: Path, height: int, width: int) -> FaceSet:
-    """The faces of a prepared folder, their pixels left on disk until they are read.
+def load_prepared(place: Path) -> FaceSet:
+    """The faces of a prepared size, their pixels left on disk until they are read.
 
     Raises:
-        LabkitError: that size is not prepared there, or array and table do not fit together.
+        LabkitError: array and table do not fit together.
     """
-    report = prepared_report(folder, f"{height}x{width}")
-    if report is None:
-        raise LabkitError(f"{folder}: size {height}x{width} is not prepared there; run labkit data celeba.")
-    images = np.load(folder / f"faces-{height}x{width}.npy", mmap_mode="r")
-    table = read_table(folder)
-    if len(table) != len(images):
+    report = prepared_report(place.parent, place.name)
+    images, table = np.load(place / "faces.npy", mmap_mode="r"), read_table(place)
+    if report is None or len(table) != len(images):
         raise LabkitError(
-            f"{folder}: {len(images):,} images but {len(table):,} rows of labels; prepare anew with --replace."
+            f"{place}: {len(images):,} images but {len(table):,} rows of labels; delete that folder and prepare anew."
         )
     values = table[list(ATTRIBUTES)].to_numpy(np.int8)
     return FaceSet(
@@ -99,13 +94,32 @@ def load_prepared(folder: Path, height: int, width: int) -> FaceSet:
     )
 
 
-def _given_folder(path: Path, height: int, width: int) -> Path:
-    """The prepared folder that a path given by the user leads to, prepared now if need be."""
-    size = f"{height}x{width}"
-    for place in (path, path / "celeba"):
-        if prepared_report(place, size) is not None:
-            return place
-    source = open_source(path / "celeba" if (path / "celeba").is_dir() else path)
-    job = Job(source, height, width, data_root() / "celeba")
-    prepare(job, patience=PATIENCE_SECONDS)
-    return job.folder
+def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
+    """`labkit data celeba`: prepare one size into the cache; what was done and understood, for a reader.
+
+    Args:
+        source: a folder or zip of CelebA; None with `download`.
+        download: "gdrive" or "kaggle".
+        size: see `parse_size`.
+
+    Raises:
+        LabkitError: neither or both of source and download; all that `open_source`, `download_celeba` and `prepare`
+            raise.
+    """
+    height, width = parse_size(size)
+    folder = data_root() / "celeba"
+    if (source is None) == (download is None):
+        raise LabkitError("labkit data celeba: give either --from PATH or --download gdrive|kaggle.")
+    if download is not None:
+        source = download_celeba(download, folder / "download")
+    report = prepare(open_source(source), height, width, folder)
+    lines = [f"CelebA {height}x{width}: {report['images']:,} images, {report['with attributes']:,} with attributes"]
+    if decoded := report.get("decoded"):
+        rate = decoded / report["seconds"]
+        lines[0] += f"; {decoded:,} decoded in {report['seconds']:.1f} s, {rate:,.0f} a second"
+    lines += [f"  {kind}: {words}" for kind, words in report["columns"].items()]
+    lines += [f"  {kind}: no table" for kind in ("attributes", "identity", "partition") if kind not in report["columns"]]
+    lines += [f"  left out: {count:,} × {why}" for why, count in report["dropped"].items()]
+    lines += [f"  labels: {count:,} × {what}" for what, count in report["labels"].items()]
+    place = folder / f"{height}x{width}"
+    return "\n".join([*lines, f"  {place / 'faces.npy'}", f"  every file left out and why: {place / 'report.json'}"])

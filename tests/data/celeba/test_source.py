@@ -149,17 +149,6 @@ def test_names_of_any_kind_are_kept(tmp_path):
     assert caught.value.reason == "no such image"
 
 
-@pytest.mark.parametrize("form", ["official zip", "official folder"])
-@pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_another_process_reads_after_unpickling(tmp_path, form, method):
-    source = open_source(FORMS[form](tmp_path / "celeba"))
-    source.read("000003.jpg")
-    with ProcessPoolExecutor(2, mp_context=get_context(method)) as pool:
-        for result in [pool.submit(read_all, source) for _ in range(4)]:
-            assert result.result() == IMAGES
-    assert pickle.loads(pickle.dumps(source)) == source
-
-
 def test_threads_and_forks_do_not_share_a_position_in_the_file(tmp_path):
     source = open_source(official_zip(tmp_path / "c"))
     start = threading.Barrier(4)
