@@ -113,6 +113,8 @@ def _names(folder: Path) -> list[str]:
 
 def _entries(path: Path) -> list[str]:
     """The names in a zip: a zip's own name does not tell whose it is."""
+    if not path.is_file():  # a pipe would be waited for
+        return []
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()

@@ -54,7 +54,8 @@ def verify() -> Iterator[tuple[str, str]]:
         if report is None:
             yield str(place), "incomplete: run labkit data celeba again"
             continue
-        for file, checksum in ((place / "faces.npy", report["sha256"]), (place / "labels.csv", report["labels sha256"])):
+        for name, checksum in (("faces.npy", report["sha256"]), ("labels.csv", report["labels sha256"])):
+            file = place / name
             same = sha256(file) == checksum
             yield str(file), "" if same else f"SHA-256 differs: delete {place} and run labkit data celeba again"
 

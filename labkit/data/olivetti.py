@@ -168,7 +168,8 @@ def _read_npy(path: Path) -> np.ndarray:
         images = images.reshape(PEOPLE * SHOTS, SIDE, SIDE).astype(np.float64)
     except (StopIteration, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise LabkitError(f"{shown(path)}: {problem}; remove it or download it anew.") from error
-    levels = np.nan_to_num(images * (BRIGHTEST if np.nanmax(images) <= 1 else 1)).round().clip(0, 255)
+    images = np.nan_to_num(images)
+    levels = (images * (BRIGHTEST if images.max() <= 1 else 1)).round().clip(0, 255)
     pixels = np.ascontiguousarray(levels.astype(np.uint8).swapaxes(1, 2))
     _check(path, pixels.tobytes(), problem)
     return pixels

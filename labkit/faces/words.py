@@ -4,7 +4,7 @@ import numpy as np
 
 from labkit.errors import LabkitError
 
-# Liu, Luo, Wang and Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015, in the order of list_attr_celeba.txt.
+# Liu, Luo, Wang and Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015; the order of list_attr_celeba.txt.
 ATTRIBUTES: tuple[str, ...] = (
     "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
     "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses",

@@ -104,7 +104,7 @@ def attribute_reader(
     Raises:
         LabkitError: too few labelled faces to train on, or to measure it.
     """
-    known = np.ones(len(faces), bool) if faces.attributes_known is None else faces.attributes_known
+    known = faces.labelled
     some = faces.subset(np.flatnonzero(known)[:MOST_LABELLED])
     rest = some.identity % HELD_OUT_PERSON == HELD_OUT_PERSON - 1
     some = replace(some, split=np.where(rest, VALIDATION, TRAIN).astype(np.int8))

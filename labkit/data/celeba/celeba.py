@@ -11,7 +11,7 @@ import torch
 
 from labkit.data.celeba.download import download_celeba
 from labkit.data.celeba.prepare import prepare, prepared_report, read_table
-from labkit.data.celeba.source import open_source
+from labkit.data.celeba.source import ANNOTATIONS, open_source
 from labkit.data.given import path_for
 from labkit.drawn.portraits import synthetic_celeba
 from labkit.errors import LabkitError
@@ -117,8 +117,7 @@ def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
     if decoded := report.get("decoded"):
         rate = decoded / report["seconds"]
         lines[0] += f"; {decoded:,} decoded in {report['seconds']:.1f} s, {rate:,.0f} a second"
-    lines += [f"  {kind}: {words}" for kind, words in report["columns"].items()]
-    lines += [f"  {kind}: no table" for kind in ("attributes", "identity", "partition") if kind not in report["columns"]]
+    lines += [f"  {kind}: {report['columns'].get(kind, 'no table')}" for kind in ANNOTATIONS]
     lines += [f"  left out: {count:,} × {why}" for why, count in report["dropped"].items()]
     lines += [f"  labels: {count:,} × {what}" for what, count in report["labels"].items()]
     place = folder / f"{height}x{width}"

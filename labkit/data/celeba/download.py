@@ -100,7 +100,8 @@ def _from_kaggle(target: Path) -> Path:
     kagglehub = _package("kagglehub", "kaggle")
     try:
         folder = Path(kagglehub.dataset_download(KAGGLE_HANDLE, output_dir=str(target / "kaggle")))
-        problem = "" if (found := len(open_source(folder).images)) == IMAGES else f"{found:,} of {IMAGES:,} images came"
+        found = len(open_source(folder).images)
+        problem = "" if found == IMAGES else f"{found:,} of {IMAGES:,} images came"
     except Exception as error:
         problem = _said(error)
     if problem:
@@ -114,7 +115,7 @@ def _from_kaggle(target: Path) -> Path:
 
 
 def _said(error: Exception) -> str:
-    """A library's exception in a line; trouble with the disk is raised again, since no other file will fare better."""
+    """A library's exception in a line; trouble with the disk is raised again."""
     if isinstance(error, OSError) and error.errno in DISK_TROUBLES:
         raise error
     if type(error).__name__ == "FileURLRetrievalError":

@@ -72,9 +72,8 @@ def read_labels(source: Source, names: Sequence[str]) -> Labels:
     if "attributes" in tables:
         attributes = tables["attributes"].attributes()
     known = (attributes != BAD).all(axis=1)
-    identity, given = (
-        tables[kind].numbers() if kind in tables else np.full(len(names), UNKNOWN) for kind in ("identity", "partition")
-    )
+    unknown = np.full(len(names), UNKNOWN)
+    identity, given = (tables[k].numbers() if k in tables else unknown for k in ("identity", "partition"))
     return Labels(
         identity=np.where(identity == UNKNOWN, -1, identity),
         split=_split(given, names, problems),

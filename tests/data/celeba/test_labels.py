@@ -167,7 +167,7 @@ def test_an_empty_file_and_a_page(tmp_path):
 
 @pytest.mark.parametrize("columns", [[], list(ATTRIBUTES[:1])])
 def test_a_file_that_is_no_table_of_attributes(tmp_path, columns):
-    with pytest.raises(LabkitError, match="lacks .* and .* more|lacks 5_o_Clock_Shadow"):
+    with pytest.raises(LabkitError, match=r"lacks .* and \d+ more"):
         read(tmp_path, attributes=" ".join(columns) + "\n000001.jpg 1\n")
 
 
@@ -313,7 +313,9 @@ def test_a_table_that_names_no_image_is_refused_with_what_to_do(tmp_path):
     """All rows would be lost: an index in the place of names, or other images."""
     for names in (["0", "1", "2", "3", "4", "5", "6", "7"], [f"face{k}.jpg" for k in range(8)]):
         text = table(TRUTH["attributes"], names=names)
-        with pytest.raises(LabkitError, match=r"no column that names these images \(they are called 000001.jpg") as caught:
+        with pytest.raises(
+            LabkitError, match=r"no column that names these images \(they are called 000001.jpg"
+        ) as caught:
             read(tmp_path / names[0], attributes=text)
         assert "give a column image_id, or remove the file" in str(caught.value)
 

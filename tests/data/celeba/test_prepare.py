@@ -1,4 +1,4 @@
-"""prepare(): one array and one table, whatever the images came in, whenever it was stopped, whatever changed since."""
+"""prepare(): one array and one table, whatever the images came in, was stopped or changed since."""
 
 import json
 import multiprocessing
@@ -44,6 +44,13 @@ def expected() -> np.ndarray:
 
 def pixels(folder, size="64x64") -> np.ndarray:
     return np.load(folder / size / "faces.npy", mmap_mode="r")
+
+
+WHOLE = {"faces.npy", "labels.csv", "report.json"}
+
+
+def names_in(folder) -> set:
+    return {path.name for path in folder.iterdir()}
 
 
 def table_of(folder, size="64x64"):
@@ -105,7 +112,9 @@ def repaired(text: str) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("change", ["a table added", "a table repaired", "other images", "an image replaced", "no table"])
+@pytest.mark.parametrize(
+    "change", ["a table added", "a table repaired", "other images", "an image replaced", "no table"]
+)
 def test_what_it_was_made_of_is_known_and_a_change_makes_it_anew(tmp_path, capsys, change):
     source = write_official(tmp_path / "source", IMAGES, identity=None)
     before = prepared(source, tmp_path / "out")
@@ -181,7 +190,7 @@ def test_killed_while_finishing(tmp_path, step):
     assert process.exitcode == 1
     prepared(source, tmp_path / "out")
     assert prepared_report(tmp_path / "out", "64x64")["with attributes"] == 0
-    assert {path.name for path in (tmp_path / "out" / "64x64").iterdir()} >= {"faces.npy", "labels.csv", "report.json"}
+    assert names_in(tmp_path / "out" / "64x64") >= WHOLE
 
 
 def _killed_at(path, folder, step):
@@ -272,7 +281,7 @@ def test_nothing_is_written_beside_the_folder(official, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     made = {path.name for path in (tmp_path / "out").iterdir()} - {".lock"}
     assert made == {"64x64"}
-    assert {path.name for path in (tmp_path / "out" / "64x64").iterdir()} == {"faces.npy", "labels.csv", "report.json"}
+    assert names_in(tmp_path / "out" / "64x64") == WHOLE
     json.loads((tmp_path / "out" / "64x64" / "report.json").read_text())
 
 
