@@ -1,8 +1,8 @@
 """CelebA once and for all: from a heap of JPEGs to one memory-mapped array and one table of labels per size.
 
 A prepared size is a folder, e.g. 64x64/, with `faces.npy` (uint8 (N, 3, 64, 64)), `labels.csv` (a row per image, in
-the same order) and `report.json` (where it came from, every file left out and why, checksums). It is made under another
-name and renamed when it is whole: all of CelebA takes under a minute, so a kill costs that minute.
+the same order) and `report.json` (where it came from, every file left out and why, checksums). It is made under
+another name and renamed when it is whole: all of CelebA takes under a minute, so a kill costs that minute.
 """
 
 import json
