@@ -4,6 +4,8 @@ Liu, Luo, Wang and Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015.
 once (`labkit data celeba`, or here where a path is given); nothing of 1.4 GB is downloaded unasked.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,10 @@ from labkit.files import data_root
 
 NAME = "CelebA"
 LICENCE = "non-commercial research only, © the photographers; Multimedia Laboratory, CUHK"
+PEOPLE = "people"
+LEAST_LABELLED = 100  # photographs that a lab needs labels of, and of each side of an attribute:
+LEAST_SIDE = 8
+LEAST_PEOPLE = 16
 PATIENCE_SECONDS = 900.0  # two labs may meet the same folder of JPEGs at once: the second waits for the first
 
 
@@ -31,12 +37,14 @@ def celeba(
     synthetic_n: int = 4000,
     seed: int = 0,
     synthetic_ok: bool = True,
+    needs: Sequence[str] = (),
     device: torch.device | str = "cpu",
 ) -> FaceSet:
     """CelebA as a memory-mapped array, or drawn faces with the same attribute names that say so.
 
     Sources, in this order: `data` or else `LABKIT_DATA`, prepared or not (what is not is prepared into the cache
     at once, and anew where its images or tables are others than before); the cache; `synthetic_celeba(synthetic_n)`.
+    Photographs without the labels that a lab needs are passed over with a sentence that says what they lack.
 
     Args:
         data: a folder or zip of CelebA in any layout, a prepared folder, or a folder with either as celeba/.
@@ -44,6 +52,7 @@ def celeba(
         synthetic_n: faces of the stand-in.
         seed: of the stand-in.
         synthetic_ok: False raises where there are no photographs.
+        needs: attributes that the labels must tell apart, and "people" where identities must be known.
         device: where the stand-in is drawn.
 
     Returns:
@@ -55,19 +64,49 @@ def celeba(
     """
     height, width = parse_size(size)
     name, cache = f"{height}x{width}", data_root() / "celeba"
+    found = None
     if path := path_for("celeba", data):
-        for place in (path, path / "celeba"):
-            if prepared_report(place, name) is not None:
-                return load_prepared(place / name)
-        source = open_source(path / "celeba" if (path / "celeba").is_dir() else path)
-        prepare(source, height, width, cache, patience=PATIENCE_SECONDS)
-    if prepared_report(cache, name) is not None:
-        return load_prepared(cache / name)
+        place = next((place for place in (path, path / "celeba") if prepared_report(place, name) is not None), None)
+        if place is None:
+            source = open_source(path / "celeba" if (path / "celeba").is_dir() else path)
+            prepare(source, height, width, cache, patience=PATIENCE_SECONDS)
+        found = load_prepared((place or cache) / name)
+    elif prepared_report(cache, name) is not None:
+        found = load_prepared(cache / name)
+    lacking = "" if found is None else lacks(found, needs)
+    if found is not None and not lacking:
+        return found
     if not synthetic_ok:
-        raise LabkitError(
-            f"{cache}: holds no CelebA of size {name}; run: labkit data celeba --from PATH --size {size}."
-        )
-    return synthetic_celeba(synthetic_n, size=size, seed=seed, device=device)
+        missing = f"holds no CelebA of size {name}" if found is None else f"its CelebA has {lacking}"
+        raise LabkitError(f"{cache}: {missing}; run: labkit data celeba --from PATH --size {size}.")
+    drawn = synthetic_celeba(synthetic_n, size=size, seed=seed, device=device)
+    if not lacking:
+        return drawn
+    print(
+        f"Your {len(found):,} photographs have {lacking}, which this lab needs: faces are DRAWN in their place. To "
+        "use them, put list_attr_celeba.txt and identity_CelebA.txt of CelebA beside the images (see data/README.md)."
+    )
+    source = f"{drawn.provenance.source}; the photographs have {lacking}"
+    return replace(drawn, provenance=replace(drawn.provenance, source=source))
+
+
+def lacks(faces: FaceSet, needs: Sequence[str]) -> str:
+    """What a lab that `needs` these attributes, and "people", misses in the faces, in words; empty if nothing.
+
+    Enough means 100 labelled faces, 8 with and 8 without each attribute, of 16 known people.
+    """
+    if not needs:
+        return ""
+    known = faces.labelled & (faces.identity >= 0) if PEOPLE in needs else faces.labelled
+    if (count := int(faces.labelled.sum())) < LEAST_LABELLED:
+        return f"labels for {count:,} images"
+    if PEOPLE in needs and (people := len(np.unique(faces.identity[known]))) < LEAST_PEOPLE:
+        return f"{people:,} known people among the labelled images"
+    for name in (each for each in needs if each != PEOPLE):
+        has = faces.attributes[known, faces.attribute_names.index(name)]
+        if min(has.sum(), (~has).sum()) < LEAST_SIDE:
+            return f"{has.sum():,} labelled images with {name} and {(~has).sum():,} without"
+    return ""
 
 
 def load_prepared(place: Path) -> FaceSet:

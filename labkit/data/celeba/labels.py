@@ -64,19 +64,19 @@ def read_labels(source: Source, names: Sequence[str]) -> Labels:
     """
     problems: dict[str, int] = {}
     columns: dict[str, str] = {}
-    tables = {}
-    for kind in ANNOTATIONS:
-        if (text := source.annotation(kind)) is not None:
-            tables[kind] = _Table(source, kind, text, names, problems, columns)
     attributes = np.full((len(names), len(ATTRIBUTES)), BAD, np.int8)
-    if "attributes" in tables:
-        attributes = tables["attributes"].attributes()
+    numbers = {kind: np.full(len(names), UNKNOWN) for kind in ("identity", "partition")}
+    for kind in source.annotations:
+        table = _Table(source, kind, source.annotation(kind) or "", names, problems, columns)
+        if kind == "attributes":
+            attributes = table.attributes()
+        else:
+            numbers[kind] = table.numbers()
     known = (attributes != BAD).all(axis=1)
-    unknown = np.full(len(names), UNKNOWN)
-    identity, given = (tables[k].numbers() if k in tables else unknown for k in ("identity", "partition"))
+    identity = numbers["identity"]
     return Labels(
         identity=np.where(identity == UNKNOWN, -1, identity),
-        split=_split(given, names, problems),
+        split=_split(numbers["partition"], names, problems),
         attributes=(attributes == 1) & known[:, None],
         attributes_known=known,
         problems={problem: count for problem, count in problems.items() if count},
@@ -167,8 +167,8 @@ class _Table:
         ]
         self.problems["attributes: unknown columns"] = len(extra)
         taken = self.cells.iloc[:, [header.index(key) for key in plain]]
-        values = np.column_stack([column.str.lower().map(SIGNS).fillna(BAD) for _, column in taken.items()])
-        values = values.astype(np.int8)
+        signs = (column.str.lower().map(SIGNS).fillna(BAD).astype(np.int8) for _, column in taken.items())
+        values = np.column_stack(list(signs))
         # Of the two ways to say no, the rarer is a bad value; a bad value spoils its row.
         no = -1 if (values == -1).sum() >= (values == 0).sum() else 0
         spoilt = ~np.isin(values, (1, no)).all(axis=1)
