@@ -79,6 +79,28 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def usable_path(given: str | Path) -> Path:
+    """A path as a user typed it, with `~` expanded; whether something is there is for the caller to see.
+
+    Raises:
+        LabkitError: it cannot be looked at: an unknown ~user, a name too long, a NUL, no permission.
+    """
+    try:
+        path = Path(given).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
+        raise LabkitError(f"{shown(given)[:200]}: cannot be looked at ({reason}); correct the path.") from error
+    return path
+
+
+def shown(path: str | Path) -> str:
+    """A path for messages and records, which are UTF-8: what is not stands as backslash escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

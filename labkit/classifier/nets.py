@@ -124,7 +124,7 @@ def resnet18_classifier(outputs: int, width: int = 64) -> ResNet18:
 
 
 def inception_classifier(outputs: int, weights: dict[str, Tensor] | None = None) -> InceptionV3:
-    """An Inception v3 with one logit per attribute, from `labkit.data.inception_weights()` or from random weights."""
+    """An Inception v3 with one logit per attribute, from `inception_weights()` or from random weights."""
     return InceptionV3(outputs, weights)
 
 

@@ -129,12 +129,11 @@ def data_celeba(
     ] = None,
     download: Annotated[str | None, typer.Option(help="gdrive or kaggle: get it from there first, 1.4 GB")] = None,
     size: Annotated[str, typer.Option(help="64, 64x48 (height x width), 128 or 218x178")] = "64",
-    replace: Annotated[bool, typer.Option("--replace", help="throw away what was prepared, and begin anew")] = False,
 ) -> None:
     """Prepare CelebA once: one memory-mapped array per size and one table of labels, into data/celeba."""
-    from labkit.data.celeba.command import prepare_celeba
+    from labkit.data.celeba.celeba import prepare_celeba
 
-    print(prepare_celeba(source, download, size, replace))
+    print(prepare_celeba(source, download, size))
 
 
 @data_app.command("list")

@@ -7,7 +7,6 @@ that the first and the last are the same picture; a square looks alike every qua
 
 import hashlib
 import math
-import os
 import zipfile
 import zlib
 from functools import partial
@@ -18,17 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.data.fetch import fetch
-from labkit.data.given import concerns
-from labkit.data.retry import unasked_download
+from labkit.data.fetch import fetch, unasked
+from labkit.data.given import DSPRITES_FILE as FILE
+from labkit.data.given import file_in, first_of, path_for, refuse
 from labkit.drawn.grid import FactorGrid
 from labkit.drawn.sprites import SIDE, draw_sprites
 from labkit.errors import LabkitError
 from labkit.faces.faceset import Provenance
-from labkit.files import atomic_path, data_root
+from labkit.files import atomic_path, data_root, shown
 
 NAME = "dSprites"
-FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 ADDRESS = f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{FILE}"
 # The authors give no SHA-256; this is the name that the file has in their git repository, a SHA-1 of its content.
 GIT_BLOB = "d98996d3f8ee1550e06b9d4ed78d0beb478910d5"
@@ -72,18 +70,14 @@ def dsprites(
         LabkitError: `data` or `LABKIT_DATA` is not dSprites, or there is no source and `synthetic_ok` is false.
     """
     cache = data_root() / "dsprites"
-    given = data or os.environ.get("LABKIT_DATA")
-    if given and concerns(Path(given).expanduser(), "dsprites"):
-        return _real(_path_given(Path(given).expanduser()), cache, device)
-    reasons: list[str] = []
-    for source in (_in_cache, _from_network if download else _from_nowhere):
-        try:
-            return _real(source(cache), cache, device)
-        except LabkitError as error:
-            reasons.append(str(error).rstrip("."))
-    if not synthetic_ok:
-        raise LabkitError(f"{NAME}: no source of the real ones ({'; '.join(reasons)}).")
-    print(f"These sprites are DRAWN by labkit from the published factors of {NAME}: {'; '.join(reasons)}.")
+    if given := path_for("dsprites", data):
+        return _real(file_in(given, "dsprites", (FILE,)), cache, device)
+    get = partial(fetch, ADDRESS, GIT_BLOB, cache / FILE, timeout=DOWNLOAD_SECONDS, digest=git_blob)
+    network = (lambda: _real(unasked(cache, get), cache, device)) if download else refuse("no download was asked for")
+    grid, why = first_of(NAME, (lambda: _real(_in_cache(cache), cache, device), network), synthetic_ok)
+    if grid is not None:
+        return grid
+    print(f"These sprites are DRAWN by labkit from the published factors of {NAME}: {why}.")
     return _grid(
         partial(_draw, device),
         Provenance(
@@ -141,7 +135,7 @@ def _real(path: Path, cache: Path, device: torch.device | str | None) -> FactorG
     origin = Provenance(
         name=NAME,
         real=True,
-        source=f"{path.name} in {path.parent}",
+        source=shown(f"{path.name} in {path.parent}"),
         checksum=GIT_BLOB,
         licence="Apache 2.0",
         pictures="pictures as published",
@@ -210,26 +204,9 @@ def _rows(stream: IO[bytes], count: int, width: int, dtype: type) -> np.ndarray:
     return np.frombuffer(content, dtype).reshape(count, width)
 
 
-def _path_given(path: Path) -> Path:
-    places = [path] if path.is_file() else [path / FILE, path / "dsprites" / FILE]
-    for place in places:
-        if place.is_file():
-            return place
-    raise LabkitError(f"{path}: holds no {FILE}, nor does its subfolder dsprites; correct the path.")
-
-
 def _in_cache(cache: Path) -> Path:
     if _opened(_packed(cache)) is not None:
         return _packed(cache)
     if not (cache / FILE).is_file():
         raise LabkitError(f"nothing whole in {cache}")
     return cache / FILE
-
-
-def _from_network(cache: Path) -> Path:
-    get = partial(fetch, ADDRESS, GIT_BLOB, cache / FILE, timeout=DOWNLOAD_SECONDS, digest=git_blob)
-    return unasked_download(cache, get)
-
-
-def _from_nowhere(cache: Path) -> Path:
-    raise LabkitError("no download, since none was asked for")

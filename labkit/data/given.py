@@ -1,41 +1,122 @@
-"""The place of real data that a user names: for which data sets it is meant."""
+"""Where a data set is looked for: the path that a user gives, then one place after another."""
 
-from pathlib import Path
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterable
+from fnmatch import translate
+from pathlib import Path, PurePosixPath
+from typing import Any
 
+from labkit.errors import LabkitError
+from labkit.files import shown, usable_path
+
+DSPRITES_FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
+OLIVETTI_FILES = ("olivetti_py3.pkz", "olivettifaces.mat", "olivetti_faces.npy")
 # Data set → how its files and folders are called; its subfolder has the data set's name.
 MARKS = {
-    "olivetti": ("olivetti_py3.pkz", "olivettifaces.mat", "*.pkz", "*.mat"),
+    "olivetti": (*OLIVETTI_FILES, "*.pkz", "*.mat"),
     "celeba": (
-        "img_align_celeba*",
-        "list_attr_celeba*",
-        "list_eval_partition*",
-        "identity_CelebA*",
-        "report-*x*.json",
-        "archive.zip",
-        "*.zip",
+        *("img_align_celeba*", "list_attr_celeba*", "list_eval_partition*", "identity_celeba*", "img", "anno"),
+        *("64x64", "64x48", "128x128", "218x178", "*.jpg", "*.jpeg", "*.png"),
     ),
-    "dsprites": ("dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz",),
+    "dsprites": (DSPRITES_FILE,),
 }
 
 
-def concerns(path: Path, data_set: str) -> bool:
-    """Whether a path is meant for a data set: it holds that one, or nothing that the kit knows.
+def path_for(data_set: str, data: str | Path | None) -> Path | None:
+    """The path that a user names for a data set, `data` or else `LABKIT_DATA`; None where none is meant for it.
 
     A path that holds only other data sets says nothing about this one. A path that is missing or unknown is meant
     for all: whoever named it must hear that it is wrong.
 
     Args:
-        path: as the user gave it.
         data_set: "olivetti", "celeba" or "dsprites".
+        data: as the user gave it.
+
+    Raises:
+        LabkitError: see `usable_path`.
     """
+    given = data or os.environ.get("LABKIT_DATA")
+    if not given:
+        return None
+    path = usable_path(given)
     held = {name for name, marks in MARKS.items() if _holds(path, name, marks)}
-    return data_set in held or not held
+    return path if data_set in held or not held else None
 
 
-def _holds(path: Path, name: str, marks: tuple[str, ...]) -> bool:
+def file_in(path: Path, data_set: str, names: Iterable[str]) -> Path:
+    """The file of a data set at `path`: itself, or the first of `names` in that folder or its subfolder `data_set`.
+
+    Raises:
+        LabkitError: there is none.
+    """
     if path.is_file():
-        return any(path.match(mark) for mark in marks)
+        return path
     if not path.is_dir():
-        return False
-    places = [path, path / name] if (path / name).is_dir() else [path]
-    return any(next(place.glob(mark), None) is not None for place in places for mark in marks)
+        raise LabkitError(f"{shown(path)}: there is no such file or folder; correct the path, or unset LABKIT_DATA.")
+    for file in (folder / name for folder in (path, path / data_set) for name in names):
+        if file.is_file():
+            return file
+    raise LabkitError(
+        f"{shown(path)}: holds no {' or '.join(names)}, nor does its subfolder {data_set}; "
+        "correct the path, or unset LABKIT_DATA."
+    )
+
+
+def first_of(name: str, sources: Iterable[Callable[[], Any]], synthetic_ok: bool) -> tuple[Any, str]:
+    """What the first source gives that does not fail; else None, and why each failed.
+
+    Raises:
+        LabkitError: all failed, and a stand-in is not wanted.
+    """
+    reasons = []
+    for source in sources:
+        try:
+            return source(), ""
+        except LabkitError as error:
+            reasons.append(str(error).rstrip("."))
+    why = "; ".join(reasons)
+    if not synthetic_ok:
+        raise LabkitError(f"{name}: no source of the real ones ({why}).")
+    return None, why
+
+
+def refuse(reason: str) -> Callable[[], None]:
+    """A source that has nothing, for `first_of`."""
+
+    def source() -> None:
+        raise LabkitError(reason)
+
+    return source
+
+
+def _holds(path: Path, data_set: str, marks: tuple[str, ...]) -> bool:
+    fits = re.compile("|".join(map(translate, marks))).match
+    if path.is_dir():
+        places = [place for place in (path, path / data_set) if place.is_dir()]
+        names = [name for place in places for name in _names(place)]
+        zips = [place / name for place in places for name in _names(place) if name.lower().endswith(".zip")]
+    else:
+        names, zips = [path.name], [path]
+    return any(fits(name.lower()) for name in names) or any(
+        fits(part.lower()) for archive in zips for entry in _entries(archive) for part in PurePosixPath(entry).parts
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _entries(path: Path) -> list[str]:
+    """The names in a zip: a zip's own name does not tell whose it is."""
+    if not path.is_file():  # a pipe would be waited for
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.data.celeba.shelf import LABELS, prepared_report
+from labkit.data.celeba.prepare import prepared_report
 from labkit.data.olivetti import olivetti
 from labkit.drawn.portraits import cached_files, recipe, synthetic_celeba
 from labkit.errors import LabkitError
@@ -49,15 +49,15 @@ def verify() -> Iterator[tuple[str, str]]:
         yield entry.where, ""  # the loader has compared the pixels
     for path, _ in cached_files():
         yield str(path), _verify_stand_in(path)
-    folder = data_root() / "celeba"
-    for path, size in _prepared(folder):
-        report = prepared_report(folder, size)
+    for place in _prepared():
+        report = prepared_report(place.parent, place.name)
         if report is None:
-            yield str(path), "incomplete: run labkit data celeba again"
+            yield str(place), "incomplete: run labkit data celeba again"
             continue
-        for file, checksum in ((path, report["sha256"]), (folder / LABELS, report["labels sha256"])):
+        for name, checksum in (("faces.npy", report["sha256"]), ("labels.csv", report["labels sha256"])):
+            file = place / name
             same = sha256(file) == checksum
-            yield str(file), "" if same else "SHA-256 differs: prepare anew with labkit data celeba --replace"
+            yield str(file), "" if same else f"SHA-256 differs: delete {place} and run labkit data celeba again"
 
 
 def _olivetti() -> Entry:
@@ -70,21 +70,14 @@ def _olivetti() -> Entry:
 
 
 def _celeba() -> Iterator[Entry]:
-    folder = data_root() / "celeba"
     found = False
-    for path, size in _prepared(folder):
-        if (report := prepared_report(folder, size)) is not None:
+    for place in _prepared():
+        if (report := prepared_report(place.parent, place.name)) is not None:
             found = True
-            yield Entry(f"CelebA {size}", "real", report["images"], report["sha256"], str(path))
+            yield Entry(f"CelebA {place.name}", "real", report["images"], report["sha256"], str(place))
     if not found:
-        yield Entry(
-            "CelebA",
-            "absent",
-            0,
-            "",
-            "",
-            "labkit data celeba --from PATH prepares what you have; see data/README.md",
-        )
+        advice = "labkit data celeba --from PATH prepares what you have; see data/README.md"
+        yield Entry("CelebA", "absent", 0, "", "", advice)
 
 
 def _stand_ins() -> Iterator[Entry]:
@@ -111,7 +104,6 @@ def _verify_stand_in(path: Path) -> str:
     return "" if same else "other pixels than the renderer draws: delete it"
 
 
-def _prepared(folder: Path) -> Iterator[tuple[Path, str]]:
-    for report in sorted(folder.glob("report-*.json")):
-        size = report.stem.removeprefix("report-")
-        yield folder / f"faces-{size}.npy", size
+def _prepared() -> list[Path]:
+    """The folders of prepared sizes, whole or not."""
+    return sorted(path.parent for path in (data_root() / "celeba").glob("*/report.json"))

@@ -2,36 +2,36 @@
 
 Taken at AT&T Laboratories Cambridge between 1992 and 1994 (Samaria and Harter, "Parameterisation of a
 stochastic model for human face identification", 1994). The file is the one that
-`sklearn.datasets.fetch_olivetti_faces` gets, in either of the two forms it has there: `olivettifaces.mat` as
-downloaded, `olivetti_py3.pkz` as cached.
+`sklearn.datasets.fetch_olivetti_faces` gets: `olivettifaces.mat` as downloaded, `olivetti_py3.pkz` as cached, or
+`olivetti_faces.npy` as Kaggle has it, also in its archive.zip.
 """
 
 import contextlib
 import hashlib
 import os
+import zipfile
 import zlib
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from labkit.data.fetch import fetch
-from labkit.data.given import concerns
-from labkit.data.retry import unasked_download
+from labkit.data.fetch import fetch, unasked
+from labkit.data.given import OLIVETTI_FILES, file_in, first_of, path_for, refuse
 from labkit.errors import LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
-from labkit.faces.olivetti_labels import ATTRIBUTES, olivetti_attributes
-from labkit.files import data_root, sha256
+from labkit.faces.words import OLIVETTI_ATTRIBUTES, olivetti_attributes
+from labkit.files import data_root, sha256, shown
 
 NAME = "Olivetti faces"
 PEOPLE, SHOTS, SIDE = 40, 10, 64
+BRIGHTEST = 242  # the level that scikit-learn's floats have as 1
 ADDRESSES = (
     "https://ndownloader.figshare.com/files/5976027",
     "https://cs.nyu.edu/~roweis/data/olivettifaces.mat",
 )
 MAT_SHA256 = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"
 PIXELS_SHA256 = "b119468c2f13775df12d3950e7c96644811647a6e10d30617777f245bf9b2f8b"
-FILE_NAMES = ("olivetti_py3.pkz", "olivettifaces.mat")
 DOWNLOAD_SECONDS = 15.0
 
 
@@ -46,7 +46,7 @@ def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic
     `FaceSet.floats` are `images / 255`.
 
     Args:
-        data: one of the two files, a folder that holds one, or a folder whose subfolder `olivetti` does.
+        data: one of the files, a folder that holds one, or a folder whose subfolder `olivetti` does.
         download: ask the network.
         synthetic_ok: draw the stand-in when there is no real source.
 
@@ -57,22 +57,18 @@ def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic
         LabkitError: `data` or `LABKIT_DATA` is not the Olivetti faces, or there is no source and
             `synthetic_ok` is false.
     """
-    given = data or os.environ.get("LABKIT_DATA")
-    if given and concerns(Path(given).expanduser(), "olivetti"):
-        return _load(_path_given(Path(given).expanduser()))
+    if given := path_for("olivetti", data):
+        return _load(file_in(given, "olivetti", OLIVETTI_FILES))
     cache = data_root() / "olivetti"
-    reasons: list[str] = []
-    for source in (_from_cache, _from_scikit_learn, _from_network if download else _from_nowhere):
-        try:
-            return source(cache)
-        except LabkitError as error:
-            reasons.append(str(error).rstrip("."))
-    if not synthetic_ok:
-        raise LabkitError(f"{NAME}: no source of the real ones ({'; '.join(reasons)}).")
-    from labkit.drawn.shots import synthetic_olivetti
+    get = partial(fetch, ADDRESSES, MAT_SHA256, cache / "olivettifaces.mat", timeout=DOWNLOAD_SECONDS)
+    network = (lambda: _load(unasked(cache, get))) if download else refuse("no download, since none was asked for")
+    faces, why = first_of(NAME, (partial(_from_cache, cache), _from_scikit_learn, network), synthetic_ok)
+    if faces is None:
+        from labkit.drawn.shots import synthetic_olivetti
 
-    print(f"These faces are SYNTHETIC, drawn in place of the {NAME}: {'; '.join(reasons)}.")
-    return synthetic_olivetti()
+        print(f"These faces are SYNTHETIC, drawn in place of the {NAME}: {why}.")
+        return synthetic_olivetti()
+    return faces
 
 
 def _from_cache(cache: Path) -> FaceSet:
@@ -89,7 +85,7 @@ def _from_cache(cache: Path) -> FaceSet:
         raise LabkitError(f"{path} was damaged") from error
 
 
-def _from_scikit_learn(cache: Path) -> FaceSet:
+def _from_scikit_learn() -> FaceSet:
     folder = Path(os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data").expanduser()
     path = _find(folder)
     if path is None:
@@ -97,45 +93,23 @@ def _from_scikit_learn(cache: Path) -> FaceSet:
     return _load(path)
 
 
-def _from_network(cache: Path) -> FaceSet:
-    get = partial(fetch, ADDRESSES, MAT_SHA256, cache / "olivettifaces.mat", timeout=DOWNLOAD_SECONDS)
-    return _load(unasked_download(cache, get))
-
-
-def _from_nowhere(cache: Path) -> FaceSet:
-    raise LabkitError("no download, since none was asked for")
-
-
-def _path_given(path: Path) -> Path:
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise LabkitError(f"{path}: there is no such file or folder; correct the path, or unset LABKIT_DATA.")
-    found = _find(path) or _find(path / "olivetti")
-    if found is None:
-        raise LabkitError(
-            f"{path}: holds neither {' nor '.join(FILE_NAMES)}, nor does its subfolder olivetti; "
-            "correct the path, or unset LABKIT_DATA."
-        )
-    return found
-
-
 def _find(folder: Path) -> Path | None:
-    return next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
+    return next((folder / name for name in OLIVETTI_FILES if (folder / name).is_file()), None)
 
 
 def _load(path: Path) -> FaceSet:
-    """The faces in one of the two files; LabkitError if it is anything else."""
+    """The faces in one of the files, told apart by its ending; LabkitError if it is anything else."""
+    readers = {".mat": _read_mat, ".npy": _read_npy, ".zip": _read_npy}
     try:
-        pixels = _read_mat(path) if path.suffix == ".mat" else _read_pkz(path)
+        pixels = readers.get(path.suffix.lower(), _read_pkz)(path)
     except OSError as error:
-        raise LabkitError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
+        raise LabkitError(f"{shown(path)}: cannot be read ({error.strerror}); check its permissions.") from error
     # The file holds each image column by column.
     images = np.ascontiguousarray(pixels.reshape(-1, 1, SIDE, SIDE).swapaxes(2, 3))
     provenance = Provenance(
         name=NAME,
         real=True,
-        source=f"{path.name} in {path.parent}",
+        source=shown(f"{path.name} in {path.parent}"),
         checksum=hashlib.sha256(images).hexdigest(),
         licence="research; credit AT&T Laboratories Cambridge",
     )
@@ -144,7 +118,7 @@ def _load(path: Path) -> FaceSet:
         provenance,
         identity=np.repeat(np.arange(PEOPLE), SHOTS),
         attributes=olivetti_attributes(),
-        attribute_names=ATTRIBUTES,
+        attribute_names=OLIVETTI_ATTRIBUTES,
     )
 
 
@@ -153,7 +127,7 @@ def _read_mat(path: Path) -> np.ndarray:
 
     if sha256(path) != MAT_SHA256:
         raise LabkitError(
-            f"{path}: damaged, or not the official olivettifaces.mat (SHA-256 differs); "
+            f"{shown(path)}: damaged, or not the official olivettifaces.mat (SHA-256 differs); "
             "remove it or download it anew."
         )
     return loadmat(path, variable_names=["faces"])["faces"].T
@@ -174,8 +148,33 @@ def _read_pkz(path: Path) -> np.ndarray:
     except zlib.error:
         content, problem = b"", "is damaged or of another kind"
     pixels = content[-count - 1 : -1]
-    if hashlib.sha256(pixels).hexdigest() != PIXELS_SHA256:
-        raise LabkitError(
-            f"{path}: not scikit-learn's cache of the {NAME} (it {problem}); remove it or download it anew."
-        )
+    _check(path, pixels, f"not scikit-learn's cache of the {NAME} (it {problem})")
     return np.frombuffer(pixels, np.uint8)
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    """The pixels of Kaggle's copy: upright images as floats, levels / 242; alone or in a zip."""
+    problem = f"not Kaggle's copy of the {NAME}"
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                info = next(each for each in archive.infolist() if each.filename.endswith("olivetti_faces.npy"))
+                if info.file_size > 8 * PEOPLE * SHOTS * SIDE * SIDE + 4096:
+                    raise ValueError("too large")
+                with archive.open(info) as stream:
+                    images = np.lib.format.read_array(stream, allow_pickle=False)
+        else:
+            images = np.load(path, allow_pickle=False)
+        images = images.reshape(PEOPLE * SHOTS, SIDE, SIDE).astype(np.float64)
+    except (StopIteration, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise LabkitError(f"{shown(path)}: {problem}; remove it or download it anew.") from error
+    images = np.nan_to_num(images)
+    levels = (images * (BRIGHTEST if images.max() <= 1 else 1)).round().clip(0, 255)
+    pixels = np.ascontiguousarray(levels.astype(np.uint8).swapaxes(1, 2))
+    _check(path, pixels.tobytes(), problem)
+    return pixels
+
+
+def _check(path: Path, pixels: bytes, problem: str) -> None:
+    if hashlib.sha256(pixels).hexdigest() != PIXELS_SHA256:
+        raise LabkitError(f"{shown(path)}: {problem}; remove it or download it anew.")

@@ -1,4 +1,4 @@
-"""torchvision, also where its compiled operators do not fit the installed torch.
+"""torchvision, also where its compiled operators do not fit the installed torch, and its ImageNet weights.
 
 A CPU build of torch beside the registry's torchvision (built for CUDA) is common on laptops and servers without a
 GPU. Its operators for detection (`nms`, …) then cannot be loaded, and `import torchvision` stops at their names,
@@ -7,12 +7,17 @@ without an implementation, so that all which is plain torch works and a detectio
 """
 
 import sys
+import threading
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from labkit.data.fetch import is_offline
+
 OPERATORS = ("nms", "qnms")  # the names that `import torchvision` looks up whether they are loaded or not
+ADDRESS = "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth"
 
 _declared = torch.library.Library("torchvision", "FRAGMENT")
 
@@ -36,7 +41,7 @@ _import_torchvision()
 from torchvision import datasets, models, transforms  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
-__all__ = ["StridedShortcut", "datasets", "models", "transforms", "v2"]
+__all__ = ["StridedShortcut", "datasets", "inception_weights", "models", "transforms", "v2"]
 
 
 class StridedShortcut(nn.Conv2d):
@@ -52,3 +57,34 @@ class StridedShortcut(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = self.stride
         return F.conv2d(x[:, :, ::rows, ::columns], self.weight)
+
+
+def inception_weights(seconds: float = 60.0) -> dict[str, Tensor] | None:
+    """The state dict (104 MB) for `labkit.classifier.nets.inception_classifier`, or None and a line that says why.
+
+    Args:
+        seconds: given to a download; 0 looks into torch's cache only, as does `LABKIT_OFFLINE`.
+    """
+    file = Path(torch.hub.get_dir()) / "checkpoints" / ADDRESS.rsplit("/", 1)[1]
+    if not file.is_file() and (is_offline() or not seconds):
+        print("Inception v3: no ImageNet weights in the cache, and no download was allowed.")
+        return None
+    found: list[dict[str, Tensor]] = []
+    reason = f"the download took more than {seconds:g} s"
+
+    def load() -> None:
+        nonlocal reason
+        try:
+            options = {"map_location": "cpu", "progress": False, "check_hash": True, "weights_only": True}
+            found.append(torch.hub.load_state_dict_from_url(ADDRESS, **options))
+        except Exception as error:  # whatever it is, the lab has another start
+            reason = " ".join(str(error).split()) or type(error).__name__
+
+    # torch's download knows no time limit, so it runs beside us; a daemon thread holds up no exit.
+    worker = threading.Thread(target=load, daemon=True, name="inception-weights")
+    worker.start()
+    worker.join(max(seconds, 30.0) if file.is_file() else seconds)
+    if not found:
+        print(f"Inception v3: no ImageNet weights ({reason[:160]}).")
+        return None
+    return found[0]

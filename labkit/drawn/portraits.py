@@ -17,7 +17,7 @@ from labkit.drawn.people import SKIN_TONES, celeba_factors
 from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 from labkit.faces.faceset import TEST, TRAIN, VALIDATION, FaceSet, Provenance
-from labkit.faces.size import parse_size
+from labkit.faces.words import parse_size
 from labkit.files import atomic_path, data_root
 
 SHOTS = 10

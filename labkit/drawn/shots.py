@@ -8,7 +8,7 @@ from labkit.drawn.factors import FACTOR_NAMES, sample_factors
 from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
-from labkit.faces.olivetti_labels import ATTRIBUTES
+from labkit.faces.words import OLIVETTI_ATTRIBUTES
 
 LICENCE = "MIT, as the kit"
 OLIVETTI_PEOPLE, OLIVETTI_SHOTS, OLIVETTI_SIZE = 40, 10, 64
@@ -129,7 +129,7 @@ def synthetic_olivetti(seed: int = 0) -> FaceSet:
         provenance,
         identity=np.repeat(np.arange(OLIVETTI_PEOPLE), OLIVETTI_SHOTS),
         attributes=attributes.numpy(),
-        attribute_names=ATTRIBUTES,
+        attribute_names=OLIVETTI_ATTRIBUTES,
         factors=factors.numpy(),
         factor_names=FACTOR_NAMES,
     )

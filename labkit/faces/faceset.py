@@ -105,6 +105,13 @@ class FaceSet:
         return len(self.images)
 
     @property
+    def labelled(self) -> np.ndarray:
+        """bool (N,): rows whose attributes are known; none where the set has no attributes."""
+        if self.attributes is None:
+            return np.zeros(len(self), bool)
+        return np.ones(len(self), bool) if self.attributes_known is None else self.attributes_known
+
+    @property
     def real(self) -> bool:
         """True if these are photographs."""
         return self.provenance.real
@@ -123,6 +130,12 @@ class FaceSet:
         """SHA-256 of the images as held."""
         return hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()
 
+    def _attributes(self) -> str:
+        labelled = int(self.labelled.sum())
+        if not labelled:
+            return "none"
+        return f"{len(self.attribute_names)}" + (f", of {labelled:,} images" if labelled < len(self) else "")
+
     def describe(self) -> "pd.DataFrame":
         """A table that tells what the data are; the first cell of every lab shows it."""
         import pandas as pd
@@ -137,7 +150,7 @@ class FaceSet:
             "images": f"{n:,} × {h}×{w}, {'grey' if c == 1 else 'colour'}",
             "people": f"{people:,}" if people else "unknown",
             "train / validation / test": " / ".join(f"{np.sum(self.split == part):,}" for part in range(3)),
-            "attributes": f"{len(self.attribute_names)}" if self.attributes is not None else "none",
+            "attributes": self._attributes(),
             "factors known": f"{len(self.factor_names)}" if self.factors is not None else "none",
             "source": origin.source,
             "licence": origin.licence or "not stated",

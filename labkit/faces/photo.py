@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from labkit.errors import LabkitError
+from labkit.files import shown, usable_path
 
 MOST_PIXELS = 64_000_000
 LEAST_SIDE = 16
@@ -26,44 +27,50 @@ def load_photo(path: str | Path, size: int = 64, grey: bool = True) -> np.ndarra
         uint8 (1 or 3, size, size).
 
     Raises:
-        LabkitError: the file is missing, a folder, empty, no image, damaged, too small or too large.
+        LabkitError: the file is missing, a folder or a pipe, empty, no image, damaged, too small or too large, or
+            has pixels that are not finite.
     """
-    path = Path(path).expanduser()
+    path = usable_path(path)
     if not path.exists():
-        raise LabkitError(f"{path}: there is no such file; correct the path to your photograph.")
-    if path.is_dir():
-        raise LabkitError(f"{path}: is a folder; give the path of one photograph in it.")
+        raise LabkitError(f"{shown(path)}: there is no such file; correct the path to your photograph.")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or a device"  # which could be waited for without end
+        raise LabkitError(f"{shown(path)}: is {kind}; give the path of one photograph.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 _check_size(path, *image.size)
-                square = _square(image, size)
+                square = _square(path, image, size)
     except LabkitError:
         raise
     except Image.DecompressionBombError as error:
         raise LabkitError(_too_large(path, "over 178")) from error
     except UnidentifiedImageError as error:
         raise LabkitError(
-            f"{path}: not an image that Pillow reads, or empty; save it as JPEG or PNG and try again."
+            f"{shown(path)}: not an image that Pillow reads, or empty; save it as JPEG or PNG and try again."
         ) from error
     except Exception as error:  # Pillow's readers raise many kinds of exception on damaged files.
-        raise LabkitError(f"{path}: damaged or unreadable image ({error}); save it anew as JPEG or PNG.") from error
+        raise LabkitError(
+            f"{shown(path)}: damaged or unreadable image ({error}); save it anew as JPEG or PNG."
+        ) from error
     pixels = np.asarray(square.convert("L" if grey else "RGB"))
     return np.ascontiguousarray(pixels.reshape(size, size, -1).transpose(2, 0, 1))
 
 
-def _square(image: Image.Image, size: int) -> Image.Image:
+def _square(path: Path, image: Image.Image, size: int) -> Image.Image:
     # For JPEG alone, and cheap: decode at a half, a quarter or an eighth, but at least twice the final size.
     image.draft(None, (4 * size, 4 * size))
-    upright = _eight_bits(ImageOps.exif_transpose(image))
+    upright = _eight_bits(path, ImageOps.exif_transpose(image))
     return ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
     """RGB on white, whatever the mode: palette, alpha, CMYK, 16 or 32 bits."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, np.float32)
+        if not np.isfinite(values).all():
+            raise LabkitError(f"{shown(path)}: some pixels are NaN or infinite; save it anew as JPEG or PNG.")
         white = 65535.0 if image.mode.startswith("I;16") else _white(values)
         image = Image.fromarray((values * (255.0 / white)).clip(0.0, 255.0).round().astype(np.uint8))
     if image.has_transparency_data:
@@ -82,7 +89,7 @@ def _white(values: np.ndarray) -> float:
 def _check_size(path: Path, width: int, height: int) -> None:
     if min(width, height) < LEAST_SIDE:
         raise LabkitError(
-            f"{path}: {width}×{height} pixels are too few for a face; give an image of at least "
+            f"{shown(path)}: {width}×{height} pixels are too few for a face; give an image of at least "
             f"{LEAST_SIDE}×{LEAST_SIDE}."
         )
     if width * height > MOST_PIXELS:
@@ -90,4 +97,6 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 
 def _too_large(path: Path, megapixels: str) -> str:
-    return f"{path}: {megapixels} megapixels are more than {MOST_PIXELS // 10**6}; shrink the photograph first."
+    return (
+        f"{shown(path)}: {megapixels} megapixels are more than {MOST_PIXELS // 10**6}; shrink the photograph first."
+    )

@@ -86,7 +86,7 @@ def split_stratified(faces: FaceSet, held_out: float = 0.1, validation: float = 
         raise LabkitError(
             f"{faces.provenance.name}: held_out = {held_out} and validation = {validation} leave nothing to train on."
         )
-    known = np.arange(len(faces)) if faces.attributes_known is None else np.flatnonzero(faces.attributes_known)
+    known = np.flatnonzero(faces.labelled)
     generator = np.random.default_rng(seed)
     order = generator.permutation(known)
     labels = faces.attributes[order]

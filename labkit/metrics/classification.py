@@ -25,8 +25,7 @@ def attribute_report(
     Columns: `positives` and `images` of the test; `accuracy` at a threshold of ½ with its binomial standard error
     `accuracy_error`; `majority`, the accuracy of guessing what is more frequent in training; `balanced_accuracy`,
     the mean of the rates at which positives and negatives are told, with `balanced_error`; `average_precision`
-    with `precision_error`, a standard deviation over resampled images; `chance`, the test's share of positives,
-    which is the average precision of a guess.
+    with `precision_error`, a standard deviation over resampled images; `chance`, what a guess reaches on average.
 
     Args:
         labels: bool (N, A).
@@ -94,8 +93,20 @@ def _row(labels: np.ndarray, scores: np.ndarray, prevalence: float, draws: np.nd
         "balanced_error": balanced_error,
         "average_precision": precision,
         "precision_error": precision_error,
-        "chance": float(labels.mean()),
+        "chance": guessed_precision(int(labels.sum()), len(labels)),
     }
+
+
+def guessed_precision(positives: int, images: int) -> float:
+    """Expected average precision of a random order: above the share of positives where they are few.
+
+    With P positives of N images and H the N-th harmonic number it is (H + (P − 1)(N − H)/(N − 1)) / N: at rank k an
+    image is positive with probability P/N, and each of the k − 1 before it with (P − 1)/(N − 1).
+    """
+    if images < 2:
+        return positives / images if images else np.nan
+    harmonic = float((1 / np.arange(1, images + 1)).sum())
+    return (harmonic + (positives - 1) * (images - harmonic) / (images - 1)) / images
 
 
 def _binomial_variance(rate: float, count: int) -> float:

@@ -20,8 +20,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from labkit.data.inception_weights import ADDRESS, inception_weights
-from labkit.data.vision import models
+from labkit.data.vision import ADDRESS, inception_weights, models
 from labkit.errors import LabkitError
 from labkit.oracle.oracle import as_floats, load_oracle, network_input
 

@@ -23,11 +23,17 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
     line is taken.
     """
     weight = _weights(start, end, steps)
-    cosine = torch.dot(start, end) / (start.norm() * end.norm()).clamp_min(torch.finfo(start.dtype).tiny)
+    cosine = torch.dot(_direction(start), _direction(end))
     angle = torch.acos(cosine.clamp(-1, 1))
     if torch.sin(angle) < 1e-4:
         return linear(start, end, steps)
     return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / torch.sin(angle)
+
+
+def _direction(z: Tensor) -> Tensor:
+    """A latent at length 1 (0 stays 0), also where the square of its length would overflow or vanish."""
+    scaled = z / z.abs().max().clamp_min(torch.finfo(z.dtype).tiny)
+    return scaled / scaled.norm().clamp_min(torch.finfo(z.dtype).tiny)
 
 
 def path_change(images: np.ndarray) -> np.ndarray:

@@ -73,11 +73,20 @@ class PCAImageDensity:
 
     @classmethod
     def fit(cls, pca: PCA, images: np.ndarray, levels: int = 255, seed: int = 0) -> "PCAImageDensity":
-        """Measure σ² on training images (N, D) in [0, 1]."""
+        """Measure σ² on training images (N, D) in [0, 1].
+
+        Raises:
+            LabkitError: a whitened PCA, or one that leaves no dimension, or no variance, to the residual.
+        """
         if pca.whiten:
             raise LabkitError("PCAImageDensity: needs a PCA without whitening; fit it with whiten=False.")
-        residual = cls(pca, 1.0).split(dequantise(images, levels, seed))[1]
         free = pca.mean_.size - pca.n_components_
+        if not free:
+            raise LabkitError(
+                f"PCAImageDensity: {pca.n_components_} components of {pca.mean_.size} pixels leave no residual to "
+                "measure; keep fewer components."
+            )
+        residual = cls(pca, 1.0).split(dequantise(images, levels, seed))[1]
         return cls(pca, float(np.mean(np.sum(residual**2, 1)) / free), levels)
 
     def split(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -53,6 +53,9 @@ def manifold_score(real: np.ndarray, generated: np.ndarray, neighbours: int = NE
     """
     real, generated = (np.asarray(features, np.float64) for features in (real, generated))
     _check(real, generated, neighbours)
+    # Shares have no unit; a power of two keeps every bit, and squared distances from overflow or from vanishing.
+    exponent = np.frexp(max(np.abs(real).max(), np.abs(generated).max()))[1]
+    real, generated = np.ldexp(real, -exponent), np.ldexp(generated, -exponent)
     real_radii, generated_radii = (radii(points, neighbours) for points in (real, generated))
     balls = np.zeros(len(generated), np.int64)  # real ones around each generated point
     recalled, covered = [], []

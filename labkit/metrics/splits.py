@@ -27,7 +27,7 @@ def prevalence_difference(faces: FaceSet) -> "pd.DataFrame":
 
     if faces.attributes is None:
         raise LabkitError(f"{faces.provenance.name}: there are no attributes to compare.")
-    known = np.ones(len(faces), bool) if faces.attributes_known is None else faces.attributes_known
+    known = faces.labelled
     table = pd.DataFrame(index=list(faces.attribute_names))
     for part, name in enumerate(PARTS):
         rows = faces.attributes[known & (faces.split == part)]

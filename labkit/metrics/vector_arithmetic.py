@@ -131,7 +131,8 @@ def measure(
         A row per sum: `target`, `context`, `kind`; `arrived`, whether the target reads beyond the middle;
         `stayed`, whether the context does not; `before`, whether it had arrived at the mean of the third group
         already; `move`, how far the target moved from there, and `others`, the mean of how far every other feature
-        did either way, in standard deviations of the pool; `alone`, whether no other feature moved as far.
+        did either way, in standard deviations of the pool; `alone`, whether no other feature moved as far; `counts`,
+        the part of an independent sum that it stands for, see `independent`.
     """
     target, context = pair
     places = [pool.column(name) for name in pair]
@@ -151,17 +152,29 @@ def measure(
             "move": move[:, places[0]],
             "others": others.mean(1),
             "alone": move[:, places[0]] > others.max(1),
+            "counts": independent(sums) / len(sums),
         }
         tables.append(pd.DataFrame({"target": target, "context": context, "kind": kind, **row}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def independent(sums: list[tuple[np.ndarray, ...]]) -> int:
+    """How many sums can be made of the exemplars that these share, none of them used twice.
+
+    A mean over sums that reuse n exemplars of k each varies no less than one over n // k separate sums can promise
+    (Hoeffding, 1963, on U-statistics), however many are made: forty sums of a group of three are one.
+    """
+    positions = zip(*sums, strict=True)
+    used = [len(np.unique(np.concatenate(rows))) // len(rows[0]) for rows in positions]
+    return max(1, min(*used, len(sums)))
 
 
 def success(sums: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Rates and mean movements of the rows of `measure`, by some of its columns.
 
     Returns:
-        A row per group: `sums`, `arrived` with its Wilson interval `low` and `high`, `stayed`, `before`, `move`,
-        `others`, `alone`.
+        A row per group: `sums`, `arrived` with its Wilson interval `low` and `high`, in which sums that share
+        exemplars count as what they are worth, `stayed`, `before`, `move`, `others`, `alone`.
 
     Raises:
         LabkitError: there are no sums.
@@ -171,7 +184,8 @@ def success(sums: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     grouped = sums.groupby(by, sort=False)
     table = grouped[["arrived", "stayed", "before", "move", "others", "alone"]].mean()
     table.insert(0, "sums", grouped.size())
-    low, high = wilson(grouped.arrived.sum().to_numpy(), table.sums.to_numpy())
+    worth = grouped["counts"].sum().to_numpy()
+    low, high = wilson(table.arrived.to_numpy() * worth, worth)
     table.insert(2, "low", low)
     table.insert(3, "high", high)
     return table

@@ -44,9 +44,9 @@ class KLWeight:
 
     def __post_init__(self) -> None:
         positive = min(self.weight, self.pixels, self.latent_dim) > 0
-        if not positive or self.reduction not in ("mean", "sum"):
+        if not positive or not math.isfinite(self.weight) or self.reduction not in ("mean", "sum"):
             raise LabkitError(
-                f'KLWeight: {self} is not possible; numbers must be positive and the reduction "mean" or "sum".'
+                f'KLWeight: {self} is not possible; numbers must be positive, the reduction "mean" or "sum".'
             )
 
     @classmethod
@@ -74,7 +74,13 @@ class KLWeight:
         return math.sqrt(self.weight / (2 * _per_pixel(self.reduction, self.pixels)))
 
     def beta(self, sigma: float) -> float:
-        """β for a decoder of this σ."""
+        """β for a decoder of this σ.
+
+        Raises:
+            LabkitError: σ is not a positive number.
+        """
+        if not 0 < sigma < math.inf:
+            raise LabkitError(f"KLWeight: sigma = {sigma} is no spread of a decoder; give a positive number.")
         return self.weight / (2 * sigma**2 * _per_pixel(self.reduction, self.pixels))
 
     def beta_norm(self, sigma: float) -> float:

@@ -9,7 +9,6 @@ from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, TensorDataset
 
 from labkit.data.celeba.prepare import prepare
-from labkit.data.celeba.shelf import Job
 from labkit.data.celeba.source import open_source
 from labkit.data.vision import datasets, transforms
 
@@ -41,9 +40,8 @@ def from_files(folder: Path, size: tuple[int, int], batch_size: int, out: Path) 
         transforms.Normalize((0.5,) * 3, (0.5,) * 3),
     ]
     jpegs = datasets.ImageFolder(str(folder), transforms.Compose(steps))
-    job = Job(open_source(folder), *size, out)
-    prepare(job, progress=False)
-    faces = np.load(job.faces, mmap_mode="r")
+    prepare(open_source(folder), *size, out, progress=False)
+    faces = np.load(out / f"{size[0]}x{size[1]}" / "faces.npy", mmap_mode="r")
     loaders = {
         "from JPEGs": DataLoader(jpegs, batch_size, shuffle=True, num_workers=CORES),
         "from decoded images": decoded_loader(symmetric(faces), batch_size=batch_size),

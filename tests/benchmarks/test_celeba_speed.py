@@ -15,7 +15,6 @@ from celeba_files import jpegs, write_official
 from ledger import enter, in_turn, paired
 
 from labkit.data.celeba.prepare import prepare
-from labkit.data.celeba.shelf import Job
 from labkit.data.celeba.source import open_source
 from labkit.data.vision import datasets, transforms
 from labkit.faces import ResidentBatches
@@ -62,7 +61,7 @@ def test_preparing_and_reading(source, tmp_path):
             pass
 
     def fast():
-        prepare(Job(opened, 64, 64, tmp_path / str(next(calls))), progress=False)
+        prepare(opened, 64, 64, tmp_path / str(next(calls)), progress=False)
 
     seconds = in_turn({"plain": plain, "fast": fast}, rounds=3)
     row = paired(**seconds)
@@ -70,7 +69,7 @@ def test_preparing_and_reading(source, tmp_path):
     row |= {"images_per_second": count / row["fast_seconds"], "plain_images_per_second": count / row["plain_seconds"]}
     enter(f"CelebA 64×64, {what}: ImageFolder loop against preparing", row)
 
-    faces = np.load(tmp_path / "0" / "faces-64x64.npy", mmap_mode="r")
+    faces = np.load(tmp_path / "0" / "64x64" / "faces.npy", mmap_mode="r")
     batches = ResidentBatches(faces, batch_size=128, flip=True, normalise="symmetric")
     seconds = in_turn({"plain": plain, "fast": lambda: [None for _ in batches.epoch(0)]}, rounds=3)
     row = paired(**seconds)

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from labkit.classifier.nets import INCEPTION_SIDE, inception_classifier, resnet18_classifier
-from labkit.data import inception_weights as weights_module
-from labkit.data.inception_weights import inception_weights
+from labkit.data import vision as weights_module
+from labkit.data.vision import inception_weights
 
 IMAGES = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

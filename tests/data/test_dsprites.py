@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.data import dsprites, retry
+from labkit.data import dsprites
 from labkit.drawn.sprites import draw_sprites
 from labkit.errors import LabkitError
 
@@ -282,8 +282,10 @@ def test_no_archive_at_all_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_wrong_path_is_named(tmp_path):
-    with pytest.raises(LabkitError, match=MODULE.FILE):
+    with pytest.raises(LabkitError, match="nowhere: there is no such file"):
         dsprites(tmp_path / "nowhere")
+    with pytest.raises(LabkitError, match=MODULE.FILE):
+        dsprites(tmp_path)
 
 
 def test_a_folder_of_other_data_says_nothing_of_dsprites(tmp_path):
@@ -319,7 +321,7 @@ def test_a_slow_failure_is_not_repeated_at_once(monkeypatch, cache):
         raise LabkitError("no answer.")
 
     monkeypatch.setattr(MODULE, "fetch", fail)
-    monkeypatch.setattr(retry, "CHEAP_SECONDS", -1.0)
+    monkeypatch.setattr(importlib.import_module("labkit.data.fetch"), "CHEAP_SECONDS", -1.0)
     monkeypatch.setenv("LABKIT_OFFLINE", "0")
     assert not dsprites().provenance.real and not dsprites().provenance.real
     assert len(asked) == 1

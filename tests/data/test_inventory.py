@@ -5,7 +5,6 @@ import pytest
 from celeba_files import jpegs, write_official
 
 from labkit.data.celeba.prepare import prepare
-from labkit.data.celeba.shelf import Job
 from labkit.data.celeba.source import open_source
 from labkit.data.inventory import inventory, verify
 from labkit.drawn.portraits import cached_files, synthetic_celeba
@@ -22,7 +21,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def filled(cache, tmp_path):
     source = open_source(write_official(tmp_path / "source", jpegs(70)))
-    prepare(Job(source, 64, 64, cache / "celeba"), progress=False)
+    prepare(source, 64, 64, cache / "celeba", progress=False)
     synthetic_celeba(20)
     return cache
 
@@ -51,10 +50,11 @@ def test_whole_files_pass(filled):
     assert len(results) == 3 and not any(problem for _, problem in results)
 
 
-@pytest.mark.parametrize("name", ["faces-64x64.npy", "labels.csv"])
+@pytest.mark.parametrize("name", ["faces.npy", "labels.csv"])
 def test_a_damaged_file_is_named(filled, name):
-    damage(filled / "celeba" / name)
-    assert [file for file, problem in verify() if "SHA-256 differs" in problem] == [str(filled / "celeba" / name)]
+    path = filled / "celeba" / "64x64" / name
+    damage(path)
+    assert [file for file, problem in verify() if "SHA-256 differs" in problem] == [str(path)]
 
 
 def test_a_damaged_stand_in_is_named(filled):
@@ -82,7 +82,7 @@ def test_an_old_stand_in_is_told_from_a_current_one(filled):
 
 
 def test_a_cut_array_counts_as_not_prepared(filled):
-    faces = filled / "celeba" / "faces-64x64.npy"
+    faces = filled / "celeba" / "64x64" / "faces.npy"
     np.save(faces, np.load(faces)[:10])
-    assert "incomplete" in dict(verify())[str(faces)]
+    assert "incomplete" in dict(verify())[str(faces.parent)]
     assert not any(entry.name == "CelebA 64x64" for entry in inventory())

@@ -9,6 +9,7 @@ import importlib
 import os
 import pickle
 import shutil
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from sklearn.datasets import fetch_olivetti_faces
 from sklearn.datasets._olivetti_faces import FACES
 from sklearn.decomposition import PCA
 
-from labkit.data import olivetti, retry
+from labkit.data import olivetti
+from labkit.data.celeba.celeba import celeba
 from labkit.errors import LabkitError
 from labkit.faces import FaceSet, Provenance
 
@@ -78,7 +80,6 @@ def drawn(monkeypatch):
 def online(monkeypatch, server):
     """Lets `olivetti` ask the local server; the function sets the addresses."""
     monkeypatch.delenv("LABKIT_OFFLINE")
-    monkeypatch.setattr("labkit.data.fetch.BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(MODULE, "DOWNLOAD_SECONDS", 5.0)
 
     def serve(*replies):
@@ -114,6 +115,52 @@ def test_an_explicit_path(official, tmp_path, monkeypatch, form, kind, by):
     faces = olivetti(given if by == "argument" else None)
     assert official.is_in(faces)
     assert file.name in faces.provenance.source and faces.provenance.checksum == faces.checksum()
+
+
+def kaggles(official, folder, zipped):
+    """Kaggle's copy: upright float images, alone or in its archive.zip."""
+    upright = official.pixels.reshape(400, 64, 64).swapaxes(1, 2)
+    path = folder / "olivetti_faces.npy"
+    np.save(path, (upright / 242).astype(np.float32))
+    if not zipped:
+        return path
+    archive = folder / "archive.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        target.write(path, "olivetti_faces.npy")
+        target.writestr("olivetti_faces_target.npy", b"not read")
+    path.unlink()
+    return archive
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_kaggles_copy_is_read_and_is_none_of_celebas(official, tmp_path, zipped):
+    path = kaggles(official, tmp_path, zipped)
+    assert official.is_in(olivetti(path))
+    assert not celeba(path, synthetic_n=10).real
+    if not zipped:
+        assert official.is_in(olivetti(tmp_path))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_another_array_of_that_name_is_refused(official, tmp_path, zipped):
+    path = kaggles(official, tmp_path, zipped)
+    if zipped:
+        path.write_bytes(path.read_bytes()[:-4000])
+        with pytest.raises(LabkitError, match=r"archive\.zip"):
+            olivetti(path)
+        return
+    for wrong in (np.zeros((400, 64, 64)), np.full((400, 64, 64), np.nan), np.zeros(5), np.array([{}], object)):
+        np.save(path, wrong, allow_pickle=True)
+        with pytest.raises(LabkitError, match=r"not Kaggle's copy"):
+            olivetti(path)
+
+
+def test_a_zip_beside_it_is_not_taken_for_celeba(official, tmp_path):
+    shutil.copy(official.pkz, tmp_path)
+    with zipfile.ZipFile(tmp_path / "notes.zip", "w") as archive:
+        archive.writestr("notes.txt", "hello")
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    assert official.is_in(olivetti(tmp_path)) and not celeba(tmp_path, synthetic_n=10).real
 
 
 def test_an_argument_goes_before_the_environment(official, monkeypatch, tmp_path):
@@ -226,7 +273,7 @@ def test_last_a_stand_in_that_says_so(official, drawn, online, server, monkeypat
 
 
 def test_a_slow_failure_is_not_repeated_within_the_hour(official, drawn, cache, online, server, capsys, monkeypatch):
-    monkeypatch.setattr(retry, "CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr(importlib.import_module("labkit.data.fetch"), "CHEAP_SECONDS", 0.0)
     address = online(server.reply(status=403), server.reply(official.mat.read_bytes()))
     assert olivetti() is drawn
     assert olivetti() is drawn

@@ -20,8 +20,7 @@ from labkit.drawn.people import celeba_factors
 from labkit.drawn.portraits import cached_files, synthetic_celeba
 from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
-from labkit.faces.size import SIZES, parse_size
-from labkit.faces.words import ATTRIBUTES
+from labkit.faces.words import ATTRIBUTES, SIZES, parse_size
 
 MANY = torch.arange(40_000)
 MODULE = sys.modules["labkit.drawn.portraits"]

@@ -102,3 +102,30 @@ def test_describe_says_real_or_synthetic_and_what_is_stood_in_for():
 
 def test_parts_are_numbered_as_in_the_contract():
     assert (TRAIN, VALIDATION, TEST) == (0, 1, 2)
+
+
+def test_the_rows_with_labels_are_known_whatever_is_missing():
+    origin = Provenance("test", False, "here")
+    images, values = np.zeros((3, 1, 4, 4), np.uint8), np.zeros((3, 1), bool)
+    known = np.array([True, False, True])
+    labelled = {
+        "all": FaceSet(images, origin, attributes=values, attribute_names=("a",)).labelled,
+        "some": FaceSet(images, origin, attributes=values, attribute_names=("a",), attributes_known=known).labelled,
+        "no table": FaceSet(images, origin).labelled,
+    }
+    assert {name: rows.tolist() for name, rows in labelled.items()} == {
+        "all": [True] * 3, "some": [True, False, True], "no table": [False] * 3
+    }  # fmt: skip
+
+
+def test_a_table_without_a_row_is_described_as_none():
+    origin, values = Provenance("test", False, "here"), np.zeros((3, 1), bool)
+    for known, said in (([False] * 3, "none"), ([True, False, True], "1, of 2 images"), ([True] * 3, "1")):
+        faces = FaceSet(
+            np.zeros((3, 1, 4, 4), np.uint8),
+            origin,
+            attributes=values,
+            attribute_names=("a",),
+            attributes_known=np.array(known),
+        )
+        assert faces.describe().value["attributes"] == said

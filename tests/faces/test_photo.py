@@ -182,3 +182,12 @@ def test_a_large_jpeg_is_close_to_the_slow_way(tmp_path):
     with Image.open(path) as image:
         plain = image.crop((100, 0, 700, 600)).resize((64, 64), Image.Resampling.LANCZOS)
     assert abs(load_photo(path)[0].astype(int) - np.asarray(plain, int)).max() <= 4
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_that_are_not_finite_are_refused(tmp_path, value):
+    values = np.full((32, 32), 0.5, np.float32)
+    values[3, 4] = value
+    path = saved(Image.fromarray(values), tmp_path / "p.tiff")
+    with pytest.raises(LabkitError, match="NaN or infinite"):
+        load_photo(path)

@@ -1,5 +1,7 @@
 """Classification measures: on cases whose answer is known, and against scikit-learn."""
 
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
@@ -10,6 +12,7 @@ from labkit.metrics.classification import (
     attribute_report,
     balanced_accuracy,
     by_group,
+    guessed_precision,
     learnt,
 )
 
@@ -122,3 +125,17 @@ def test_resampled_average_precision_is_scikit_learns_with_weights():
     _, spread = _average_precision(labels, scores, draws)
     slow = [average_precision_score(labels, scores, sample_weight=draw) for draw in draws]
     assert spread == pytest.approx(np.std(slow))
+
+
+@pytest.mark.parametrize(("positives", "images"), [(1, 1), (1, 7), (2, 5), (3, 6), (2, 8)])
+def test_a_guess_reaches_what_all_orders_reach_on_average(positives, images):
+    orders = [np.isin(np.arange(images), chosen) for chosen in itertools.combinations(range(images), positives)]
+    scores = -np.arange(images, dtype=float)
+    mean = np.mean([average_precision_score(order, scores) for order in orders])
+    assert guessed_precision(positives, images) == pytest.approx(mean, abs=1e-12)
+
+
+def test_a_rare_attribute_is_guessed_better_than_its_share():
+    assert guessed_precision(2, 100) == pytest.approx(0.0614, abs=2e-4)
+    assert guessed_precision(50_000, 100_000) == pytest.approx(0.5, abs=1e-4)
+    assert np.isnan(guessed_precision(0, 0))

@@ -243,3 +243,11 @@ def test_bad_input_is_refused(factors, wrong):
         higgins_score(code_table(np.zeros((N, 1)), np.indices((2, 2000)).reshape(2, -1).T), pairs=0)
     with pytest.raises(LabkitError, match="factor_vae_score"):
         factor_vae_score(code_table(np.zeros((N, 1)), np.indices((2, 2000)).reshape(2, -1).T), rows=1)
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(5.0, 1e-9), (0.0, 1e150), (0.0, 1e-150), (1e20, 1e18)])
+def test_dci_sees_codes_of_any_scale(shift, scale):
+    factors = np.random.default_rng(0).random((1200, 2)).round(1)
+    assert dci(code_table(shift + scale * factors, factors)).score == pytest.approx(
+        dci(code_table(factors, factors)).score, abs=0.02
+    )

@@ -86,3 +86,10 @@ def test_typical_difference_of_noise():
     for wrong in (typical_difference, path_shape):
         with pytest.raises(LabkitError, match="at least two"):
             wrong(images[:1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e20, 1e30])
+def test_the_arc_has_no_unit(scale, dtype):
+    start, end = torch.tensor([3.0, 1.0, -2.0], dtype=dtype), torch.tensor([-1.0, 2.0, 0.5], dtype=dtype)
+    torch.testing.assert_close(spherical(start * scale, end * scale, 5) / scale, spherical(start, end, 5))

@@ -84,3 +84,9 @@ def test_dequantised_images_round_back():
 def test_whitened_pca_is_refused():
     with pytest.raises(LabkitError, match="whiten"):
         PCAImageDensity.fit(PCA(2, whiten=True).fit(gaussian_images()), gaussian_images())
+
+
+def test_as_many_components_as_pixels_leave_nothing_to_measure():
+    images = np.random.default_rng(0).integers(0, 256, (40, 6)) / 255
+    with pytest.raises(LabkitError, match="6 components of 6 pixels"):
+        PCAImageDensity.fit(PCA(6).fit(images), images)

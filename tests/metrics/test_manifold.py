@@ -97,3 +97,15 @@ def test_nonsense_is_refused():
         manifold_score(points, points, 0)
     with pytest.raises(LabkitError, match="not finite"):
         manifold_score(points, broken)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-3, 1e200])
+def test_shares_have_no_unit(scale):
+    rng = np.random.default_rng(0)
+    real, generated = rng.normal(size=(60, 4)), rng.normal(0.3, 1, (50, 4))
+    assert manifold_score(real * scale, generated * scale) == manifold_score(real, generated)
+    assert manifold_score(real, generated).precision > 0.5
+
+
+def test_sets_of_zeros_are_no_division_by_zero():
+    assert manifold_score(np.zeros((9, 2)), np.zeros((8, 2))).precision == 0  # balls of no width are empty

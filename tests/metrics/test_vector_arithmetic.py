@@ -1,11 +1,12 @@
 """Vector arithmetic: in a world whose features are latents every sum arrives, alone; in a deaf one none does."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from labkit.errors import LabkitError
-from labkit.metrics.vector_arithmetic import KINDS, Pool, choose, groups, measure, success
+from labkit.metrics.vector_arithmetic import KINDS, Pool, choose, groups, independent, measure, success
 
 NAMES = ("glasses", "smile", "beard", "hair")
 MEAN, ONE, RANDOM = KINDS
@@ -122,3 +123,31 @@ def test_bad_pools_are_refused():
     with pytest.raises(LabkitError, match="no feature 'hat'"):
         Pool(z, np.zeros((20, 1)), ("one",)).column("hat")
     assert Pool(z, np.zeros((20, 1)), ("one",)).spread.tolist() == [1.0]
+
+
+def test_forty_sums_of_a_group_of_three_are_one():
+    three, many = np.arange(3), np.arange(300)
+    assert independent([(three, three + 3, three + 6)] * 40) == 1
+    rng = np.random.default_rng(0)
+    small = [tuple(rng.choice(rows, 3, replace=False) for rows in (np.arange(9), many, many)) for _ in range(40)]
+    assert independent(small) == 3
+    apart = [tuple(np.arange(9 * k + 3 * j, 9 * k + 3 * j + 3) for j in range(3)) for k in range(40)]
+    assert independent(apart) == 40
+
+
+@pytest.mark.parametrize("members", [3, 6, 30])
+def test_where_nothing_arrives_more_often_the_intervals_seldom_part(members):
+    """D9 under its null: readings that know nothing of the groups; `low` of one kind above `high` of the other."""
+    rng, parted, trials = np.random.default_rng(members), 0, 300
+    for _ in range(trials):
+        tables = []
+        for kind in (MEAN, RANDOM):
+            luck = rng.normal(size=members)  # of each exemplar, shared by all sums that use it
+            rows = [rng.choice(members, 3, replace=False) for _ in range(40)]
+            counts = independent([(each, each, each) for each in rows]) / 40
+            arrived = np.array([luck[each].mean() > 0 for each in rows])
+            same = dict.fromkeys(("stayed", "before", "move", "others", "alone"), 0.0)
+            tables.append(pd.DataFrame({"kind": kind, "arrived": arrived, "counts": counts, **same}))
+        table = success(pd.concat(tables), ["kind"])
+        parted += table.low[MEAN] > table.high[RANDOM]
+    assert parted / trials <= 0.05

@@ -1,5 +1,7 @@
 """The four names of a KL weight agree with each other and with gradients."""
 
+import math
+
 import pytest
 import torch
 
@@ -66,3 +68,15 @@ def test_the_weighted_loss_has_the_gradient_of_the_beta_elbo(reduction, kl_weigh
 def test_nonsense_is_refused(wrong):
     with pytest.raises(LabkitError, match="KLWeight"):
         KLWeight(*wrong)
+
+
+@pytest.mark.parametrize("weight", [math.inf, math.nan])
+def test_a_weight_that_is_not_finite_is_refused(weight):
+    with pytest.raises(LabkitError, match="KLWeight"):
+        KLWeight(weight, "mean", 9, 2)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, math.inf, math.nan])
+def test_a_spread_that_is_none_is_refused(sigma):
+    with pytest.raises(LabkitError, match="sigma"):
+        KLWeight(1e-3, "mean", 9, 2).beta(sigma)

@@ -4,25 +4,29 @@ Liu, Luo, Wang and Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015.
 once (`labkit data celeba`, or here where a path is given); nothing of 1.4 GB is downloaded unasked.
 """
 
-import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from labkit.data.celeba.prepare import prepare
-from labkit.data.celeba.shelf import Job, prepared_report, read_table
-from labkit.data.celeba.source import open_source
-from labkit.data.given import concerns
+from labkit.data.celeba.download import download_celeba
+from labkit.data.celeba.prepare import prepare, prepared_report, read_table
+from labkit.data.celeba.source import ANNOTATIONS, open_source
+from labkit.data.given import path_for
 from labkit.drawn.portraits import synthetic_celeba
 from labkit.errors import LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
-from labkit.faces.size import parse_size
-from labkit.faces.words import ATTRIBUTES
+from labkit.faces.words import ATTRIBUTES, parse_size
 from labkit.files import data_root
 
 NAME = "CelebA"
 LICENCE = "non-commercial research only, © the photographers; Multimedia Laboratory, CUHK"
+PEOPLE = "people"
+LEAST_LABELLED = 100  # photographs that a lab needs labels of, and of each side of an attribute:
+LEAST_SIDE = 8
+LEAST_PEOPLE = 16
 PATIENCE_SECONDS = 900.0  # two labs may meet the same folder of JPEGs at once: the second waits for the first
 
 
@@ -33,12 +37,14 @@ def celeba(
     synthetic_n: int = 4000,
     seed: int = 0,
     synthetic_ok: bool = True,
+    needs: Sequence[str] = (),
     device: torch.device | str = "cpu",
 ) -> FaceSet:
     """CelebA as a memory-mapped array, or drawn faces with the same attribute names that say so.
 
     Sources, in this order: `data` or else `LABKIT_DATA`, prepared or not (what is not is prepared into the cache
-    at once); the cache; `synthetic_celeba(synthetic_n)`.
+    at once, and anew where its images or tables are others than before); the cache; `synthetic_celeba(synthetic_n)`.
+    Photographs without the labels that a lab needs are passed over with a sentence that says what they lack.
 
     Args:
         data: a folder or zip of CelebA in any layout, a prepared folder, or a folder with either as celeba/.
@@ -46,6 +52,7 @@ def celeba(
         synthetic_n: faces of the stand-in.
         seed: of the stand-in.
         synthetic_ok: False raises where there are no photographs.
+        needs: attributes that the labels must tell apart, and "people" where identities must be known.
         device: where the stand-in is drawn.
 
     Returns:
@@ -56,36 +63,63 @@ def celeba(
         LabkitError: a path was given and is not there or is something else; or no photographs and not synthetic_ok.
     """
     height, width = parse_size(size)
-    given = data or os.environ.get("LABKIT_DATA")
-    folder = None
-    if given and concerns(Path(given).expanduser(), "celeba"):
-        folder = _given_folder(Path(given).expanduser(), height, width)
-    cache = data_root() / "celeba"
-    if folder is None and prepared_report(cache, f"{height}x{width}") is not None:
-        folder = cache
-    if folder is not None:
-        return load_prepared(folder, height, width)
+    name, cache = f"{height}x{width}", data_root() / "celeba"
+    found = None
+    if path := path_for("celeba", data):
+        place = next((place for place in (path, path / "celeba") if prepared_report(place, name) is not None), None)
+        if place is None:
+            source = open_source(path / "celeba" if (path / "celeba").is_dir() else path)
+            prepare(source, height, width, cache, patience=PATIENCE_SECONDS)
+        found = load_prepared((place or cache) / name)
+    elif prepared_report(cache, name) is not None:
+        found = load_prepared(cache / name)
+    lacking = "" if found is None else lacks(found, needs)
+    if found is not None and not lacking:
+        return found
     if not synthetic_ok:
-        raise LabkitError(
-            f"{cache}: holds no CelebA of size {height}x{width}; run: labkit data celeba --from PATH --size {size}."
-        )
-    return synthetic_celeba(synthetic_n, size=size, seed=seed, device=device)
+        missing = f"holds no CelebA of size {name}" if found is None else f"its CelebA has {lacking}"
+        raise LabkitError(f"{cache}: {missing}; run: labkit data celeba --from PATH --size {size}.")
+    drawn = synthetic_celeba(synthetic_n, size=size, seed=seed, device=device)
+    if not lacking:
+        return drawn
+    print(
+        f"Your {len(found):,} photographs have {lacking}, which this lab needs: faces are DRAWN in their place. To "
+        "use them, put list_attr_celeba.txt and identity_CelebA.txt of CelebA beside the images (see data/README.md)."
+    )
+    source = f"{drawn.provenance.source}; the photographs have {lacking}"
+    return replace(drawn, provenance=replace(drawn.provenance, source=source))
 
 
-def load_prepared(folder: Path, height: int, width: int) -> FaceSet:
-    """The faces of a prepared folder, their pixels left on disk until they are read.
+def lacks(faces: FaceSet, needs: Sequence[str]) -> str:
+    """What a lab that `needs` these attributes, and "people", misses in the faces, in words; empty if nothing.
+
+    Enough means 100 labelled faces, 8 with and 8 without each attribute, of 16 known people.
+    """
+    if not needs:
+        return ""
+    known = faces.labelled & (faces.identity >= 0) if PEOPLE in needs else faces.labelled
+    if (count := int(faces.labelled.sum())) < LEAST_LABELLED:
+        return f"labels for {count:,} images"
+    if PEOPLE in needs and (people := len(np.unique(faces.identity[known]))) < LEAST_PEOPLE:
+        return f"{people:,} known people among the labelled images"
+    for name in (each for each in needs if each != PEOPLE):
+        has = faces.attributes[known, faces.attribute_names.index(name)]
+        if min(has.sum(), (~has).sum()) < LEAST_SIDE:
+            return f"{has.sum():,} labelled images with {name} and {(~has).sum():,} without"
+    return ""
+
+
+def load_prepared(place: Path) -> FaceSet:
+    """The faces of a prepared size, their pixels left on disk until they are read.
 
     Raises:
-        LabkitError: that size is not prepared there, or array and table do not fit together.
+        LabkitError: array and table do not fit together.
     """
-    report = prepared_report(folder, f"{height}x{width}")
-    if report is None:
-        raise LabkitError(f"{folder}: size {height}x{width} is not prepared there; run labkit data celeba.")
-    images = np.load(folder / f"faces-{height}x{width}.npy", mmap_mode="r")
-    table = read_table(folder)
-    if len(table) != len(images):
+    report = prepared_report(place.parent, place.name)
+    images, table = np.load(place / "faces.npy", mmap_mode="r"), read_table(place)
+    if report is None or len(table) != len(images):
         raise LabkitError(
-            f"{folder}: {len(images):,} images but {len(table):,} rows of labels; prepare anew with --replace."
+            f"{place}: {len(images):,} images but {len(table):,} rows of labels; delete that folder and prepare anew."
         )
     values = table[list(ATTRIBUTES)].to_numpy(np.int8)
     return FaceSet(
@@ -99,13 +133,31 @@ def load_prepared(folder: Path, height: int, width: int) -> FaceSet:
     )
 
 
-def _given_folder(path: Path, height: int, width: int) -> Path:
-    """The prepared folder that a path given by the user leads to, prepared now if need be."""
-    size = f"{height}x{width}"
-    for place in (path, path / "celeba"):
-        if prepared_report(place, size) is not None:
-            return place
-    source = open_source(path / "celeba" if (path / "celeba").is_dir() else path)
-    job = Job(source, height, width, data_root() / "celeba")
-    prepare(job, patience=PATIENCE_SECONDS)
-    return job.folder
+def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
+    """`labkit data celeba`: prepare one size into the cache; what was done and understood, for a reader.
+
+    Args:
+        source: a folder or zip of CelebA; None with `download`.
+        download: "gdrive" or "kaggle".
+        size: see `parse_size`.
+
+    Raises:
+        LabkitError: neither or both of source and download; all that `open_source`, `download_celeba` and `prepare`
+            raise.
+    """
+    height, width = parse_size(size)
+    folder = data_root() / "celeba"
+    if (source is None) == (download is None):
+        raise LabkitError("labkit data celeba: give either --from PATH or --download gdrive|kaggle.")
+    if download is not None:
+        source = download_celeba(download, folder / "download")
+    report = prepare(open_source(source), height, width, folder)
+    lines = [f"CelebA {height}x{width}: {report['images']:,} images, {report['with attributes']:,} with attributes"]
+    if decoded := report.get("decoded"):
+        rate = decoded / report["seconds"]
+        lines[0] += f"; {decoded:,} decoded in {report['seconds']:.1f} s, {rate:,.0f} a second"
+    lines += [f"  {kind}: {report['columns'].get(kind, 'no table')}" for kind in ANNOTATIONS]
+    lines += [f"  left out: {count:,} × {why}" for why, count in report["dropped"].items()]
+    lines += [f"  labels: {count:,} × {what}" for what, count in report["labels"].items()]
+    place = folder / f"{height}x{width}"
+    return "\n".join([*lines, f"  {place / 'faces.npy'}", f"  every file left out and why: {place / 'report.json'}"])

@@ -1,25 +1,32 @@
-"""The labels of CelebA, read from its text files and held against the images; what does not fit is counted.
+"""The labels of CelebA, read by pandas from tables of any usual form and held against the images.
 
-Both forms are read: official (a count line in list_attr_celeba.txt, names of the columns, then rows of an image name
-and numbers between any white space) and Kaggle's csv.
+Official text (a count line, names of the columns, then rows between white space) and csv with commas, semicolons or
+tabs are read, with or without an index column. What does not fit is counted, and never lost silently: a table of
+which no column names the images, or no row an image, is refused.
 """
 
+import csv
+import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
 
 import numpy as np
+import pandas as pd
 
-from labkit.data.celeba.source import Source
+from labkit.data.celeba.source import ANNOTATIONS, IMAGE_SUFFIXES, Source
 from labkit.errors import LabkitError
 from labkit.faces.faceset import TEST, TRAIN, VALIDATION
 from labkit.faces.words import ATTRIBUTES
+from labkit.files import shown
 
 # Images 1 to 162,770 are for training, to 182,637 for validation, to 202,599 for testing.
 LAST_OF_SPLIT = {TRAIN: 162_770, VALIDATION: 182_637, TEST: 202_599}
 LINE_LENGTH = 10_000
-ROWS_AT_ONCE = 8192
 BAD = 127
+UNKNOWN = np.iinfo(np.int64).max
+INDEX_NAMES = ("", "index", "unnamed__0", "id")
+SIGNS = {"1": 1, "1.0": 1, "true": 1, "-1": -1, "-1.0": -1, "0": 0, "0.0": 0, "false": 0}
 
 
 @dataclass(frozen=True)
@@ -29,18 +36,18 @@ class Labels:
     Attributes:
         identity: int64 (N,), the person; −1 where unknown.
         split: int8 (N,), 0 train, 1 validation, 2 test.
-        attributes: bool (N, 40); False where unknown, see `attributes_known`.
+        attributes: bool (N, 40) in CelebA's order, whatever the file's; False where unknown.
         attributes_known: bool (N,).
-        attribute_names: the 40 names in CelebA's order, whatever the file's.
         problems: what did not fit → how often; empty if all fits.
+        columns: for each table, which column was taken for what, in words.
     """
 
     identity: np.ndarray
     split: np.ndarray
     attributes: np.ndarray
     attributes_known: np.ndarray
-    attribute_names: tuple[str, ...] = ATTRIBUTES
     problems: dict[str, int] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
 
 
 def read_labels(source: Source, names: Sequence[str]) -> Labels:
@@ -49,161 +56,181 @@ def read_labels(source: Source, names: Sequence[str]) -> Labels:
     Rows and images meet by name; by name without its ending where that is unique, as for the PNG version of CelebA,
     whose lists say .jpg. A row with a value that is no label, or repeated with other values, is unknown. Where no
     row gives the split, the official rule by image number does, for names of six digits; all others are for
-    training. In the attributes both −1/1 and 0/1 are read; the rarer of −1 and 0 counts as a bad value.
+    training. Attributes may be −1/1, 0/1 or False/True; the rarer of −1 and 0 counts as a bad value.
 
     Raises:
-        LabkitError: an annotation cannot be read, or the attributes' header lacks one of the 40 names.
+        LabkitError: an annotation cannot be read; it lacks one of the 40 attributes; none of its columns names the
+            images; or which column holds the numbers cannot be told.
     """
     problems: dict[str, int] = {}
-    lookup = _Lookup(names)
+    columns: dict[str, str] = {}
     attributes = np.full((len(names), len(ATTRIBUTES)), BAD, np.int8)
-    if (text := source.annotation("attributes")) is not None:
-        lines = _Lines(text, "attributes", problems)
-        columns = _attribute_columns(lines.header(), source, problems)
-        rows, values = lines.rows(len(columns), attributes=True)
-        values = values[:, [columns.index(name) for name in ATTRIBUTES]]
-        attributes = lookup.join(rows, _as_labels(values), "attributes", problems)
+    numbers = {kind: np.full(len(names), UNKNOWN) for kind in ("identity", "partition")}
+    for kind in source.annotations:
+        table = _Table(source, kind, source.annotation(kind) or "", names, problems, columns)
+        if kind == "attributes":
+            attributes = table.attributes()
+        else:
+            numbers[kind] = table.numbers()
     known = (attributes != BAD).all(axis=1)
-    identity = _numbers(source, "identity", lookup, problems)
+    identity = numbers["identity"]
     return Labels(
-        identity=np.where(identity == _UNKNOWN, -1, identity),
-        split=_split(_numbers(source, "partition", lookup, problems), names, problems),
+        identity=np.where(identity == UNKNOWN, -1, identity),
+        split=_split(numbers["partition"], names, problems),
         attributes=(attributes == 1) & known[:, None],
         attributes_known=known,
         problems={problem: count for problem, count in problems.items() if count},
+        columns=columns,
     )
 
 
-_UNKNOWN = np.iinfo(np.int64).max
+class _Table:
+    """One annotation file: its cells as text, and which of its columns names the images."""
 
-
-class _Lookup:
-    """From the name in a row to the index of its image."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.count = len(names)
+    def __init__(
+        self,
+        source: Source,
+        kind: str,
+        text: str,
+        names: Sequence[str],
+        problems: dict[str, int],
+        columns: dict[str, str],
+    ) -> None:
+        self.where = f"{shown(source.path)}: its {ANNOTATIONS[kind]}"
+        self.kind, self.problems, self.columns, self.names = kind, problems, columns, names
         stems = [name.rpartition(".")[0] for name in names]
         self.by_stem = len(set(stems)) == len(names)
-        self.index = {name: index for index, name in enumerate(stems if self.by_stem else names)}
+        self.index = pd.Index(stems if self.by_stem else names)
+        self._read(text)
+        self._find_names()
 
-    def join(self, rows: list[str], values: np.ndarray, kind: str, problems: dict[str, int]) -> np.ndarray:
-        """`values` (R, columns), laid in the order of the images (N, columns); BAD or `_UNKNOWN` where unknown."""
-        bad = BAD if values.dtype == np.int8 else _UNKNOWN
-        keys = [row.rpartition(".")[0] or row for row in rows] if self.by_stem else rows
-        where = np.fromiter(map(self.index.get, keys, repeat(-1)), np.int64, len(keys))
-        problems[f"{kind}: rows without an image"] = int((where < 0).sum())
-        values, where = values[where >= 0], where[where >= 0]
+    def _read(self, text: str) -> None:
+        """Fill `header`, one name a column, and `cells`, a frame of text."""
+        text = text.removeprefix("\ufeff").replace('"', "").replace("\0", "\ufffd")
+        lines = [line.strip("\r\n\f\v") for line in text.splitlines() if line and not line.isspace()]
+        if lines and _is_number(lines[0].strip(" \t,;")):
+            lie = abs(int(lines.pop(0).strip(" \t,;")) - (len(lines) - (self.kind == "attributes")))
+            self.problems[f"{self.kind}: rows more or fewer than line 1 says"] = lie
+        first = lines[0] if lines and len(lines[0]) <= LINE_LENGTH else ""
+        sign = next((sign for sign in ";," if sign in first), None)
+        if sign is None and "\t" in first and not re.search(r"\t\s| ", first):
+            sign = "\t"  # alone between fields, which may then be empty
+        fields = [part.strip() for part in first.split(sign)]
+        self.header: list[str] | None = None
+        if not any(each.lower().endswith(IMAGE_SUFFIXES) for each in fields):
+            self.header, lines = fields, lines[1:]
+        counts = [len(line.split(sign)) if len(line) <= LINE_LENGTH else 0 for line in lines]
+        usual = max(set(counts[:100]), key=counts[:100].count, default=len(fields))
+        if self.header is not None and usual == len(self.header) + 1:
+            self.header = ["image names", *self.header]  # the official header does not name that column
+        self.width = len(self.header) if self.header is not None else usual
+        whole = [line for line, count in zip(lines, counts, strict=True) if count == self.width]
+        self.problems[f"{self.kind}: unreadable rows"] = len(lines) - len(whole)
+        self.cells = pd.DataFrame(columns=range(self.width), dtype=str)
+        if whole:
+            form = {"sep": sign or r"\s+", "header": None, "quoting": csv.QUOTE_NONE, "index_col": False}
+            text = io.StringIO("\n".join(whole))
+            self.cells = pd.read_csv(text, **form, names=range(self.width), dtype=str, keep_default_na=False)
+            self.cells = self.cells.apply(lambda column: column.str.strip())
+
+    def _find_names(self) -> None:
+        """The column that names most images, as `rows`, the index of each row's image or −1."""
+        best, self.rows, self.names_at = 0, np.full(len(self.cells), -1), 0
+        for place in self.cells.columns:
+            keys = self.cells[place].str.replace(r".*[/\\]", "", regex=True)
+            if self.by_stem:
+                keys = keys.str.replace(r"(?<=.)\.[^.]*$", "", regex=True)
+            rows = self.index.get_indexer(keys)
+            if (found := int((rows >= 0).sum())) > best:
+                best, self.rows, self.names_at = found, rows, place
+        if not best and len(self.cells):
+            held = ", ".join(repr(value) for value in self.cells.iloc[0, :3])
+            raise LabkitError(
+                f"{self.where} has no column that names these images (they are called {self.names[0]} and so on; a "
+                f"row begins with {held[:90]}); give a column image_id, or remove the file to go without it."
+            )
+        self.problems[f"{self.kind}: rows without an image"] = int((self.rows < 0).sum())
+
+    def attributes(self) -> np.ndarray:
+        """int8 (N, 40) of −1, 0, 1; BAD where unknown."""
+        header = [_plain(name) for name in self.header or ()]
+        plain = [_plain(name) for name in ATTRIBUTES]
+        missing = [name for name, key in zip(ATTRIBUTES, plain, strict=True) if key not in header]
+        remedy = "get the file anew, or remove it to go without attributes."
+        if missing:
+            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise LabkitError(f"{self.where} lacks {missing[0]}{others} in its header; {remedy}")
+        if doubled := [name for name, key in zip(ATTRIBUTES, plain, strict=True) if header.count(key) > 1]:
+            raise LabkitError(f"{self.where} has {doubled[0]} twice in its header; {remedy}")
+        extra = [
+            name for place, name in enumerate(header) if name not in [*plain, *INDEX_NAMES] and place != self.names_at
+        ]
+        self.problems["attributes: unknown columns"] = len(extra)
+        taken = self.cells.iloc[:, [header.index(key) for key in plain]]
+        signs = (column.str.lower().map(SIGNS).fillna(BAD).astype(np.int8) for _, column in taken.items())
+        values = np.column_stack(list(signs))
+        # Of the two ways to say no, the rarer is a bad value; a bad value spoils its row.
+        no = -1 if (values == -1).sum() >= (values == 0).sum() else 0
+        spoilt = ~np.isin(values, (1, no)).all(axis=1)
+        values[spoilt] = BAD
+        self.columns["attributes"] = f"{self._name_words()}, 40 attributes by name, yes as 1 and no as {no}"
+        return self._join(values, BAD)
+
+    def numbers(self) -> np.ndarray:
+        """int64 (N,), the one number per image; UNKNOWN where it gives none."""
+        header = [_plain(name) for name in self.header or [""] * self.width]
+        others = [place for place in range(len(header)) if place != self.names_at]
+        if len(others) > 1:
+            others = [place for place in others if header[place] not in INDEX_NAMES] or others
+        if len(others) > 1:
+            others = [place for place in others if header[place] in (self.kind, "split", "person", "identity")]
+        if len(others) != 1:
+            raise LabkitError(
+                f"{self.where} does not say which of its columns is the {self.kind}; call that column {self.kind}, "
+                "or remove the file to go without it."
+            )
+        values = self.cells[others[0]].map(_number).to_numpy(np.int64)
+        if self.kind == "partition":
+            values = np.where(values > TEST, UNKNOWN, values)
+        name = repr(self.header[others[0]]) if self.header else f"{others[0] + 1}"
+        self.columns[self.kind] = f"{self._name_words()}, {self.kind} from column {name}"
+        return self._join(values[:, None], UNKNOWN)[:, 0]
+
+    def _name_words(self) -> str:
+        name = repr(self.header[self.names_at]) if self.header else f"{self.names_at + 1}"
+        return f"names of the images from column {name}"
+
+    def _join(self, values: np.ndarray, bad: int) -> np.ndarray:
+        """`values` (R, columns), laid in the order of the images (N, columns); `bad` where unknown."""
+        values, where = values[self.rows >= 0], self.rows[self.rows >= 0]
         present, first, inverse, counts = np.unique(where, return_index=True, return_inverse=True, return_counts=True)
         differs = (values != values[first[inverse]]).any(axis=1)
         conflicting = np.bincount(inverse, differs, len(present)) > 0
-        problems[f"{kind}: duplicate rows"] = int((counts - 1)[~conflicting].sum())
-        problems[f"{kind}: conflicting rows"] = int(counts[conflicting].sum())
-        problems[f"{kind}: images without a row"] = self.count - len(present)
-        joined = np.full((self.count, values.shape[1]), bad, values.dtype)
+        joined = np.full((len(self.names), values.shape[1]), bad, values.dtype)
         joined[present] = values[first]
         joined[present[conflicting]] = bad
         broken = (joined[present[~conflicting]] == bad).any(axis=1)
-        problems[f"{kind}: rows with bad values"] = int(broken.sum())
+        self.problems |= {
+            f"{self.kind}: duplicate rows": int((counts - 1)[~conflicting].sum()),
+            f"{self.kind}: conflicting rows": int(counts[conflicting].sum()),
+            f"{self.kind}: images without a row": len(self.names) - len(present),
+            f"{self.kind}: rows with bad values": int(broken.sum()),
+        }
         return joined
 
 
-class _Lines:
-    """The lines of one annotation file, csv or not."""
-
-    def __init__(self, text: str, kind: str, problems: dict[str, int]) -> None:
-        self.kind, self.problems = kind, problems
-        text = text.removeprefix("\ufeff").replace(",", " ").replace(";", " ").replace('"', " ")
-        self.lines = [line for line in text.splitlines() if line and not line.isspace()]
-        self.first = 0
-        start = self.tokens(0)
-        if len(start) == 1 and _is_number(start[0]):
-            lie = abs(int(start[0]) - (len(self.lines) - 1 - (kind == "attributes")))
-            problems[f"{kind}: rows more or fewer than line 1 says"] = lie
-            self.first = 1
-
-    def tokens(self, index: int) -> list[str]:
-        """The fields of one line; none if there is no such line or it is absurdly long."""
-        line = self.lines[index] if index < len(self.lines) else ""
-        return line.split() if len(line) <= LINE_LENGTH else []
-
-    def header(self) -> list[str]:
-        """Names of the columns, without that of the image's name; the next line is a row."""
-        tokens = self.tokens(self.first)
-        self.first += 1
-        return tokens[1:] if tokens[:1] == ["image_id"] else tokens
-
-    def rows(self, columns: int, *, attributes: bool = False) -> tuple[list[str], np.ndarray]:
-        """Image names and values: int8 (R, columns) of −1, 0, 1 for attributes, else int64 (R, columns)."""
-        names: list[str] = []
-        blocks = [np.empty((0, columns), np.int8 if attributes else np.int64)]
-        unreadable = 0
-        for start in range(self.first, len(self.lines), ROWS_AT_ONCE):
-            lines = self.lines[start : start + ROWS_AT_ONCE]
-            tokens = [line.split() for line in lines if len(line) <= LINE_LENGTH]
-            good = [row for row in tokens if len(row) == columns + 1]
-            unreadable += len(lines) - len(good)
-            names += [row[0] for row in good]
-            flat = chain.from_iterable(row[1:] for row in good)
-            size = len(good) * columns
-            if attributes:
-                block = np.fromiter(map(_SIGNS.get, flat, repeat(BAD)), np.int8, size)
-            else:
-                block = np.fromiter(map(_number, flat), np.int64, size)
-            blocks.append(block.reshape(-1, columns))
-        self.problems[f"{self.kind}: unreadable rows"] = unreadable
-        return names, np.concatenate(blocks)
-
-
-_SIGNS = {"1": 1, "-1": -1, "0": 0}
-
-
-def _attribute_columns(header: list[str], source: Source, problems: dict[str, int]) -> list[str]:
-    missing = [name for name in ATTRIBUTES if name not in header]
-    if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise LabkitError(
-            f"{source.path}: the header of its list_attr_celeba lacks {missing[0]}{others}; "
-            "get the file anew, or remove it to go without attributes."
-        )
-    doubled = [name for name in ATTRIBUTES if header.count(name) > 1]
-    if doubled:
-        raise LabkitError(
-            f"{source.path}: the header of its list_attr_celeba has {doubled[0]} twice; get the file anew, or "
-            "remove it to go without attributes."
-        )
-    problems["attributes: unknown columns"] = len(header) - len(ATTRIBUTES)
-    return header
-
-
-def _as_labels(values: np.ndarray) -> np.ndarray:
-    """`values` (R, 40) of −1, 0, 1, BAD with BAD for the rarer way of saying no, whole rows at a time."""
-    rarer = 0 if (values == -1).sum() >= (values == 0).sum() else -1
-    bad = ((values == rarer) | (values == BAD)).any(axis=1)
-    return np.where(bad[:, None], np.int8(BAD), values)
-
-
-def _numbers(source: Source, kind: str, lookup: _Lookup, problems: dict[str, int]) -> np.ndarray:
-    """The one number per image (N,) of the file `kind`; `_UNKNOWN` where it gives none."""
-    text = source.annotation(kind)
-    if text is None:
-        return np.full(lookup.count, _UNKNOWN)
-    lines = _Lines(text, kind, problems)
-    if lines.tokens(lines.first)[:1] == ["image_id"]:
-        lines.first += 1
-    rows, values = lines.rows(1)
-    if kind == "partition":
-        values = np.where(values > TEST, _UNKNOWN, values)
-    return lookup.join(rows, values, kind, problems)[:, 0]
+def _plain(name: str) -> str:
+    """A column's name without what programs change in it: case, blanks and dashes."""
+    return re.sub(r"[^a-z0-9]", "_", name.lower())
 
 
 def _split(given: np.ndarray, names: Sequence[str], problems: dict[str, int]) -> np.ndarray:
     """The split of each image (N,) int8: as given, else by its number, else train."""
     split = given.copy()
-    unknown = np.flatnonzero(given == _UNKNOWN)
+    unknown = np.flatnonzero(given == UNKNOWN)
     numbers = np.array([_official_number(names[index]) for index in unknown], np.int64)
-    by_rule = np.searchsorted(list(LAST_OF_SPLIT.values()), numbers)
     official = numbers > 0
-    split[unknown] = np.where(official, by_rule, TRAIN)
+    split[unknown] = np.where(official, np.searchsorted(list(LAST_OF_SPLIT.values()), numbers), TRAIN)
     problems["partition: taken from the image's number"] = int(official.sum())
     problems["partition: unknown, put into training"] = int((~official).sum())
     return split.astype(np.int8)
@@ -220,4 +247,5 @@ def _is_number(token: str) -> bool:
 
 
 def _number(token: str) -> int:
-    return int(token) if _is_number(token) else _UNKNOWN
+    token = token.removesuffix(".0")  # a table that pandas wrote where some numbers were missing
+    return int(token) if _is_number(token) else UNKNOWN

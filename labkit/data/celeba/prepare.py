@@ -1,146 +1,174 @@
-"""CelebA once and for all: decode a heap of JPEGs on all cores, and go on where a kill stopped it."""
+"""CelebA once and for all: from a heap of JPEGs to one memory-mapped array and one table of labels per size.
+
+A prepared size is a folder, e.g. 64x64/, with `faces.npy` (uint8 (N, 3, 64, 64)), `labels.csv` (a row per image, in
+the same order) and `report.json` (where it came from, every file left out and why, checksums). It is made under
+another name and renamed when it is whole: all of CelebA takes under a minute, so a kill costs that minute.
+"""
 
 import json
 import os
 import shutil
-import threading
+import tempfile
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from labkit.data.celeba.decode import UnusableError, decode
-from labkit.data.celeba.journal import Done, Journal, crc
-from labkit.data.celeba.shelf import Job, discard, finish, prepared_report, publish
+from labkit.data.celeba.labels import Labels, read_labels
+from labkit.data.celeba.source import Source
 from labkit.data.safe_zip import UnreadableEntryError
 from labkit.errors import LabkitError
-from labkit.files import write_json
+from labkit.faces.words import ATTRIBUTES
+from labkit.files import sha256, shown, write_json
 
-CHUNK = 64  # images decoded as one piece of work: what a kill can cost each thread
+RECIPE = 2  # goes up when the same source would give other pixels or labels: older work is then made anew
+CHUNK = 64  # images decoded as one piece of work
+LABEL_BYTES = 150  # of an image's row in labels.csv, at most
 
 
-def prepare(job: Job, *, patience: float = 0, replace: bool = False, progress: bool = True) -> dict[str, Any]:
-    """Prepare one size, or go on where an earlier call was stopped; a prepared size is left as it is.
+def prepare(
+    source: Source, height: int, width: int, folder: Path, *, patience: float = 0, progress: bool = True
+) -> dict[str, Any]:
+    """Prepare one size into folder/<height>x<width>, unless it is there and made of the same images and tables.
 
     Args:
-        job: what and where.
+        source: the images.
+        height, width: of the result.
+        folder: of all sizes.
         patience: seconds to wait while another process prepares the same folder.
-        replace: throw away what the folder holds, all sizes, and begin anew.
         progress: show images/s and the time left.
 
     Returns:
-        The report.
+        The report; with "decoded" and "seconds" where it was made now.
 
     Raises:
-        LabkitError: no usable image; other images than the folder holds, or annotations that it lacks; the folder
-            cannot be written or its disk is full (what is done stays done); another process is at it.
+        LabkitError: no usable image; a table that cannot be read; the folder cannot be written or its disk is full;
+            another process is at it.
     """
+    size = f"{height}x{width}"
+    made_of = {"recipe": RECIPE, **source.fingerprint()}
     try:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(job.folder / ".lock", timeout=patience):
-            if replace:
-                discard(job.folder)
-            return _prepare(job, progress)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", timeout=patience):
+            report = prepared_report(folder, size)
+            if report is not None and report["made of"] == made_of:
+                return report
+            if report is not None:
+                changed = [part for part in made_of if made_of[part] != report["made of"].get(part)]
+                print(f"CelebA {size} is prepared anew: other {' and '.join(changed)} than it was made of.")
+            for left in folder.glob(f".{size}-*"):  # by a kill
+                shutil.rmtree(left)
+            work = Path(tempfile.mkdtemp(prefix=f".{size}-", dir=folder))
+            try:
+                report = _make(source, height, width, work, progress) | {"made of": made_of}
+                seconds = {name: report.pop(name) for name in ("decoded", "seconds")}
+                write_json(work / "report.json", report)
+                if (folder / size).exists():
+                    os.rename(folder / size, work / "old")
+                os.rename(work, folder / size)
+                shutil.rmtree(folder / size / "old", ignore_errors=True)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+            return report | seconds
     except Timeout:
         raise LabkitError(
-            f"{job.folder}: another process is preparing images there; wait until it is done, then try again."
+            f"{folder}: another process is preparing images there; wait until it is done, then try again."
         ) from None
     except OSError as error:
         raise LabkitError(
-            f"{job.folder}: cannot be written ({error.strerror or error}); free some space or set LABKIT_CACHE "
-            "to another folder. What is done is kept: call again to go on."
+            f"{folder}: cannot be written ({error.strerror or error}); free some space, or set LABKIT_CACHE to "
+            "another folder."
         ) from error
 
 
-def _prepare(job: Job, progress: bool) -> dict[str, Any]:
-    plan = job.plan()
-    if (report := prepared_report(job.folder, job.size)) is not None:
-        if report["plan"] != plan:
-            raise LabkitError(
-                f"{job.folder}: was prepared from other images ({report['source']}); use them, "
-                "or prepare anew with --replace."
-            )
-        if new := [kind for kind in job.source.annotations if kind not in report["annotations"]]:
-            raise LabkitError(
-                f"{job.folder}: was prepared without {' and '.join(new)}, which {job.source.path} has; "
-                "prepare anew with --replace."
-            )
-        shutil.rmtree(job.workshop, ignore_errors=True)
-        return report
-    _enter_workshop(job, plan)
-    started = time.perf_counter()
-    decoded = 0
-    if not (job.workshop / "report.json").exists():
-        done, decoded = _decode_all(job, progress)
-        finish(job, plan, {name: why for each in done.values() for name, why in each.dropped.items()})
-    publish(job)
-    report = prepared_report(job.folder, job.size)
-    assert report is not None
-    return report | {"decoded": decoded, "seconds": time.perf_counter() - started}
-
-
-def _enter_workshop(job: Job, plan: dict[str, Any]) -> None:
-    """Make room for unfinished work, unless there is some of the same plan."""
-    begun = job.workshop / "plan.json"
+def prepared_report(folder: Path, size: str) -> dict[str, Any] | None:
+    """The report of a prepared size, None if it is not (wholly) there."""
+    place = folder / size
     try:
-        if json.loads(begun.read_text(encoding="utf-8")) == plan:
-            return
-    except (OSError, ValueError):
-        pass
-    shutil.rmtree(job.workshop, ignore_errors=True)
-    needed = len(job.source.images) * 3 * job.height * job.width
-    if (free := shutil.disk_usage(job.folder).free) < 1.02 * needed:
+        report = json.loads((place / "report.json").read_text(encoding="utf-8"))
+        whole = (place / "faces.npy").stat().st_size == report["bytes"] and (place / "labels.csv").is_file()
+        return report if whole and isinstance(report["made of"], dict) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_table(place: Path) -> pd.DataFrame:
+    """The table of labels of a prepared size: image, identity, split, and 0, 1 or −1 (unknown) per attribute."""
+    kinds = {"image": str, "identity": np.int64, "split": np.int8}
+    return pd.read_csv(place / "labels.csv", dtype=kinds, keep_default_na=False)
+
+
+def _make(source: Source, height: int, width: int, work: Path, progress: bool) -> dict[str, Any]:
+    """Fill the folder `work` but for the report, which it returns."""
+    count = len(source.images)
+    needed = count * (3 * height * width + LABEL_BYTES)
+    if (free := shutil.disk_usage(work).free) < 1.02 * needed:
         raise LabkitError(
-            f"{job.folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; "
+            f"{work.parent}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; "
             "free some space or set LABKIT_CACHE to another folder."
         )
-    job.workshop.mkdir()
-    with open(job.workshop / "pixels.npy", "wb") as stream:
-        header = {"descr": "|u1", "fortran_order": False, "shape": _shape(job)}
-        np.lib.format.write_array_header_1_0(stream, header)
-    write_json(begun, plan)
-
-
-def _shape(job: Job) -> tuple[int, int, int, int]:
-    return len(job.source.images), 3, job.height, job.width
-
-
-def _decode_all(job: Job, progress: bool) -> tuple[dict[int, Done], int]:
-    """Decode every chunk that is not done; all that are, and the number of images decoded now."""
-    count, image_bytes = len(job.source.images), 3 * job.height * job.width
-    journal, lock = Journal(job.workshop / "journal.jsonl"), threading.Lock()
-    with open(job.workshop / "pixels.npy", "r+b") as stream:
-        np.lib.format.read_magic(stream)
-        np.lib.format.read_array_header_1_0(stream)
-        start = stream.tell()
-
-        def pixels_of(chunk: int) -> bytes:
-            stream.seek(start + chunk * CHUNK * image_bytes)
-            return stream.read(min(CHUNK, count - chunk * CHUNK) * image_bytes)
-
-        def work(chunk: int) -> Done:
-            block, dropped = _decode_chunk(job, chunk)
-            with lock:
-                stream.seek(start + chunk * CHUNK * image_bytes)
-                stream.write(block.data)
-                stream.flush()
-                done = Done(chunk, crc(block), dropped)
-                journal.add(done)
-            return done
-
-        done = journal.read(pixels_of)
-        waiting = [chunk for chunk in range(-(-count // CHUNK)) if chunk not in done]
-        before = sum(min(CHUNK, count - chunk * CHUNK) for chunk in done)
-        bar = tqdm(total=count, initial=before, unit=" images", desc=f"CelebA {job.size}", disable=not progress)
-        with bar, ThreadPoolExecutor(_cores()) as pool:
-            for finished in _in_flight(pool, work, waiting):
-                done[finished.chunk] = finished
-                bar.update(min(CHUNK, count - finished.chunk * CHUNK))
+    labels = read_labels(source, source.images)  # first: a table that cannot be read is said before the work
+    started, dropped, kept = time.perf_counter(), {}, np.ones(count, bool)
+    bar = tqdm(total=count, unit=" images", desc=f"CelebA {height}x{width}", disable=not progress)
+    with open(work / "faces.npy", "wb") as stream, bar:
+        # numpy leaves room in the header, so that the final count can be written over the first.
+        _write_header(stream, (count, 3, height, width))
+        for start, (block, faults) in zip(range(0, count, CHUNK), _decoded(source, height, width), strict=True):
+            for row, why in faults.items():
+                dropped[source.images[start + row]] = why
+                kept[start + row] = False
+            stream.write(np.delete(block, list(faults), axis=0).data if faults else block.data)
+            bar.update(len(block))
+        stream.seek(0)
+        _write_header(stream, (int(kept.sum()), 3, height, width))
+        stream.flush()
         os.fsync(stream.fileno())
-    return done, count - before
+    dropped |= source.dropped
+    if not kept.any():
+        faults = ", ".join(f"{number} × {why}" for why, number in Counter(dropped.values()).items())
+        raise LabkitError(f"{shown(source.path)}: none of its images can be used ({faults}); is this CelebA?")
+    table = _table(source.images, labels).loc[kept]
+    table.to_csv(work / "labels.csv", index=False, lineterminator="\n")
+    return {
+        "source": source.describe(),
+        "images": int(kept.sum()),
+        "with attributes": int(labels.attributes_known[kept].sum()),
+        "people": int(table["identity"][table["identity"] >= 0].nunique()),
+        "dropped": dict(Counter(dropped.values())),
+        "dropped files": dropped,
+        "labels": labels.problems,
+        "columns": labels.columns,
+        "bytes": (work / "faces.npy").stat().st_size,
+        "sha256": sha256(work / "faces.npy"),
+        "labels sha256": sha256(work / "labels.csv"),
+        "decoded": count,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _write_header(stream: Any, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _decoded(source: Source, height: int, width: int) -> Iterator[tuple[np.ndarray, dict[int, str]]]:
+    """Chunks in order, decoded on all cores; few are submitted at a time: an error or Ctrl-C then stops the rest."""
+    cores = _cores()
+    with ThreadPoolExecutor(cores) as pool:
+        running: deque[Future[tuple[np.ndarray, dict[int, str]]]] = deque()
+        for start in range(0, len(source.images), CHUNK):
+            running.append(pool.submit(_decode_chunk, source, start, height, width))
+            if len(running) > 2 * cores:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 def _cores() -> int:
@@ -148,27 +176,22 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _in_flight(pool: ThreadPoolExecutor, work: Any, waiting: list[int]) -> Any:
-    """Results as they come, with few chunks submitted at a time: an error or Ctrl-C then stops the rest."""
-    running: set[Future[Done]] = set()
-    for chunk in waiting:
-        running.add(pool.submit(work, chunk))
-        if len(running) >= 2 * _cores():
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in finished)
-    yield from (future.result() for future in running)
-
-
-def _decode_chunk(job: Job, chunk: int) -> tuple[np.ndarray, dict[str, str]]:
-    """The pixels of a chunk, zero where an image is left out, and name → why."""
-    names = job.source.images[chunk * CHUNK : (chunk + 1) * CHUNK]
-    block = np.zeros((len(names), 3, job.height, job.width), np.uint8)
-    dropped = {}
+def _decode_chunk(source: Source, start: int, height: int, width: int) -> tuple[np.ndarray, dict[int, str]]:
+    """The pixels of a chunk, zero where an image is left out, and row → why."""
+    names = source.images[start : start + CHUNK]
+    block = np.zeros((len(names), 3, height, width), np.uint8)
+    faults = {}
     for row, name in enumerate(names):
         try:
-            block[row] = decode(job.source.read(name), job.height, job.width)
+            block[row] = decode(source.read(name), height, width)
         except UnusableError as fault:
-            dropped[name] = str(fault)
+            faults[row] = str(fault)
         except UnreadableEntryError as fault:
-            dropped[name] = fault.reason
-    return block, dropped
+            faults[row] = fault.reason
+    return block, faults
+
+
+def _table(names: tuple[str, ...], labels: Labels) -> pd.DataFrame:
+    values = np.where(labels.attributes_known[:, None], labels.attributes, -1).astype(np.int8)
+    columns = {"image": names, "identity": labels.identity, "split": labels.split}
+    return pd.concat([pd.DataFrame(columns), pd.DataFrame(values, columns=ATTRIBUTES)], axis=1)

@@ -5,6 +5,8 @@ identity_CelebA.txt and list_eval_partition.txt), Kaggle's (a doubled img_align_
 archive.zip with all of it), img_align_celeba.zip alone, a bare folder of images. Any annotation may be missing.
 """
 
+import codecs
+import hashlib
 import os
 import stat
 from bisect import bisect_left
@@ -27,6 +29,7 @@ from labkit.data.safe_zip import (
     refusal,
 )
 from labkit.errors import LabkitError
+from labkit.files import shown, usable_path
 
 IMAGE_BYTES = 5_000_000
 TEXT_BYTES = 100_000_000
@@ -44,7 +47,7 @@ UNUSED = ("list_bbox_celeba", "list_landmarks_align_celeba", "list_landmarks_cel
 
 @dataclass(frozen=True)
 class Source:
-    """The images and annotations of one copy of CelebA, wherever they lie; picklable, read only.
+    """The images and annotations of one copy of CelebA, wherever they lie; read only.
 
     Attributes:
         path: what `open_source` was given.
@@ -56,6 +59,7 @@ class Source:
     path: Path
     images: tuple[str, ...] = field(repr=False)
     dropped: dict[str, str] = field(repr=False)
+    _stamp: str = field(repr=False)
     _container: "SafeZip | _Folder" = field(repr=False)
     _keys: Sequence[Any] = field(repr=False, compare=False)
     _texts: dict[str, tuple["SafeZip | _Folder", Any]] = field(repr=False)
@@ -78,16 +82,31 @@ class Source:
         Raises:
             LabkitError: the file is there but unreadable, over 100 MB, or an HTML page.
         """
+        data = self._text(kind)
+        if data is None:
+            return None
+        if is_html(data[:1024]):
+            raise LabkitError(
+                f"{shown(self.path)}: its {ANNOTATIONS[kind]} is an HTML page, most likely of a download that was "
+                "refused; delete it or download it again."
+            )
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as spreadsheets save "Unicode text"
+        return data.decode("utf-16" if wide else "utf-8", "replace")
+
+    def fingerprint(self) -> dict[str, str]:
+        """What tells whether this is the copy that something was made of: a digest for each part.
+
+        The images count by name, size and either their checksum in the zip or their date: 1.4 GB are not read for it.
+        """
+        texts = {kind: data for kind in ANNOTATIONS if (data := self._text(kind)) is not None}
+        digests = {kind: hashlib.sha256(data).hexdigest() for kind, data in texts.items()}
+        return {"images": self._stamp, **dict.fromkeys(ANNOTATIONS, "none"), **digests}
+
+    def _text(self, kind: str) -> bytes | None:
         if kind not in self._texts:
             return None
         container, key = self._texts[kind]
-        data = container.read(key, TEXT_BYTES, ANNOTATIONS[kind])
-        if is_html(data[:1024]):
-            raise LabkitError(
-                f"{self.path}: its {ANNOTATIONS[kind]} is an HTML page, most likely of a download that was "
-                "refused; delete it or download it again."
-            )
-        return data.decode("utf-8", "replace")
+        return container.read(key, TEXT_BYTES, ANNOTATIONS[kind])
 
     @property
     def annotations(self) -> list[str]:
@@ -97,7 +116,7 @@ class Source:
     def describe(self) -> str:
         """One sentence: how many images, which annotations, what was refused."""
         labels = f"with {' and '.join(self.annotations)}" if self.annotations else "without annotations"
-        return f"{self.path}: {len(self.images):,} images {labels}{_refusals(self.dropped)}."
+        return f"{shown(self.path)}: {len(self.images):,} images {labels}{_refusals(self.dropped)}."
 
 
 def open_source(path: str | Path) -> Source:
@@ -105,8 +124,8 @@ def open_source(path: str | Path) -> Source:
 
     Annotations are looked for with the images, then beside them. In a folder with both, loose images in a folder
     img_align_celeba come before a zip. Subfolders are searched three levels deep; symbolic links that lead out of
-    the folder are not followed. Of two images with the same base name the first (in a zip: in its order, in a
-    folder: by path) is kept.
+    the folder are not followed. Of two images with the same base name the one below an img_align_celeba is kept,
+    else the first (in a zip: in its order, in a folder: by path).
 
     Args:
         path: the folder or the zip.
@@ -114,12 +133,12 @@ def open_source(path: str | Path) -> Source:
     Raises:
         LabkitError: nothing there, not readable, no zip, an HTML page under the name of a zip, or no images.
     """
-    path = Path(path).expanduser()
+    path = usable_path(path)
     if path.is_dir():
         return _open_folder(path)
     if path.is_file():
         return _source(path, _list_zip(path), _texts_beside(path))
-    raise LabkitError(f"{path}: no such folder or zip; give the one that holds {IMAGE_FOLDER}.")
+    raise LabkitError(f"{shown(path)}: no such folder or zip; give the one that holds {IMAGE_FOLDER}.")
 
 
 @dataclass(frozen=True)
@@ -142,15 +161,15 @@ class _Folder:
 
 @dataclass
 class _Listing:
-    """What a folder or zip holds: image base name → key, annotation kind → key."""
+    """What a folder or zip holds."""
 
     container: "SafeZip | _Folder"
-    images: dict[str, Any] = field(default_factory=dict)
+    images: dict[str, tuple[str, str, Any]] = field(default_factory=dict)  # base name → full name, stamp, key
     texts: dict[str, Any] = field(default_factory=dict)
     zips: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, key: Any, too_large: bool, number: int) -> None:
+    def add(self, name: str, key: Any, size: int, stamp: str, number: int, bomb: bool = False) -> None:
         """File one readable entry under what its name makes it."""
         base = parts(name)[-1]
         stem, suffix = os.path.splitext(base.lower())
@@ -166,12 +185,14 @@ class _Listing:
             pass
         elif base.startswith(".") or suffix not in IMAGE_SUFFIXES:
             self.dropped[name] = "not an image name"
-        elif too_large:
+        elif bomb or size > IMAGE_BYTES:
             self.dropped[name] = "too large"
-        elif base in self.images:
+        elif base in self.images and not (_is_aligned(name) and not _is_aligned(self.images[base][0])):
             self.dropped[f"{name} (entry {number})"] = "duplicate name"
         else:
-            self.images[base] = key
+            if base in self.images:  # thumbnails, or other pictures of the same name
+                self.dropped[self.images[base][0]] = "duplicate name"
+            self.images[base] = name, f"{base} {size} {stamp}", key
 
 
 def _list_zip(path: Path) -> _Listing:
@@ -180,8 +201,7 @@ def _list_zip(path: Path) -> _Listing:
         if reason := refusal(info):
             listing.dropped[f"{info.filename} (entry {number})"] = reason
         else:
-            too_large = info.file_size > IMAGE_BYTES or is_bomb(info)
-            listing.add(info.filename, entry_of(info), too_large, number)
+            listing.add(info.filename, entry_of(info), info.file_size, f"{info.CRC:08x}", number, is_bomb(info))
     return listing
 
 
@@ -189,26 +209,25 @@ def _list_folder(folder: Path) -> _Listing:
     root = Path(os.path.realpath(folder))
     listing = _Listing(_Folder(root))
     for number, (relative, entry) in enumerate(_walk(root, "", listing.dropped), start=1):
-        shown = os.fsencode(relative).decode("utf-8", "backslashreplace")
-        if shown != relative:
+        if shown(relative) != relative:
             # No report could be written with such a name in it.
-            listing.dropped[shown] = "not an image name"
+            listing.dropped[shown(relative)] = "not an image name"
         elif entry.is_symlink() and not _lies_in(root, entry.path):
             listing.dropped[relative] = "symbolic link"
-        elif (size := _size(entry)) is None:
+        elif (status := _status(entry)) is None:
             listing.dropped[relative] = "not a plain file"
         else:
-            listing.add(relative, relative, size > IMAGE_BYTES, number)
+            listing.add(relative, relative, status.st_size, str(status.st_mtime_ns), number)
     return listing
 
 
-def _size(entry: os.DirEntry[str]) -> int | None:
-    """Bytes of a plain file; None for anything else: a pipe, a link to nowhere, a file that is gone by now."""
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """Of a plain file; None for anything else: a pipe, a link to nowhere, a file that is gone by now."""
     try:
         status = entry.stat()
     except OSError:
         return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _walk(root: Path, below: str, dropped: dict[str, str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -218,8 +237,8 @@ def _walk(root: Path, below: str, dropped: dict[str, str]) -> Iterator[tuple[str
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         if not below:
-            raise LabkitError(f"{root}: cannot be read ({error.strerror}); change its permissions.") from error
-        dropped[below] = "cannot be read"
+            raise LabkitError(f"{shown(root)}: cannot be read ({error.strerror}); change its permissions.") from error
+        dropped[shown(below)] = "cannot be read"
         return
     for entry in entries:
         relative = os.path.join(below, entry.name)
@@ -236,15 +255,16 @@ def _open_folder(path: Path) -> Source:
         not zips
         or _rank(zips[0]) == len(ZIP_NAMES)
         or path.absolute().name == IMAGE_FOLDER
-        or any(IMAGE_FOLDER in parts(key)[:-1] for key in listing.images.values())
+        or any(_is_aligned(name) for name, _, _ in listing.images.values())
     )
-    around = {kind: (listing.container, key) for kind, (_, key) in listing.texts.items()}
+    own = {kind: (listing.container, key) for kind, (_, key) in listing.texts.items()}
+    bare = path.absolute().name == IMAGE_FOLDER or any(os.sep not in name for name, _, _ in listing.images.values())
+    around = (_texts_beside(path) if bare or path.absolute().name.lower() == "img" else {}) | own
     if zips and not loose:
         inner = _list_zip(listing.container.root / zips[0])
         inner.dropped |= listing.dropped
         return _source(path, inner, around)
-    bare = path.absolute().name == IMAGE_FOLDER or any(os.sep not in key for key in listing.images.values())
-    return _source(path, listing, _texts_beside(path) if bare else {})
+    return _source(path, listing, around)
 
 
 def _source(path: Path, listing: _Listing, around: dict[str, tuple[Any, Any]]) -> Source:
@@ -252,16 +272,18 @@ def _source(path: Path, listing: _Listing, around: dict[str, tuple[Any, Any]]) -
     if not listing.images:
         nested = f"; it holds {listing.zips[0]}, so unpack that" if listing.zips else ""
         raise LabkitError(
-            f"{path}: no images found{_refusals(listing.dropped)}{nested}; give the folder or zip that holds "
+            f"{shown(path)}: no images found{_refusals(listing.dropped)}{nested}; give the folder or zip that holds "
             f"{IMAGE_FOLDER} with its jpg files."
         )
     names = tuple(sorted(listing.images))
-    keys: Any = [listing.images[name] for name in names]
+    keys: Any = [listing.images[name][2] for name in names]
+    stamps = "\n".join(listing.images[name][1] for name in names)
     own = {kind: (listing.container, key) for kind, (_, key) in listing.texts.items()}
     return Source(
         path,
         names,
         listing.dropped,
+        hashlib.sha256(stamps.encode()).hexdigest(),
         listing.container,
         tuple(keys) if isinstance(keys[0], str) else np.array(keys, np.int64),
         around | own,
@@ -272,7 +294,7 @@ def _texts_beside(path: Path) -> dict[str, tuple[_Folder, str]]:
     """Annotations in the folder around `path`, in the official Anno and Eval there, or one level further out."""
     found: dict[str, tuple[_Folder, str]] = {}
     homes = [path.absolute().parent]
-    if homes[0].name in ("Img", IMAGE_FOLDER):
+    if homes[0].name.lower() in ("img", IMAGE_FOLDER):
         homes.append(homes[0].parent)
     for place in (home / sub for home in homes for sub in ("", "Anno", "Eval")):
         for kind, stem in ANNOTATIONS.items():
@@ -287,6 +309,11 @@ def _texts_beside(path: Path) -> dict[str, tuple[_Folder, str]]:
 def _lies_in(folder: Path, path: str | Path) -> bool:
     """Whether `path` stays in `folder` once its links are followed."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _is_aligned(name: str) -> bool:
+    """Whether a file lies below an img_align_celeba."""
+    return any(part.lower().startswith(IMAGE_FOLDER) for part in parts(name)[:-1])
 
 
 def _rank(name: str) -> int:

@@ -34,16 +34,17 @@ def dci(table: CodeTable, *, seed: int = 0) -> DisentanglementScore:
         score: disentanglement, 0 to 1; others: "completeness", "informativeness". matrix: R (D, F).
         per_factor: the completeness.
     """
+    codes = _for_trees(table.codes)
     fitted, scored = np.array_split(np.random.default_rng(seed).permutation(len(table.codes)), 2)
     columns, informativeness = [], []
     for factor, unordered in enumerate(table.categorical):
         kind = RandomForestClassifier if unordered else RandomForestRegressor
         target = (table.levels if unordered else table.factors)[:, factor]
         forest = kind(TREES, max_features=None, min_samples_leaf=SMALLEST_LEAF, random_state=seed, n_jobs=1).fit(
-            table.codes[fitted], target[fitted]
+            codes[fitted], target[fitted]
         )
         columns.append(forest.feature_importances_)
-        informativeness.append(forest.score(table.codes[scored], target[scored]))
+        informativeness.append(forest.score(codes[scored], target[scored]))
     importance = np.stack(columns, 1)
     total = importance.sum()
     latents = concentration(importance)
@@ -57,6 +58,17 @@ def dci(table: CodeTable, *, seed: int = 0) -> DisentanglementScore:
     )
     others = {"completeness": float(factors.mean()), "informativeness": float(np.mean(informativeness))}
     return DisentanglementScore("DCI disentanglement", disentanglement, protocol, factors, importance, others)
+
+
+def _for_trees(codes: np.ndarray) -> np.ndarray:
+    """The codes, rescaled where the float32 of scikit-learn's trees would lose their differences."""
+    low, reach = codes.min(0), np.abs(codes).max(0)
+    with np.errstate(over="ignore"):
+        span = np.ptp(codes, 0)
+    lost = (span > 0) & ((span < 1e-3 * reach) | (reach > 1e30) | (reach < 1e-30))
+    unit = np.where(lost, np.maximum(reach, np.finfo(float).tiny), 1.0)
+    shifted = codes / unit - np.where(lost, low / unit, 0.0)
+    return shifted / np.where(lost, np.ptp(shifted, 0), 1.0)
 
 
 def concentration(rows: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from celeba_files import jpegs, labels, write_official
 
 from labkit.data import celeba, olivetti
 from labkit.data.celeba import prepare as celeba_prepare
-from labkit.data.given import concerns
+from labkit.data.given import path_for
 from labkit.errors import LabkitError
 from labkit.faces.words import ATTRIBUTES
 
@@ -104,4 +104,5 @@ def test_a_folder_of_the_other_data_set_alone_is_no_error(source, tmp_path, monk
 def test_for_which_data_set_a_folder_is_meant(tmp_path, made, for_olivetti, for_celeba):
     (tmp_path / made).parent.mkdir(exist_ok=True)
     (tmp_path / made).write_bytes(b"")
-    assert (concerns(tmp_path, "olivetti"), concerns(tmp_path, "celeba")) == (for_olivetti, for_celeba)
+    found = [path_for(name, tmp_path) is not None for name in ("olivetti", "celeba")]
+    assert found == [for_olivetti, for_celeba]

@@ -25,7 +25,7 @@ def test_prepare_list_verify_and_a_damaged_file(labkit, tmp_path):
     assert "68 images" in done.stdout and "1 × empty file" in done.stdout and "1 × not a JPEG" in done.stdout
     assert "CelebA 64x64            real" in labkit("list").stdout
     assert labkit("verify").returncode == 0
-    with open(tmp_path / "cache" / "celeba" / "faces-64x64.npy", "r+b") as stream:
+    with open(tmp_path / "cache" / "celeba" / "64x64" / "faces.npy", "r+b") as stream:
         stream.seek(1000)
         stream.write(b"\1\2\3")
     checked = labkit("verify")

@@ -11,8 +11,7 @@ from celeba_files import jpegs, labels, write_kaggle, write_official, write_zip
 from PIL import Image
 
 from labkit.data.celeba.labels import read_labels
-from labkit.data.celeba.prepare import prepare
-from labkit.data.celeba.shelf import Job, read_table
+from labkit.data.celeba.prepare import prepare, read_table
 from labkit.data.celeba.source import IMAGE_BYTES, open_source
 from labkit.errors import LabkitError
 from labkit.faces.words import ATTRIBUTES
@@ -255,18 +254,13 @@ def read_everything(folder):
 def prepare_anyway(source, target):
     """What is prepared is whole, and kept and left out add up."""
     try:
-        report = prepare(Job(source, 64, 64, target), progress=False)
+        report = prepare(source, 64, 64, target, progress=False)
     except LabkitError as error:
         return str(error)
-    faces = np.load(target / "faces-64x64.npy")
-    assert len(faces) == len(read_table(target)) == report["images"]
+    faces = np.load(target / "64x64" / "faces.npy")
+    assert len(faces) == len(read_table(target / "64x64")) == report["images"]
     assert report["images"] + len(report["dropped files"]) == len(source.images) + len(source.dropped)
-    assert {path.name for path in target.iterdir()} == {
-        ".lock",
-        "faces-64x64.npy",
-        "labels.csv",
-        "report-64x64.json",
-    }
+    assert {path.name for path in target.iterdir()} == {".lock", "64x64"}
     return ""
 
 

@@ -40,7 +40,7 @@ def test_what_leads_out_of_a_folder_is_refused(tmp_path):
         f"{inner}gone.jpg": "not a plain file",
         f"{inner}round.jpg": "not a plain file",
         f"{inner}large.jpg": "too large",
-        "\\xff.jpg": "not an image name",
+        "\\udcff.jpg": "not an image name",
         "more": "symbolic link",
         "list_attr_celeba.txt": "symbolic link",
     }

@@ -1,4 +1,4 @@
-"""prepare(): one array and one table, whatever the images came in and whenever it was stopped."""
+"""prepare(): one array and one table, whatever the images came in, was stopped or changed since."""
 
 import json
 import multiprocessing
@@ -15,8 +15,7 @@ from filelock import FileLock
 
 from labkit.data.celeba import prepare as celeba_prepare
 from labkit.data.celeba.decode import decode
-from labkit.data.celeba.prepare import CHUNK, prepare
-from labkit.data.celeba.shelf import Job, prepared_report, read_table
+from labkit.data.celeba.prepare import CHUNK, prepare, prepared_report, read_table
 from labkit.data.celeba.source import open_source
 from labkit.errors import LabkitError
 
@@ -29,12 +28,8 @@ DAMAGED = {
 forks = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork()")
 
 
-def job(path, folder, height=64, width=64) -> Job:
-    return Job(open_source(path), height, width, folder)
-
-
-def prepared(path, folder, **options) -> dict:
-    return prepare(job(path, folder, **options), progress=False)
+def prepared(path, folder, height=64, width=64) -> dict:
+    return prepare(open_source(path), height, width, folder, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +43,18 @@ def expected() -> np.ndarray:
 
 
 def pixels(folder, size="64x64") -> np.ndarray:
-    return np.load(folder / f"faces-{size}.npy", mmap_mode="r")
+    return np.load(folder / size / "faces.npy", mmap_mode="r")
+
+
+WHOLE = {"faces.npy", "labels.csv", "report.json"}
+
+
+def names_in(folder) -> set:
+    return {path.name for path in folder.iterdir()}
+
+
+def table_of(folder, size="64x64"):
+    return read_table(folder / size)
 
 
 def test_every_form_gives_the_same_files(official, expected, tmp_path):
@@ -61,13 +67,13 @@ def test_every_form_gives_the_same_files(official, expected, tmp_path):
     for name, path in forms.items():
         prepared(path, tmp_path / "out" / name)
         np.testing.assert_array_equal(pixels(tmp_path / "out" / name), expected, err_msg=name)
-    tables = {(tmp_path / "out" / name / "labels.csv").read_bytes() for name in forms}
+    tables = {(tmp_path / "out" / name / "64x64" / "labels.csv").read_bytes() for name in forms}
     assert len(tables) == 1
 
 
 def test_labels_stand_beside_their_image(official, tmp_path):
     prepared(official, tmp_path)
-    table, drawn = read_table(tmp_path), labels(IMAGES)
+    table, drawn = table_of(tmp_path), labels(IMAGES)
     assert table["image"].tolist() == sorted(IMAGES)
     np.testing.assert_array_equal(table["identity"], drawn["identity"])
     np.testing.assert_array_equal(table["split"], drawn["partition"])
@@ -80,17 +86,17 @@ def test_what_cannot_be_used_is_left_out_named_and_shifts_nothing(expected, tmp_
     kept = [name not in DAMAGED for name in sorted(IMAGES)]
     np.testing.assert_array_equal(pixels(tmp_path / "out"), expected[kept])
     assert set(report["dropped files"]) == set(DAMAGED) and sum(report["dropped"].values()) == len(DAMAGED)
-    table = read_table(tmp_path / "out")
+    table = table_of(tmp_path / "out")
     np.testing.assert_array_equal(table["identity"], labels(IMAGES)["identity"][kept])
 
 
-def test_sizes_share_one_table(official, tmp_path):
+def test_each_size_stands_alone(official, tmp_path):
     for height, width in ((64, 64), (64, 48), (218, 178)):
-        prepared(official, tmp_path, height=height, width=width)
+        prepared(official, tmp_path, height, width)
         assert pixels(tmp_path, f"{height}x{width}").shape == (len(IMAGES), 3, height, width)
     fewer = write_official(tmp_path / "fewer", dict(list(IMAGES.items())[:150]))
-    with pytest.raises(LabkitError, match="other images or labels"):
-        prepared(fewer, tmp_path, height=128, width=128)
+    prepared(fewer, tmp_path, 128, 128)
+    assert len(table_of(tmp_path, "128x128")) == 150 and len(table_of(tmp_path)) == 200
 
 
 def test_a_prepared_size_is_not_decoded_again(official, tmp_path, monkeypatch):
@@ -99,33 +105,42 @@ def test_a_prepared_size_is_not_decoded_again(official, tmp_path, monkeypatch):
     assert "decoded" not in prepared(official, tmp_path)
 
 
-def test_other_images_are_refused_unless_they_shall_replace(official, tmp_path):
-    prepared(official, tmp_path / "out")
-    other = write_official(tmp_path / "other", jpegs(70, seed=9))
-    with pytest.raises(LabkitError, match="--replace"):
-        prepared(other, tmp_path / "out")
-    prepare(job(other, tmp_path / "out"), replace=True, progress=False)
-    assert len(pixels(tmp_path / "out")) == len(read_table(tmp_path / "out")) == 70
+def repaired(text: str) -> str:
+    """One label of the first row turned round."""
+    lines = text.splitlines()
+    lines[2] = lines[2][:-2] + (" 1" if lines[2].endswith("-1") else "-1")
+    return "\n".join(lines)
 
 
-def test_annotations_that_came_later_are_not_overlooked(tmp_path):
-    source = write_official(tmp_path / "source", IMAGES, attributes=None)
-    prepared(source, tmp_path / "out")
-    prepared(source, tmp_path / "out")
-    write_official(source, IMAGES)
-    with pytest.raises(LabkitError, match=r"without attributes, which .* has.*--replace"):
-        prepared(source, tmp_path / "out")
-    report = prepare(job(source, tmp_path / "out"), replace=True, progress=False)
-    assert report["with attributes"] == len(IMAGES)
+@pytest.mark.parametrize(
+    "change", ["a table added", "a table repaired", "other images", "an image replaced", "no table"]
+)
+def test_what_it_was_made_of_is_known_and_a_change_makes_it_anew(tmp_path, capsys, change):
+    source = write_official(tmp_path / "source", IMAGES, identity=None)
+    before = prepared(source, tmp_path / "out")
+    assert "decoded" not in prepared(source, tmp_path / "out")
+    table = source / "list_attr_celeba.txt"
+    if change == "a table added":
+        (source / "identity_CelebA.txt").write_text("000001.jpg 7\n")
+    elif change == "a table repaired":
+        table.write_text(repaired(table.read_text()))
+    elif change == "no table":
+        table.unlink()
+    elif change == "an image replaced":
+        (source / "img_align_celeba" / "000001.jpg").write_bytes(IMAGES["000002.jpg"])
+    else:
+        source = write_official(tmp_path / "other", jpegs(70, seed=9))
+    after = prepared(source, tmp_path / "out")
+    assert after["decoded"] == len(open_source(source).images) and "anew: other " in capsys.readouterr().out
+    told = {"a table added": after["people"] == 1, "no table": after["with attributes"] == 0,
+            "other images": len(pixels(tmp_path / "out")) == len(table_of(tmp_path / "out")) == 70}  # fmt: skip
+    assert told.get(change, before["sha256"] != after["sha256"] or before["labels sha256"] != after["labels sha256"])
 
 
-def test_replacing_throws_unfinished_work_away(official, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(celeba_prepare, "finish", _stop)
-        with pytest.raises(InterruptedError):
-            prepare_raw(job(official, tmp_path / "out"))
-    report = prepare(job(official, tmp_path / "out"), replace=True, progress=False)
-    assert report["decoded"] == len(IMAGES)
+def test_the_same_images_with_labels_elsewhere_bring_their_labels(tmp_path):
+    bare = write_official(tmp_path / "a", IMAGES, attributes=None, identity=None, partition=None)
+    assert prepared(bare, tmp_path / "out")["with attributes"] == 0
+    assert prepared(write_official(tmp_path / "b", IMAGES), tmp_path / "out")["with attributes"] == len(IMAGES)
 
 
 def test_many_threads_write_each_chunk_to_its_place(official, tmp_path, monkeypatch, expected):
@@ -137,131 +152,72 @@ def test_many_threads_write_each_chunk_to_its_place(official, tmp_path, monkeypa
     np.testing.assert_array_equal(pixels(tmp_path / "out"), expected)
 
 
-def test_unfinished_work_on_other_images_is_not_gone_on_with(official, tmp_path, monkeypatch, expected):
-    other = write_official(tmp_path / "other", jpegs(200, seed=9)).rename(tmp_path / "renamed")
-    shutil.move(other / "img_align_celeba" / "000200.jpg", other / "img_align_celeba" / "000999.jpg")
-    with monkeypatch.context() as patch:
-        patch.setattr(celeba_prepare, "finish", _stop)
-        with pytest.raises(InterruptedError):
-            prepare_raw(job(other, tmp_path / "out"))
-    prepared(official, tmp_path / "out")
-    np.testing.assert_array_equal(pixels(tmp_path / "out"), expected)
-
-
-def _stop(*_):
-    raise InterruptedError
-
-
-def prepare_raw(one: Job):
-    """prepare() without its translation of errors."""
-    one.folder.mkdir(parents=True)
-    return celeba_prepare._prepare(one, progress=False)
-
-
-def test_pixels_that_do_not_match_the_journal_are_decoded_again(official, tmp_path, monkeypatch, expected):
-    """As after a power cut, when the journal may have reached the disk before the pixels."""
-    with monkeypatch.context() as patch:
-        patch.setattr(celeba_prepare, "finish", _stop)
-        with pytest.raises(InterruptedError):
-            prepare_raw(job(official, tmp_path / "out"))
-    unfinished = tmp_path / "out" / ".preparing-64x64" / "pixels.npy"
-    with open(unfinished, "r+b") as stream:
-        stream.seek(-5, os.SEEK_END)
-        stream.write(bytes(5))
-    assert prepared(official, tmp_path / "out")["decoded"] == len(IMAGES) % CHUNK
-    np.testing.assert_array_equal(pixels(tmp_path / "out"), expected)
-
-
-SMALL, THREADS = 8, 2
-
-
-def _logged_preparation(path, folder, log, image_seconds):
-    def logged(data, height, width):
-        time.sleep(image_seconds)
-        with open(log, "ab", buffering=0) as stream:
-            stream.write(f"{hash(data)}\n".encode())
+def _slow_preparation(path, folder):
+    def slow(data, height, width):
+        time.sleep(0.004)
         return decode(data, height, width)
 
-    celeba_prepare.decode, celeba_prepare.CHUNK, celeba_prepare._cores = logged, SMALL, lambda: THREADS
-    prepare(job(path, folder), progress=False)
-
-
-@forks
-@pytest.mark.parametrize("damaged", [{}, DAMAGED], ids=["whole", "damaged"])
-def test_killed_again_and_again(tmp_path, expected, damaged):
-    """After each kill −9 the next call goes on; only images in flight are decoded twice."""
-    source = write_official(tmp_path / "source", IMAGES | damaged)
-    random, log, out = np.random.default_rng(0), tmp_path / "log", tmp_path / "out"
-    fork, kills = multiprocessing.get_context("fork"), 0
-    for _ in range(50):
-        if prepared_report(out, "64x64") is not None:
-            break
-        process = fork.Process(target=_logged_preparation, args=(source, out, log, 0.004))
-        process.start()
-        process.join(random.uniform(0.06, 0.25))
-        if process.is_alive():
-            process.kill()
-            process.join()
-            kills += 1
-    kept = [name not in damaged for name in sorted(IMAGES)]
-    np.testing.assert_array_equal(pixels(out), expected[kept])
-    decoded = log.read_text().split()
-    assert kills
-    assert len(decoded) - len(set(decoded)) <= kills * SMALL * THREADS
-    assert not list(out.glob(".preparing*"))
-
-
-@forks
-@pytest.mark.parametrize("moment", ["finish", "publish"])
-@pytest.mark.parametrize("step", range(1, 7))
-def test_killed_while_finishing(official, tmp_path, expected, moment, step):
-    """Killed at each call that renames or removes, the next call ends with the same files."""
-    source = write_official(tmp_path / "source", IMAGES | DAMAGED)
-    fork = multiprocessing.get_context("fork")
-    process = fork.Process(target=_killed_at, args=(source, tmp_path / "out", moment, step))
-    process.start()
-    process.join()
-    assert process.exitcode == 1
-    prepared(source, tmp_path / "out")
-    kept = [name not in DAMAGED for name in sorted(IMAGES)]
-    np.testing.assert_array_equal(pixels(tmp_path / "out"), expected[kept])
-    assert len(read_table(tmp_path / "out")) == sum(kept)
-
-
-def _killed_at(path, folder, moment, step):
-    real, calls, counting = os.replace, [], []
-    wrapped = getattr(celeba_prepare, moment)
-
-    def watched(*args):
-        counting.append(True)
-        wrapped(*args)
-        counting.clear()
-
-    def replace(*args):
-        if counting:
-            calls.append(args)
-            if len(calls) == (step + 1) // 2 and step % 2:
-                os._exit(1)  # before the rename
-        real(*args)
-        if counting and len(calls) == step // 2 and not step % 2:
-            os._exit(1)  # after it
-
-    os.replace = replace
-    setattr(celeba_prepare, moment, watched)
+    celeba_prepare.decode, celeba_prepare.CHUNK = slow, 8
     prepared(path, folder)
 
 
 @forks
-def test_a_full_disk_is_one_sentence_and_costs_nothing_done(official, tmp_path, expected):
+def test_killed_again_and_again(official, tmp_path, expected):
+    """A kill −9 at any moment leaves nothing that looks whole, and nothing behind once a call has ended well."""
+    random, out = np.random.default_rng(0), tmp_path / "out"
+    for _ in range(4):
+        process = multiprocessing.get_context("fork").Process(target=_slow_preparation, args=(official, out))
+        process.start()
+        process.join(random.uniform(0.06, 0.3))
+        process.kill()
+        process.join()
+        assert prepared_report(out, "64x64") is None
+    prepared(official, out)
+    np.testing.assert_array_equal(pixels(out), expected)
+    assert {path.name for path in out.iterdir()} == {".lock", "64x64"}
+
+
+@forks
+@pytest.mark.parametrize("step", range(1, 5))
+def test_killed_while_finishing(tmp_path, step):
+    """Killed before or after each rename, the old set or the new one is there, or the next call makes it."""
+    source = write_official(tmp_path / "source", IMAGES)
+    prepared(source, tmp_path / "out")
+    (source / "list_attr_celeba.txt").unlink()
+    process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(source, tmp_path / "out", step))
+    process.start()
+    process.join()
+    assert process.exitcode == 1
+    prepared(source, tmp_path / "out")
+    assert prepared_report(tmp_path / "out", "64x64")["with attributes"] == 0
+    assert names_in(tmp_path / "out" / "64x64") >= WHOLE
+
+
+def _killed_at(path, folder, step):
+    real, calls = os.rename, []
+
+    def rename(*args):
+        calls.append(args)
+        if len(calls) == (step + 1) // 2 and step % 2:
+            os._exit(1)  # before it
+        real(*args)
+        if len(calls) == step // 2 and not step % 2:
+            os._exit(1)  # after it
+
+    os.rename = rename
+    prepared(path, folder)
+
+
+@forks
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(official, tmp_path):
     report = tmp_path / "said"
     process = multiprocessing.get_context("fork").Process(
         target=_with_little_room, args=(official, tmp_path / "out", report)
     )
     process.start()
     process.join()
-    assert "free some space" in report.read_text() and "call again" in report.read_text()
-    assert prepared(official, tmp_path / "out")["decoded"] < len(IMAGES)
-    np.testing.assert_array_equal(pixels(tmp_path / "out"), expected)
+    assert "free some space" in report.read_text()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def _with_little_room(path, folder, report):
@@ -273,6 +229,24 @@ def _with_little_room(path, folder, report):
         prepared(path, folder)
     except LabkitError as error:
         report.write_text(str(error))
+
+
+@forks
+def test_no_more_room_is_used_than_was_asked_for(tmp_path, monkeypatch):
+    """Images left out cost no second copy of the array."""
+    source, asked = write_official(tmp_path / "source", IMAGES | DAMAGED), []
+    usage = shutil.disk_usage(tmp_path)
+    needed = int(1.02 * len(IMAGES) * (3 * 64 * 64 + celeba_prepare.LABEL_BYTES)) + 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))
+    rename = os.rename
+
+    def weighed(old, new):
+        asked.append(sum(path.stat().st_size for path in old.rglob("*")))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", weighed)
+    prepared(source, tmp_path / "out")
+    assert asked and max(asked) < needed + 10_000  # header and report
 
 
 def test_too_little_room_is_said_before_the_work(official, tmp_path, monkeypatch):
@@ -306,8 +280,17 @@ def test_nothing_is_written_beside_the_folder(official, tmp_path):
     assert sorted(official.rglob("*")) == before
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     made = {path.name for path in (tmp_path / "out").iterdir()} - {".lock"}
-    assert made == {"faces-64x64.npy", "labels.csv", "report-64x64.json"}
-    json.loads((tmp_path / "out" / "report-64x64.json").read_text())
+    assert made == {"64x64"}
+    assert names_in(tmp_path / "out" / "64x64") == WHOLE
+    json.loads((tmp_path / "out" / "64x64" / "report.json").read_text())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names there are Unicode")
+def test_a_path_that_is_no_utf8_is_written_all_the_same(tmp_path):
+    source = write_official(tmp_path / os.fsdecode(b"caf\xe9"), IMAGES)
+    report = prepared(source, tmp_path / "out")
+    assert report["images"] == len(IMAGES) and "\\udce9" in report["source"]
+    assert "decoded" not in prepared(source, tmp_path / "out")
 
 
 def test_memory_does_not_grow_with_the_images(tmp_path):
@@ -315,9 +298,9 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
     peaks = {}
     for copies in (1, 4):
         many = {f"{100000 * k + i:06d}.jpg": d for k in range(1, copies + 1) for i, d in enumerate(IMAGES.values())}
-        one = job(write_official(tmp_path / f"source {copies}", many), tmp_path / f"out {copies}")
+        source = open_source(write_official(tmp_path / f"source {copies}", many))
         tracemalloc.start()
-        prepare(one, progress=False)
+        prepare(source, 64, 64, tmp_path / f"out {copies}", progress=False)
         peaks[copies] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     grown = 3 * len(IMAGES) * 3 * 64 * 64

@@ -4,13 +4,13 @@ import os
 import pickle
 import threading
 import zipfile
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from celeba_files import (
     IMAGES,
     ONE,
+    jpegs,
     official_zip,
     read_all,
     tree,
@@ -149,17 +149,6 @@ def test_names_of_any_kind_are_kept(tmp_path):
     assert caught.value.reason == "no such image"
 
 
-@pytest.mark.parametrize("form", ["official zip", "official folder"])
-@pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_another_process_reads_after_unpickling(tmp_path, form, method):
-    source = open_source(FORMS[form](tmp_path / "celeba"))
-    source.read("000003.jpg")
-    with ProcessPoolExecutor(2, mp_context=get_context(method)) as pool:
-        for result in [pool.submit(read_all, source) for _ in range(4)]:
-            assert result.result() == IMAGES
-    assert pickle.loads(pickle.dumps(source)) == source
-
-
 def test_threads_and_forks_do_not_share_a_position_in_the_file(tmp_path):
     source = open_source(official_zip(tmp_path / "c"))
     start = threading.Barrier(4)
@@ -189,3 +178,43 @@ def test_the_real_files(real_data):
     source = open_source(real_data / "celeba")
     assert len(source.images) == 4800 and source.dropped == {}
     assert all(source.read(name).startswith(b"\xff\xd8\xff") for name in source.images[::100])
+
+
+@pytest.mark.parametrize("inner", ["img_align_celeba.zip", "img_align_celeba"])
+@pytest.mark.parametrize("name", ["Img", "img"])
+def test_the_official_img_folder_finds_anno_and_eval_beside_it(tmp_path, inner, name):
+    google_drive_folders(tmp_path)
+    (tmp_path / "Img").rename(tmp_path / "moved")
+    folder = (tmp_path / "moved").rename(tmp_path / name)
+    if inner == "img_align_celeba":
+        with zipfile.ZipFile(folder / "img_align_celeba.zip") as archive:
+            archive.extractall(folder)
+        (folder / "img_align_celeba.zip").unlink()
+    assert open_source(folder).annotations == ["attributes", "identity", "partition"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("thumbs", ["a_thumbnails", "img", "zz"])
+def test_thumbnails_of_the_same_names_give_way_to_the_aligned_images(tmp_path, zipped, thumbs):
+    small = jpegs(6, seed=3, size=(8, 8))
+    members = {f"{thumbs}/{name}": data for name, data in small.items()}
+    members |= {f"img_align_celeba/{name}": data for name, data in IMAGES.items()}
+    path = tmp_path / "c"
+    path.mkdir()
+    if zipped:
+        path = write_zip(path / "all.zip", members)
+    else:
+        for name, data in members.items():
+            (path / name).parent.mkdir(exist_ok=True)
+            (path / name).write_bytes(data)
+    source = open_source(path)
+    assert read_all(source) == IMAGES and list(source.dropped.values()) == ["duplicate name"] * 6
+
+
+def test_the_fingerprint_is_of_names_sizes_and_tables(tmp_path):
+    path = write_official(tmp_path / "c", IMAGES)
+    first = open_source(path).fingerprint()
+    assert open_source(path).fingerprint() == first
+    (path / "identity_CelebA.txt").write_text("000001.jpg 3\n")
+    changed = open_source(path).fingerprint()
+    assert {part for part in first if first[part] != changed[part]} == {"identity"}
