@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from labkit.course.grade import command
 from labkit.course.grade.demo import EDITS, MARK, make_demo, run_demo
-from labkit.course.grade.layout import open_gradebook, release_path, students
+from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.release import release
 from labkit.course.run.labs import read_lab
 from labkit.errors import LabkitError
@@ -42,8 +42,8 @@ def test_a_second_time_is_the_same(made):
 def test_every_kind_of_submission_is_there(made):
     course, _ = made
     lab = make_demo(course)
-    assert set(students(course, lab)) == set(EDITS)
-    with open_gradebook(course) as gradebook:
+    assert set(Place(course, lab).students()) == set(EDITS)
+    with open_gradebook(Place(course, lab)) as gradebook:
         scores = {row["student"]: row["score"] for row in gradebook.submission_dicts("labdemo")}
     assert scores["ada-right"] == scores["finn-warnings"] == scores["hana-renamed-cell"] == 8
     assert 0 < scores["cleo-no-constant"] < 8
@@ -56,7 +56,7 @@ def test_its_lab_is_a_lab_like_any_other(made):
     lab = read_lab(next(course.glob("demo_*.ipynb")))
     notebook = nbformat.read(lab.path, as_version=4)
     assert sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in notebook.cells) == lab.points
-    assert release(lab, course, check=True) == release_path(course, lab)
+    assert release(Place(course, lab), check=True) == Place(course, lab).release
 
 
 def test_it_touches_no_folder_that_is_not_its_own(tmp_path):

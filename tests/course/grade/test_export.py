@@ -8,7 +8,7 @@ from example_course import active, properties, run_trusted, write_outcome
 
 from labkit.course.grade.demo import DEADLINE, make_demo
 from labkit.course.grade.intake.prepare import prepare
-from labkit.course.grade.layout import assignment, open_gradebook
+from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.marks.export import export_csv, grade_rows, overview, write_overview
 from labkit.course.grade.marks.gradebook import ingest
 from labkit.course.grade.marks.score import parse_late_rule
@@ -21,14 +21,14 @@ pytest.importorskip("nbgrader", reason="needs the extra `grade`")
 def graded(tmp_path_factory):
     course = tmp_path_factory.mktemp("course")
     lab = make_demo(course)
-    prepare(course, lab, course / "handed-in", deadline=DEADLINE)
+    prepare(Place(course, lab), course / "handed-in", deadline=DEADLINE)
     run_trusted(course, lab)
     exercises = {
         "log-density-test": properties(True, False),
         "components-test": {"properties": [], "reason": "=1+1"},
     }
     write_outcome(course, lab, "nia-untouched", exercises=exercises, seconds=99, sandbox="none")
-    ingest(course, lab, parse_late_rule("10%/day", "1h"))
+    ingest(Place(course, lab), parse_late_rule("10%/day", "1h"))
     return course, lab
 
 
@@ -56,12 +56,12 @@ def test_points_of_the_table_are_those_of_the_properties(graded):
 
 def test_a_row_and_the_overview_say_what_the_gradebook_does(graded, tmp_path):
     course, lab = shutil.copytree(graded[0], tmp_path / "course"), graded[1]
-    place = (lab.stem, assignment(lab), "eve-late")
-    with open_gradebook(course) as gradebook:
+    place = (lab.stem, f"lab{lab.number}", "eve-late")
+    with open_gradebook(Place(course, lab)) as gradebook:
         test, essay = (gradebook.find_grade(name, *place) for name in ("log-density-test", "essay"))
         test.manual_score, essay.manual_score, essay.needs_manual_grade = 2.5, 1.5, False
         gradebook.db.commit()
-    rows = {(row["student"], row["exercise"]): row for row in grade_rows(course, lab)}
+    rows = {(row["student"], row["exercise"]): row for row in grade_rows(Place(course, lab))}
     assert rows["eve-late", "log-density-test"] == {
         "student": "eve-late",
         "lab": "labdemo",
@@ -81,7 +81,7 @@ def test_a_row_and_the_overview_say_what_the_gradebook_does(graded, tmp_path):
     points = [row["points"] for (_, name), row in rows.items() if name == "log-density-test"]
     full = sum(each == 4 for each in points)
     assert 0 < full < len(points) == 14
-    assert f"| log-density-test | {sum(points) / 14:.2f} | 4 | {full} | 0 |" in overview(course, lab)
+    assert f"| log-density-test | {sum(points) / 14:.2f} | 4 | {full} | 0 |" in overview(Place(course, lab))
 
 
 def test_no_cell_is_a_formula(graded, tmp_path):
@@ -119,30 +119,30 @@ def test_what_is_not_ingested_is_no_grade(graded, tmp_path):
     with zipfile.ZipFile(tmp_path / "more.zip", "w") as packed:
         for student in ("ada-right", "new"):
             packed.write(tmp_path / f"{student}.ipynb", f"{student}/{lab.path.name}")
-    prepare(course, lab, tmp_path / "more.zip")
-    states = {row["student"]: row["status"] for row in grade_rows(course, lab)}
+    prepare(Place(course, lab), tmp_path / "more.zip")
+    states = {row["student"]: row["status"] for row in grade_rows(Place(course, lab))}
     assert states["ada-right"] == "not run" and states["ben-right-otherwise"] == "ok" and "new" not in states
     run_trusted(course, lab)
-    rows = {(row["student"], row["exercise"]): row for row in grade_rows(course, lab)}
+    rows = {(row["student"], row["exercise"]): row for row in grade_rows(Place(course, lab))}
     assert rows["ada-right", "log-density-test"]["status"] == "not ingested"
     assert rows["ada-right", "log-density-test"]["points"] == 4 and ("new", "essay") not in rows
-    assert "**Not ingested**: ada-right, new, nia-untouched; run" in overview(course, lab)
-    ingest(course, lab)
-    rows = {(row["student"], row["exercise"]): row for row in grade_rows(course, lab)}
+    assert "**Not ingested**: ada-right, new, nia-untouched; run" in overview(Place(course, lab))
+    ingest(Place(course, lab))
+    rows = {(row["student"], row["exercise"]): row for row in grade_rows(Place(course, lab))}
     for student in ("ada-right", "new"):
         assert rows[student, "log-density-test"]["points"] == 3
         assert rows[student, "log-density-test"]["status"] == "ok"
-    assert "Not ingested" not in overview(course, lab)
+    assert "Not ingested" not in overview(Place(course, lab))
 
 
 def test_without_grades_it_says_what_to_do(tmp_path, monkeypatch):
     lab = make_demo(tmp_path)
     with pytest.raises(LabkitError, match="labkit grade ingest demo"):
-        export_csv(tmp_path, lab, tmp_path / "x.csv")
-    prepare(tmp_path, lab, tmp_path / "handed-in")
+        export_csv(Place(tmp_path, lab), tmp_path / "x.csv")
+    prepare(Place(tmp_path, lab), tmp_path / "handed-in")
     run_trusted(tmp_path, lab)
     with pytest.raises(LabkitError, match="labkit grade ingest demo"):
-        export_csv(tmp_path, lab, tmp_path / "x.csv")
+        export_csv(Place(tmp_path, lab), tmp_path / "x.csv")
     monkeypatch.setitem(sys.modules, "nbgrader", None)
     with pytest.raises(LabkitError, match="grading needs nbgrader"):
-        export_csv(tmp_path, lab, tmp_path / "x.csv")
+        export_csv(Place(tmp_path, lab), tmp_path / "x.csv")

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from small_lab import FIRST, SECOND, lab_in, share, submit
 
+from labkit.course.grade.layout import Place
 from labkit.course.grade import run as room
 from labkit.course.grade.run import _salt, run_submissions
 from labkit.errors import LabkitError
@@ -27,7 +28,7 @@ from small_lab import lab_in
 from labkit.course.grade.run import run_submissions
 if __name__ == "__main__":
     course = Path({course!r})
-    run_submissions(course, lab_in(course), jobs=2, unsafe=True)
+    run_submissions(Place(course, lab_in(course)), jobs=2, unsafe=True)
 """
 
 
@@ -89,7 +90,7 @@ def test_a_killed_run_and_a_killed_worker_lose_nothing_and_grade_nothing_twice(c
     done = {student: path.stat().st_mtime_ns for student, path in found.items()}
     before, old = log.read_text(), json.loads(found["ada"].read_text())
     submit(folder, lab, "ada", phi="pass")
-    again = run_submissions(folder, lab, jobs=2, unsafe=True)
+    again = run_submissions(Place(folder, lab), jobs=2, unsafe=True)
     assert [each["student"] for each in again] == list(STUDENTS) and log.read_text() == before
     assert all(found[student].stat().st_mtime_ns == done[student] for student in STUDENTS[1:])
     assert again[0]["notebook_sha256"] != old["notebook_sha256"]
@@ -98,7 +99,7 @@ def test_a_killed_run_and_a_killed_worker_lose_nothing_and_grade_nothing_twice(c
 
 def test_nothing_prepared_is_said(tmp_path):
     with pytest.raises(LabkitError, match="prepare"):
-        run_submissions(tmp_path, lab_in(tmp_path), unsafe=True)
+        run_submissions(Place(tmp_path, lab_in(tmp_path)), unsafe=True)
 
 
 def test_a_submission_that_no_worker_gets_done_stops_nobody_and_says_so(tmp_path, monkeypatch, capsys):
@@ -117,7 +118,7 @@ def test_a_submission_that_no_worker_gets_done_stops_nobody_and_says_so(tmp_path
                 room._say(task, None)
 
     monkeypatch.setattr(room, "_work_on", work_on)
-    _, bob = run_submissions(tmp_path, lab, unsafe=True)
+    _, bob = run_submissions(Place(tmp_path, lab), unsafe=True)
     assert (bob["student"], bob["status"]) == ("bob", "refused") and "by hand" in bob["reason"]
     assert set(bob["exercises"]) == {FIRST, SECOND}
     assert capsys.readouterr().out.splitlines() == ["ada"] + ["bob: stopped with ValueError('of a\\x1b kind')"] * 3
@@ -131,7 +132,7 @@ def test_dask_does_the_same(tmp_path):
     submit(tmp_path, lab, "ada")
     settings = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
     with distributed.LocalCluster(**settings, protocol="tcp://") as cluster:
-        found = run_submissions(tmp_path, lab, scheduler=cluster.scheduler_address, unsafe=True)
+        found = run_submissions(Place(tmp_path, lab), scheduler=cluster.scheduler_address, unsafe=True)
     assert [each["student"] for each in found] == ["ada"]
     assert share(found[0], FIRST) == share(found[0], SECOND) == 1
 
