@@ -102,9 +102,7 @@ def open_gradebook(place: Place, *, new: bool = False) -> Iterator[Any]:
     from nbgrader.api import Gradebook
 
     if not new and not place.gradebook_file.exists():
-        raise LabkitError(
-            f"{place.gradebook_file}: is not there; check --course, or run `labkit release {place.lab.number}` first."
-        )
+        raise LabkitError(f"{place.gradebook_file}: is not there; check --course, or run `labkit release` first.")
     before = os.environ.get("PATH", "")
     # A new database is stamped by the command `alembic`, which lies beside an interpreter that nobody activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before}"
@@ -129,11 +127,11 @@ def in_one_sentence(place: Place) -> Iterator[None]:
     from nbgrader.api import MissingEntry
     from sqlalchemy.exc import SQLAlchemyError
 
-    file, number = place.gradebook_file, place.lab.number
+    file = place.gradebook_file
     try:
         yield
     except MissingEntry as error:
-        raise LabkitError(f"{file}: does not know {place.name}; run `labkit release {number}` first.") from error
+        raise LabkitError(f"{file}: does not know {place.name}; run `labkit release` for this lab first.") from error
     except SQLAlchemyError as error:
         said = str(getattr(error, "orig", None) or error).splitlines()[0]
         remedies = {

@@ -5,7 +5,7 @@ import sys
 import nbformat
 import pytest
 import typer
-from example_course import run_trusted
+from example_course import run_place
 from typer.testing import CliRunner
 
 from labkit.course.grade import command
@@ -21,7 +21,7 @@ pytest.importorskip("nbgrader", reason="needs the extra `grade`")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     course = tmp_path_factory.mktemp("example") / "course"
-    page = run_demo(course, run_trusted)
+    page = run_demo(course, run_place)
     return course, page
 
 
@@ -35,7 +35,7 @@ def test_it_goes_from_release_to_overview(made):
 def test_a_second_time_is_the_same(made):
     course, page = made
     before = (course / "labdemo.csv").read_bytes(), page.read_bytes()
-    run_demo(course, run_trusted)
+    run_demo(course, run_place)
     assert ((course / "labdemo.csv").read_bytes(), page.read_bytes()) == before
 
 
@@ -62,7 +62,7 @@ def test_its_lab_is_a_lab_like_any_other(made):
 def test_it_touches_no_folder_that_is_not_its_own(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(LabkitError, match="another folder"):
-        run_demo(tmp_path, run_trusted)
+        run_demo(tmp_path, run_place)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     assert not (tmp_path / MARK).exists()
 

@@ -160,7 +160,7 @@ def test_its_generate_button_gives_our_release(nbgrader, pages):
 
 def test_without_grades_it_says_what_to_do(pages, tmp_path):
     with pytest.raises(LabkitError, match="labkit grade ingest demo"):
-        write_feedback(tmp_path, pages[1])
+        write_feedback(Place(tmp_path, pages[1]))
 
 
 @pytest.mark.parametrize(

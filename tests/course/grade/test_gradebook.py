@@ -43,7 +43,7 @@ def grades(course, lab, student):
 
 def everything(course):
     """All that is in the gradebook, as text that can be compared."""
-    with open_gradebook(Place(course, lab)) as gradebook:
+    with open_gradebook(Place(course, None)) as gradebook:
         notebooks = [n for s in gradebook.students for sub in s.submissions for n in sub.notebooks]
         said = [
             (
@@ -218,7 +218,7 @@ def test_a_submission_that_cannot_be_scored_keeps_its_grades(graded, monkeypatch
         enter(*arguments)
 
     monkeypatch.setattr(gradebook_module, "_enter_essay", stops_once)
-    assert "disk is full" in ingest(Place(course, lab)).left_out["ada-right"]
+    assert "disk is full" in ingest(Place(course, lab)).failed["ada-right"]
     assert everything(course) == before
 
 
@@ -246,7 +246,7 @@ def test_one_bad_outcome_stops_nobody_else(graded):
     (Place(course, lab, "ben-right-otherwise").folder("executed") / "outcome.json").write_text("[")
     (Place(course, lab, "dan-mean-for-sum").folder("submitted") / "prepared.json").write_text("?")
     result = ingest(Place(course, lab))
-    assert len(result.graded) == 13 and set(result.left_out) == {"ben-right-otherwise"}
+    assert len(result.graded) == 13 and set(result.failed) == {"ben-right-otherwise"}
     assert grades(course, lab, "ada-right")[TESTS[0]]["auto_score"] == 0
     assert grades(course, lab, "dan-mean-for-sum")[TESTS[1]]["auto_score"] == 0
     assert grades(course, lab, "cleo-no-constant")[TESTS[0]]["auto_score"] == 3

@@ -23,7 +23,7 @@ def lab(tmp_path):
 def blank(tmp_path_factory):
     """A course with an empty gradebook: making one takes nbgrader seconds."""
     folder = tmp_path_factory.mktemp("blank")
-    with open_gradebook(Place(folder, lab)):
+    with open_gradebook(Place(folder, lab), new=True):
         return folder
 
 

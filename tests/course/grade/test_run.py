@@ -13,10 +13,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from small_lab import FIRST, SECOND, lab_in, share, submit
 
-from labkit.course.grade.layout import Place
 from labkit.course.grade import run as room
+from labkit.course.grade.layout import Place
 from labkit.course.grade.run import _salt, run_submissions
 from labkit.errors import LabkitError
+from labkit.files import sha256, write_json
 
 SECONDS = {"ada": 0, "bob": 6}  # bob is still at it when ada is done
 STUDENTS = tuple(SECONDS)
@@ -25,6 +26,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from small_lab import lab_in
+from labkit.course.grade.layout import Place
 from labkit.course.grade.run import run_submissions
 if __name__ == "__main__":
     course = Path({course!r})
@@ -107,23 +109,31 @@ def test_a_submission_that_no_worker_gets_done_stops_nobody_and_says_so(tmp_path
     for student in STUDENTS:
         submit(tmp_path, lab, student)
 
-    def work_on(tasks, jobs):
-        for task in tasks:
-            if task.submission.parent.name == "bob":
-                room._say(task, ValueError("of a\x1b kind"))
-            else:
-                room.write_json(
-                    task.out / room.OUTCOME, {"notebook_sha256": room.sha256(task.submission / lab.path.name)}
-                )
-                room._say(task, None)
+    def work_on(task):
+        if task.submission.parent.name == "bob":
+            raise ValueError("of a\x1b kind")
+        write_json(task.out / room.OUTCOME, {"notebook_sha256": sha256(task.submission / lab.path.name)})
 
-    monkeypatch.setattr(room, "_work_on", work_on)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "_limited", work_on)
     _, bob = run_submissions(Place(tmp_path, lab), unsafe=True)
     assert (bob["student"], bob["status"]) == ("bob", "refused") and "by hand" in bob["reason"]
     assert set(bob["exercises"]) == {FIRST, SECOND}
-    assert capsys.readouterr().out.splitlines() == ["ada"] + ["bob: stopped with ValueError('of a\\x1b kind')"] * 3
-    with pytest.raises(LabkitError):
-        room._say(room.Task(tmp_path / "bob" / "lab77", tmp_path, lab, None, None, 1), LabkitError("no sandbox."))
+    said = sorted(capsys.readouterr().out.splitlines())
+    assert said == ["ada"] + ["bob: stopped with ValueError('of a\\x1b kind')"] * 3
+
+
+def test_an_instructors_error_stops_all(tmp_path, monkeypatch):
+    lab = lab_in(tmp_path)
+    submit(tmp_path, lab, "ada")
+
+    def fail(task):
+        raise LabkitError("no sandbox.")
+
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "_limited", fail)
+    with pytest.raises(LabkitError, match="no sandbox"):
+        run_submissions(Place(tmp_path, lab), unsafe=True)
 
 
 def test_dask_does_the_same(tmp_path):
@@ -139,8 +149,10 @@ def test_dask_does_the_same(tmp_path):
 
 def test_hidden_inputs_are_the_same_for_one_notebook_and_others_for_any_other(tmp_path):
     lab = lab_in(tmp_path)
-    ada, bob = (submit(tmp_path, lab, name) / lab.path.name for name in ("ada", "bob"))
-    salts = [_salt(tmp_path, ada), _salt(tmp_path, ada), _salt(tmp_path, bob)]
-    ada.write_text(ada.read_text() + " ")
-    salts.append(_salt(tmp_path, ada))
+    path = submit(tmp_path, lab, "ada") / lab.path.name
+    submit(tmp_path, lab, "bob")
+    ada, bob = (Place(tmp_path, lab, name) for name in ("ada", "bob"))
+    salts = [_salt(ada), _salt(ada), _salt(bob)]
+    path.write_text(path.read_text() + " ")
+    salts.append(_salt(ada))
     assert salts[0] == salts[1] and len(set(salts)) == 3 and all(0 < each < 2**63 for each in salts)

@@ -30,7 +30,9 @@ MAX_ZIP_BYTES = 200_000_000  # of a student's zip within a zip, which is held in
 WRAPPERS = re.compile(r"submitted|submissions|assignment_\d+_export")
 # How systems name what they hand out: whose it is, and the file as the student called it.
 MOODLE = re.compile(r"(?P<who>.+?)_assignsubmission_(?:[a-z]+_?)?(?P<file>.*)", re.DOTALL)
-BLACKBOARD = re.compile(r"(?:.*_)?(?P<who>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:_(?P<file>.*))?", re.DOTALL)
+BLACKBOARD = re.compile(
+    r"(?:.*_)?(?P<who>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:\.txt|_(?P<file>.*))?", re.DOTALL
+)
 CANVAS = re.compile(r"(?P<who>[^_]+)(?P<late>_late)?_(?P<id>\d+)_\d+_(?P<file>.+)", re.IGNORECASE | re.DOTALL)
 CLASSROOM = re.compile(r"(?P<who>.+?) - (?P<file>.+)", re.DOTALL)
 GRADESCOPE = re.compile(r"submission_\d+")

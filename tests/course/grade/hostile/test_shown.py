@@ -116,7 +116,7 @@ def assert_harmless(course, lab, notebook, tmp_path, *, outputs, stock=True, exe
     next(cell for cell in raw["cells"] if cell["cell_type"] == "code")["outputs"] = outputs
     executed.write_text(json.dumps(raw))
     ingest(Place(course, lab))
-    pages = {path.parts[-3]: path.read_text(encoding="utf-8") for path in write_feedback(Place(course, lab))}
+    pages = {path.parts[-3]: path.read_text(encoding="utf-8") for path in write_feedback(Place(course, lab))[0]}
     assert active(pages["mallory"]) == active(pages[VICTIM])
     for student in ("mallory", VICTIM):
         shown_page = Place(course, lab, student).notebook("autograded")

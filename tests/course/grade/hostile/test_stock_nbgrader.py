@@ -76,7 +76,7 @@ def graded(tmp_path_factory):
     source = course / "source" / "lab" / "lab.ipynb"
     source.parent.mkdir(parents=True)
     nbformat.write(instructors(), source)
-    with open_gradebook(Place(course, lab)):
+    with open_gradebook(Place(course, None), new=True):
         config = Config(CourseDirectory={"root": str(course), "db_url": f"sqlite:///{course / 'gradebook.db'}"})
     found = {}
     with pytest.MonkeyPatch.context() as patch:
