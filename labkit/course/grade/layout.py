@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
 
 from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
@@ -83,9 +82,11 @@ class Place:
         return self.course / "gradebook.db"
 
     @property
-    def gradebook_url(self) -> str:
-        """The database as SQLAlchemy names it; as a URI, since a plain path ends at its first question mark."""
-        return f"sqlite:///file:{quote(str(self.gradebook_file.absolute()))}?uri=true"
+    def gradebook_url(self) -> Any:
+        """The database as SQLAlchemy names it; not as text, in which a path would end at its first question mark."""
+        from sqlalchemy import URL
+
+        return URL.create("sqlite", database=str(self.gradebook_file.absolute()))
 
 
 @contextmanager

@@ -32,10 +32,10 @@ ACTIVE = {
 
 def run_trusted(course: Path, lab) -> None:
     """Stand in for `run_submissions`: ask the checks in this process."""
-    for student in Place(course, lab).students():
-        notebook = Place(course, lab, student).notebook("submitted")
+    for place in Place(course, lab).students():
+        notebook = place.notebook("submitted")
         if notebook.is_file():
-            write_outcome(course, lab, student, **_answers(nbformat.read(notebook, as_version=4)))
+            write_outcome(course, lab, place.student, **_answers(nbformat.read(notebook, as_version=4)))
 
 
 def run_place(place: Place) -> None:

@@ -42,7 +42,7 @@ def test_a_second_time_is_the_same(made):
 def test_every_kind_of_submission_is_there(made):
     course, _ = made
     lab = make_demo(course)
-    assert set(Place(course, lab).students()) == set(EDITS)
+    assert {each.student for each in Place(course, lab).students()} == set(EDITS)
     with open_gradebook(Place(course, lab)) as gradebook:
         scores = {row["student"]: row["score"] for row in gradebook.submission_dicts("labdemo")}
     assert scores["ada-right"] == scores["finn-warnings"] == scores["hana-renamed-cell"] == 8

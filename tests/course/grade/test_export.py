@@ -1,4 +1,5 @@
 import csv
+import re
 import shutil
 import sys
 import zipfile
@@ -9,6 +10,7 @@ from example_course import active, properties, run_trusted, write_outcome
 from labkit.course.grade.demo import DEADLINE, make_demo
 from labkit.course.grade.intake.prepare import prepare
 from labkit.course.grade.layout import Place, open_gradebook
+from labkit.course.grade.marks import export
 from labkit.course.grade.marks.export import export_csv, grade_rows, overview, write_overview
 from labkit.course.grade.marks.gradebook import ingest
 from labkit.course.grade.marks.score import parse_late_rule
@@ -33,8 +35,8 @@ def graded(tmp_path_factory):
 
 
 def test_the_table_has_a_row_per_student_and_exercise(graded, tmp_path):
-    count = export_csv(*graded, tmp_path / "grades.csv")
-    with open(tmp_path / "grades.csv", newline="", encoding="utf-8") as stream:
+    count = export_csv(Place(*graded), tmp_path / "grades.csv")
+    with open(tmp_path / "grades.csv", newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
     assert count == len(rows) == 14 * 3
     assert len({(row["student"], row["exercise"]) for row in rows}) == len(rows)
@@ -48,7 +50,7 @@ def test_the_table_has_a_row_per_student_and_exercise(graded, tmp_path):
 
 
 def test_points_of_the_table_are_those_of_the_properties(graded):
-    for row in grade_rows(*graded):
+    for row in grade_rows(Place(*graded)):
         if row["status"] == "ok" and row["exercise"] != "essay" and not row["properties missed"]:
             assert row["points"] in (0, row["of"]) or row["student"] == "nia-untouched"
         assert 0 <= row["points"] <= row["of"]
@@ -85,7 +87,7 @@ def test_a_row_and_the_overview_say_what_the_gradebook_does(graded, tmp_path):
 
 
 def test_no_cell_is_a_formula(graded, tmp_path):
-    export_csv(*graded, tmp_path / "grades.csv")
+    export_csv(Place(*graded), tmp_path / "grades.csv")
     text = (tmp_path / "grades.csv").read_text()
     assert "'=1+1" in text
     with open(tmp_path / "grades.csv", newline="") as stream:
@@ -93,21 +95,23 @@ def test_no_cell_is_a_formula(graded, tmp_path):
 
 
 def test_the_overview_names_what_was_missed_most_first(graded):
-    text = overview(*graded)
+    text = overview(Place(*graded))
     assert "14 submissions: 11 ok, 1 kernel died, 1 time-out, 1 refused." in text
     missed = text.split("## Properties")[1].split("## Time")[0].splitlines()
     counts = [int(line.split(" | ")[2]) for line in missed if line.startswith(("| log", "| comp"))]
     assert counts == sorted(counts, reverse=True) and counts[0] > 0
     assert "The longest: nia-untouched 99 s" in text
     constant = next(line for line in missed if "2π" in line)
-    assert constant.split(" | ")[2] == str(sum("2π" in row["properties missed"] for row in grade_rows(*graded)))
+    assert constant.split(" | ")[2] == str(
+        sum("2π" in row["properties missed"] for row in grade_rows(Place(*graded)))
+    )
     assert "**Without a sandbox**: nia-untouched." in text
     assert "- lea-no-notebook: it is no notebook" in text
 
 
 def test_the_page_is_the_same_and_does_nothing_by_itself(graded):
-    page = write_overview(*graded)
-    assert page.with_suffix(".md").read_text(encoding="utf-8") == overview(*graded)
+    page = write_overview(Place(*graded))
+    assert page.with_suffix(".md").read_text(encoding="utf-8") == overview(Place(*graded))
     html = page.read_text(encoding="utf-8")
     assert active(html) == ["meta", "style"] and "<table" in html
 
@@ -146,3 +150,19 @@ def test_without_grades_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "nbgrader", None)
     with pytest.raises(LabkitError, match="grading needs nbgrader"):
         export_csv(Place(tmp_path, lab), tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "a; =1+1", "a,@x", "x\n=cmd()", " =1", "\uff1d1", ";-1", "a|+1"],
+)
+def test_no_cell_begins_a_formula_wherever_a_spreadsheet_splits_it(text):
+    written = export._cell(text)
+    for part in re.split(r"[;,|\t\r\n]", written):
+        assert not part.strip().startswith(("=", "+", "-", "@", "\uff1d")), written
+    assert any(part.strip().startswith(("=", "+", "-", "@", "\uff1d")) for part in re.split(r"[;,|\t\r\n]", text))
+
+
+def test_what_begins_no_formula_stays_as_it_is():
+    for each in ("ada", "a-b", "x = 1", 3.5, "", None, "1+1"):
+        assert export._cell(each) == each

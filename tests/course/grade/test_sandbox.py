@@ -335,15 +335,9 @@ for family in (1, 2, 10, 16, 38, 40, 17, 15, 29):
 @pytest.mark.skipif(sys.platform != "linux", reason="key rings are of Linux")
 def test_no_key_crosses_the_border(sandbox, submission, tmp_path):
     """A key of the caller's session is not read inside, and one that is added inside is not there outside."""
-    add, ctl = (
-        begin.DENIED["add_key"][0 if platform.machine() == "x86_64" else 1],
-        begin.DENIED["keyctl"][0 if platform.machine() == "x86_64" else 1],
-    )
-    ours, theirs, session = (
-        b"of-the-caller-" + os.urandom(4).hex().encode(),
-        b"of-inside-" + os.urandom(4).hex().encode(),
-        -3,
-    )
+    place, session = begin.MACHINES[platform.machine()][0], -3
+    add, ctl = begin.DENIED["add_key"][place], begin.DENIED["keyctl"][place]
+    ours, theirs = (name + os.urandom(4).hex().encode() for name in (b"of-the-caller-", b"of-inside-"))
     inside = KEYS.format(add=add, ctl=ctl, name=theirs, theirs=ours, session=session)
     found = []
     for strip in (lambda command: command, unfiltered):
@@ -378,10 +372,8 @@ def test_a_machine_whose_calls_are_not_known_gets_no_sandbox(monkeypatch):
 def test_the_filter_denies_what_is_listed_and_lets_all_else_through(machine):
     """The program itself, run here step by step, for machines that are not at hand."""
     place, architecture = begin.MACHINES[machine]
-    program = [
-        struct.unpack("=HBBI", begin.filter_program(machine)[n : n + 8])
-        for n in range(0, len(begin.filter_program(machine)), 8)
-    ]
+    text = begin.filter_program(machine)
+    program = [struct.unpack("=HBBI", text[n : n + 8]) for n in range(0, len(text), 8)]
 
     def answer(number, arguments=(0, 0), architecture=architecture):
         shown, step, value = {0: number, 4: architecture, 16: arguments[0], 24: arguments[1]}, 0, 0
