@@ -1,6 +1,6 @@
 """`labkit release` and `labkit grade …`: turns words into calls; what it needs is imported when it is called."""
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +9,7 @@ import typer
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
-    from labkit.course.run.labs import Lab
+    from labkit.course.grade.layout import Place
 
 CourseOption = Annotated[Path, typer.Option("--course", help="the course's folder")]
 LabArgument = Annotated[str, typer.Argument(help="01a, lab01a or a notebook's name")]
@@ -29,7 +29,7 @@ def release(
     """Write the student version of a lab: no solutions, no hidden tests, no outputs."""
     from labkit.course.grade.release import release as write_release
 
-    path = write_release(_lab(lab, course), course, check=check)
+    path = write_release(_place(lab, course), check=check)
     print(f"{path}{': is what the source gives today' if check else ''}")
 
 
@@ -47,21 +47,31 @@ def prepare(
     lab: LabArgument,
     source: Annotated[Path, typer.Option("--from", help="a folder or zip of what was handed in")],
     course: CourseOption = COURSE,
-    deadline: Annotated[str | None, typer.Option(help="e.g. 2026-11-20T23:59, local time")] = None,
+    deadline: Annotated[str | None, typer.Option(help="2026-11-20 (to its end) or 2026-11-20T18:00")] = None,
 ) -> None:
     """Collect and sanitise submissions, and put right what was deleted or renamed; nothing runs."""
     from labkit.course.grade.intake.prepare import prepare as prepare_all
     from labkit.course.grade.layout import need_nbgrader
 
     need_nbgrader()
-    result = prepare_all(course, _lab(lab, course), source, deadline=_moment(deadline))
+    result = prepare_all(_place(lab, course), source, deadline=_moment(deadline))
+    if result.deadline:
+        print(f"deadline: {result.deadline.astimezone():%A %Y-%m-%d %H:%M:%S, UTC%z}")
     for student, about in result.students.items():
+        when = datetime.fromisoformat(about["submitted"]).astimezone() if about["submitted"] else None
+        taken = f"{about['taken']!r}" if about["taken"] else "nothing"
+        moment = f" of {when:%Y-%m-%d %H:%M}" if when else ", without a date"
+        late = f", {about['late_seconds'] / 3600:.1f} hours late" if about["late_seconds"] else ""
+        print(f"{student}: took {taken}{moment}{late}")
         for sentence in [about["refused"]] if about["refused"] else about["repairs"]:
             print(f"{student}: {'refused: ' if about['refused'] else ''}{sentence}")
     for sentence in result.left_out:
         print(f"left out: {sentence}")
     refused = sum(bool(about["refused"]) for about in result.students.values())
+    if late := [student for student, about in result.students.items() if about["late_seconds"]]:
+        print(f"late: {', '.join(late)}")
     print(f"{len(result.students) - refused} prepared, {refused} refused, {len(result.left_out)} left out")
+    _end(result.failed)
 
 
 @grade_app.command()
@@ -77,7 +87,7 @@ def run(
     from labkit.course.grade.run import run_submissions
 
     settings = {"jobs": jobs, "scheduler": scheduler, "unsafe": unsafe, "container": container}
-    outcomes = run_submissions(course, _lab(lab, course), **settings)
+    outcomes = run_submissions(_place(lab, course), **settings)
     for outcome in outcomes:
         if outcome["status"] != "ok":
             print(f"{outcome['student']}: {outcome['reason']}")
@@ -98,10 +108,11 @@ def ingest(
 
     need_nbgrader()
     rule = parse_late_rule(late, grace) if late or grace else None
-    result = ingest_all(course, _lab(lab, course), rule)
+    result = ingest_all(_place(lab, course), rule)
     for student, sentence in result.left_out.items():
         print(f"{student}: {sentence}")
-    print(f"{len(result.graded)} graded, {len(result.left_out)} not")
+    print(f"{len(result.graded)} graded, {len(result.left_out) + len(result.failed)} not")
+    _end(result.failed)
 
 
 @grade_app.command()
@@ -109,10 +120,12 @@ def feedback(lab: LabArgument, course: CourseOption = COURSE) -> None:
     """Write a page for each student: work, properties, hints, points, comments."""
     from labkit.course.grade.marks.feedback import unread, write_feedback
 
-    chosen = _lab(lab, course)
-    print(f"{len(write_feedback(course, chosen))} pages in {course / 'feedback'}")
-    if waiting := unread(course, chosen):
+    place = _place(lab, course)
+    written, failed = write_feedback(place)
+    print(f"{len(written)} pages in {course / 'feedback'}")
+    if waiting := unread(place):
         print(f"{len(waiting)} hold answers that nobody has read yet, shown with 0 points: {', '.join(waiting)}")
+    _end(failed)
 
 
 @grade_app.command()
@@ -122,12 +135,11 @@ def export(
     to: Annotated[Path | None, typer.Option(help="the file; <course>/<lab>.csv if not given")] = None,
 ) -> None:
     """Write a CSV table with a row per student and exercise."""
-    from labkit.course.grade.layout import assignment
     from labkit.course.grade.marks.export import export_csv
 
-    chosen = _lab(lab, course)
-    path = to or course / f"{assignment(chosen)}.csv"
-    print(f"{export_csv(course, chosen, path)} rows in {path}")
+    place = _place(lab, course)
+    path = to or course / f"{place.name}.csv"
+    print(f"{export_csv(place, path)} rows in {path}")
 
 
 @grade_app.command()
@@ -135,7 +147,7 @@ def overview(lab: LabArgument, course: CourseOption = COURSE) -> None:
     """Show what the class missed most, and write it as a page."""
     from labkit.course.grade.marks.export import write_overview
 
-    _show(write_overview(course, _lab(lab, course)))
+    _show(write_overview(_place(lab, course)))
 
 
 @grade_app.command()
@@ -154,7 +166,7 @@ def demo(
     need_nbgrader()
     # Its cells take seconds, so its endless loop need not take longer than half a minute.
     settings = {"jobs": jobs, "unsafe": unsafe, "container": container, "limits": Limits(cell_seconds=30)}
-    _show(run_demo(course, lambda folder, lab: run_submissions(folder, lab, **settings)))
+    _show(run_demo(course, lambda place: run_submissions(place, **settings)))
 
 
 def _show(page: Path) -> None:
@@ -164,22 +176,37 @@ def _show(page: Path) -> None:
     print(f"{unescaped(page.with_suffix('.md').read_text(encoding='utf-8'))}\npage: {page}")
 
 
-def _lab(name: str, course: Path) -> "Lab":
+def _end(failed: dict[str, str]) -> None:
+    """Name those whose submission failed, and end with status 1: the others are done."""
+    for student, sentence in failed.items():
+        print(f"{student}: {sentence}")
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+def _place(name: str, course: Path) -> "Place":
     """The one lab called `name`, of the project or, for the example course, of the course's own folder."""
+    from labkit.course.grade.layout import Place
     from labkit.course.run.labs import choose_labs, list_labs, read_lab
 
     if name.removeprefix("lab") == "demo":
         if not (found := sorted(course.glob("demo_*.ipynb"))):
             raise LabkitError(f"{course}: is no example course; make one with `labkit grade demo`.")
-        return read_lab(found[0])
+        return Place(course, read_lab(found[0]))
     found = choose_labs([name], list_labs())
     if len(found) > 1:
         raise LabkitError(f"{name}: is {len(found)} notebooks; name one, {' or '.join(x.number for x in found)}.")
-    return found[0]
+    return Place(course, found[0])
 
 
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text)
-    except ValueError as error:
-        raise LabkitError(f"--deadline {text}: is no moment; write for example 2026-11-20T23:59.") from error
+def _moment(text: str | None) -> date | None:
+    """A day, which ends the deadline at its end, or a moment."""
+    if text is None:
+        return None
+    for kind in (date, datetime):
+        try:
+            return kind.fromisoformat(text.strip())
+        except ValueError:
+            continue
+    raise LabkitError(f"--deadline {text}: is no day and no moment; write 2026-11-20 or 2026-11-20T18:00.")

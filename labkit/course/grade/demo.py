@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from labkit.course.grade.demo_lab import demo_lab
 from labkit.course.grade.intake.prepare import prepare
-from labkit.course.grade.layout import assignment, release_path
+from labkit.course.grade.layout import Place
 from labkit.course.grade.marks.export import export_csv, write_overview
 from labkit.course.grade.marks.feedback import write_feedback
 from labkit.course.grade.marks.gradebook import ingest
@@ -57,7 +57,7 @@ display(HTML("<script>document.title = 'taken over'</script><b onclick='alert(1)
 Edit = Callable[[NotebookNode], Any]
 
 
-def run_demo(course: Path, run: Callable[[Path, Lab], Any]) -> Path:
+def run_demo(course: Path, run: Callable[[Place], Any]) -> Path:
     """Make the example course, grade it from one end to the other, and return the class overview.
 
     Args:
@@ -67,13 +67,13 @@ def run_demo(course: Path, run: Callable[[Path, Lab], Any]) -> Path:
     Raises:
         LabkitError: the folder holds something else.
     """
-    lab = make_demo(course)
-    prepare(course, lab, course / "handed-in", deadline=DEADLINE)
-    run(course, lab)
-    ingest(course, lab, parse_late_rule("10%/day", "1h"))
-    write_feedback(course, lab)
-    export_csv(course, lab, course / f"{assignment(lab)}.csv")
-    return write_overview(course, lab)
+    place = Place(course, make_demo(course))
+    prepare(place, course / "handed-in", deadline=DEADLINE)
+    run(place)
+    ingest(place, parse_late_rule("10%/day", "1h"))
+    write_feedback(place)
+    export_csv(place, course / f"{place.name}.csv")
+    return write_overview(place)
 
 
 def make_demo(course: Path) -> Lab:
@@ -86,10 +86,10 @@ def make_demo(course: Path) -> Lab:
         raise LabkitError(f"{course}: is not empty and no example course; give --course another folder.")
     write_text(course / MARK, "Made by `labkit grade demo`; it may be deleted.\n")
     lab = demo_lab(course)
-    release(lab, course)
+    release(Place(course, lab))
     for student, edit in EDITS.items():
         path = course / "handed-in" / student / lab.path.name
-        notebook = nbformat.read(release_path(course, lab), as_version=4)
+        notebook = nbformat.read(Place(course, lab).release, as_version=4)
         replaced = edit(notebook)
         write_text(path, replaced if isinstance(replaced, str) else nbformat.writes(notebook))
         handed = DEADLINE + timedelta(hours=26 if student == "eve-late" else -1)

@@ -4,10 +4,12 @@ Whatever the submission does is a result: a killed kernel, a time-out, a flood o
 before keeps its result, and what comes after gets the reason.
 """
 
+import ast
 import asyncio
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shutil import copytree, rmtree
@@ -15,47 +17,59 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
+import zmq
+import zmq.asyncio
 from nbclient import NotebookClient
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionComplete, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit.checking import salted
 from labkit.course.grade.exercises import Exercise, exercises
-from labkit.course.grade.sandbox.artefacts import READABLE
+from labkit.course.grade.limited import cpu_limit
 from labkit.course.grade.sandbox.kernels import Kernel
-from labkit.course.grade.sandbox.limits import Limits
-from labkit.course.grade.talk.channel import Channel
+from labkit.course.grade.sandbox.limits import MEBIBYTE, WALL_FACTOR, Limits
+from labkit.course.grade.talk.channel import PROTOCOL, Channel
 from labkit.course.grade.talk.conversation import Conversation
 from labkit.course.grade.talk.protocol.exchange import NoAnswer
-from labkit.course.run.labs import Lab
+from labkit.course.run.labs import Lab, read_notebook
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_json, write_text
 
-OUTCOME, ARTEFACTS = "outcome.json", "artefacts"
-ARTEFACT_BYTES = 64 * 2**20
+OUTCOME, PROGRESS = "outcome.json", "progress.json"
 START_SECONDS = 120
+LAST_OUTPUT_SECONDS = 30
+LOOK_SECONDS = 0.5
+WAITING = 16  # messages that a socket holds until they are read
 
 
 @dataclass
 class Result:
-    """What became of a submission so far."""
+    """What became of a submission so far.
+
+    Attributes:
+        again: what stopped it may have been the load of the machine, and it should be run again, alone.
+    """
 
     status: str = "ok"
     reason: str = ""
     exercises: dict[str, dict[str, Any]] = field(default_factory=dict)
+    again: bool = False
 
-    def stop(self, status: str, reason: str) -> None:
+    def stop(self, status: str, reason: str, *, again: bool = False) -> None:
         """The first reason to stop is the one that counts."""
         if self.status == "ok":
-            self.status, self.reason = status, reason
+            self.status, self.reason, self.again = status, reason, again
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the submission's own end
     """The notebook goes no further; the result says why."""
 
 
-def execute(submission: Path, out: Path, lab: Lab, *, kernel: Kernel, limits: Limits, salt: int) -> dict[str, Any]:
-    """Execute the submission in folder `submission`, leave notebook, artefacts and outcome.json in folder `out`.
+def execute(
+    submission: Path, out: Path, lab: Lab, *, kernel: Kernel, limits: Limits, salt: int, alone: bool = False
+) -> dict[str, Any]:
+    """Execute the submission in folder `submission`, leave the notebook and outcome.json in folder `out`.
 
     Args:
         submission: holds a notebook of the lab's name; it stays as it is.
@@ -64,6 +78,7 @@ def execute(submission: Path, out: Path, lab: Lab, *, kernel: Kernel, limits: Li
         kernel: where it runs.
         limits: what it may take.
         salt: of the checks' inputs.
+        alone: nothing else is being graded here, so that a time-out counts.
 
     Raises:
         LabkitError: the instructor's notebook, or the sandbox, is not in order.
@@ -77,24 +92,62 @@ def execute(submission: Path, out: Path, lab: Lab, *, kernel: Kernel, limits: Li
         with TemporaryDirectory(prefix="labkit-") as room:
             work = Path(room) / "work"
             copytree(submission, work, symlinks=True, ignore=_not_files)
-            client = Executor(cells, Path(room), work, asked, kernel, limits, salt, result)
+            progress = out / PROGRESS
+            client = Executor(cells, Path(room), work, asked, kernel, limits, salt, result, progress)
             client.run()
-            write_text(out / notebook.name, nbformat.writes(cells).encode("utf-8", "replace").decode() + "\n")
-            _keep_artefacts(work, out / ARTEFACTS)
-    for name in asked:
+            write_text(out / notebook.name, _text(cells) + "\n")
+            progress.unlink(missing_ok=True)
+    result.again = result.again and not alone
+    return leave_outcome(submission, out, lab, kernel, result, time.monotonic() - started)
+
+
+def leave_outcome(
+    submission: Path, out: Path, lab: Lab, kernel: Kernel, result: Result, seconds: float
+) -> dict[str, Any]:
+    """Write outcome.json; an exercise that was not asked gets the reason why."""
+    notebook = submission / lab.path.name
+    for name in exercises(lab.path):
         why = result.reason or "this cell was not reached."
         result.exercises.setdefault(name, {"properties": [], "reason": why})
     outcome = {
         "lab": lab.number,
         "student": submission.parent.name,
         "notebook_sha256": sha256(notebook) if notebook.is_file() else "",
-        "seconds": round(time.monotonic() - started, 2),
+        "seconds": round(seconds, 2),
         "sandbox": kernel.sandbox,
         **asdict(result),
     }
     outcome = _clean(outcome)
     write_json(out / OUTCOME, outcome)
     return outcome
+
+
+def probe(lab: Lab, kernel: Kernel, limits: Limits) -> None:
+    """Run what every submission begins with, the imports of the instructor's notebook, in an empty notebook.
+
+    Raises:
+        LabkitError: it fails here, so that it would fail for everybody; says how.
+    """
+    lines = [f"import {PROTOCOL}.answering"]
+    for cell in read_notebook(lab.path)["cells"]:
+        if cell["cell_type"] == "code":
+            with suppress(SyntaxError):  # of IPython's own commands
+                tree = ast.parse(cell["source"])
+                lines += [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    cells = new_notebook(cells=[new_code_cell("\n".join(lines))])
+    for each in (each for several in exercises(lab.path).values() for each in several):
+        each.load()
+    result = Result()
+    with TemporaryDirectory(prefix="labkit-") as room:
+        (work := Path(room) / "work").mkdir()
+        Executor(cells, Path(room), work, {}, kernel, limits, 0, result, Path(room) / PROGRESS).run()
+    errors = [each for each in cells.cells[0].outputs if each.output_type == "error"]
+    if errors or result.reason:
+        said = f"{errors[0].ename}: {errors[0].evalue}" if errors else result.reason
+        raise LabkitError(
+            f"{lab.path}: its imports fail where submissions run ({said}), so nobody was graded; install labkit and "
+            "its packages into the environment of this command (with --container build the image anew)."
+        )
 
 
 class Executor(NotebookClient):
@@ -110,14 +163,23 @@ class Executor(NotebookClient):
         limits: Limits,
         salt: int,
         result: Result,
+        progress: Path,
     ) -> None:
         manager = kernel.manager(room / "jupyter", work, limits)
+        # What is larger is not even received, and the connection ends: see `_watch`.
+        manager.context = zmq.asyncio.Context()
+        manager.context.setsockopt(zmq.MAXMSGSIZE, limits.output_bytes + MEBIBYTE)
+        manager.context.setsockopt(zmq.RCVHWM, WAITING)
         settings = {"allow_errors": True, "store_widget_state": False, "startup_timeout": START_SECONDS}
-        super().__init__(cells, km=manager, timeout_func=self._time_left, **settings)
+        settings["iopub_timeout"] = LAST_OUTPUT_SECONDS
+        super().__init__(cells, km=manager, timeout_func=self._wall_left, **settings)
         self._start = kernel.start_settings(work)
-        self._asked, self._limits, self._salt, self._result = asked, limits, salt, result
-        self._ends = time.monotonic() + limits.notebook_seconds
+        self._spent = kernel.clock(manager)
+        self._asked, self._limits, self._salt = asked, limits, salt
+        self._result, self._progress = result, progress
+        self._ends = time.monotonic() + WALL_FACTOR * limits.notebook_seconds
         self._output_left = limits.output_bytes
+        self._monitors: list[zmq.Socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self) -> None:
@@ -127,89 +189,125 @@ class Executor(NotebookClient):
         except Stopped:
             pass
         except CellTimeoutError:
-            self._result.stop("time-out", self._too_long())
+            self._result.stop("time-out", self._too_long(), again=True)
         except DeadKernelError:
             self._result.stop("kernel died", "the kernel died; most often its memory was full, or it was ended.")
-        except LabkitError:
+        except (LabkitError, MemoryError):
             raise
         except Exception as error:
             if self._loop is None:
                 raise LabkitError(f"The kernel does not start here ({type(error).__name__}: {error}).") from error
-            if not isinstance(error, RuntimeError):
-                raise
-            self._result.stop("kernel died", f"the kernel could not be talked to any more ({error}).")
+            said = f"{type(error).__name__}: {str(error)[:200]}"
+            self._result.stop("kernel died", f"the kernel could not be talked to any more ({said}).")
         finally:
             if self.km is not None:
                 self._cleanup_kernel()
 
     async def async_execute_cell(self, cell: NotebookNode, cell_index: int, **settings: Any) -> NotebookNode:
         """Execute a cell; where it is a test cell, ask its exercise."""
-        self._loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            channels = (self.kc.iopub_channel, self.kc.shell_channel)
+            made = [each.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) for each in channels]
+            self._monitors = [zmq.Socket.shadow(each.underlying) for each in made]
         if time.monotonic() > self._ends:
-            self._result.stop("time-out", self._too_long())
+            self._result.stop("time-out", self._too_long(), again=True)
             raise Stopped
+        watch = asyncio.create_task(self._watch())
         try:
             cell = await super().async_execute_cell(cell, cell_index, **settings)
         finally:
+            watch.cancel()
             if self._output_left < 0:
-                size = self._limits.output_bytes / 2**20
-                self._result.stop("output flood", f"it printed more than {size:.0f} MB.")
+                self._result.stop("output flood", self._flood())
+        if self._result.status != "ok":
+            raise Stopped
         name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         if name in self._asked and name not in self._result.exercises:
             await asyncio.to_thread(self._ask, name)
         return cell
 
+    async def _watch(self) -> None:
+        """End the kernel when a cell has computed too long, or has sent more than is received."""
+        before = self._spent()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = self._spent()
+            if now - before > self._limits.cell_seconds:
+                said = f"a cell computed longer than {self._limits.cell_seconds:.0f} s."
+                self._result.stop("time-out", said, again=self._spent.is_wall)
+            elif now > self._limits.notebook_seconds:
+                said = f"the notebook computed longer than {self._limits.notebook_seconds:.0f} s."
+                self._result.stop("time-out", said, again=self._spent.is_wall)
+            elif any(each.poll(0) for each in self._monitors) and await self.km.is_alive():
+                self._result.stop("output flood", self._flood())
+            else:
+                continue
+            self._kill()
+            return
+
     def process_message(self, message: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
-        """Take an output; a flood ends the kernel."""
-        if self._output_left >= 0:
-            self._output_left -= len(str(message["content"]))
-            if self._output_left < 0:
-                self._kill()
-        if self._output_left < 0 and message["msg_type"] != "status":
+        """Take an output; a flood ends the kernel, and what is no message is left out."""
+        try:
+            if self._output_left >= 0:
+                beside = sum(len(each) for each in message.get("buffers", ())) + len(str(message.get("metadata")))
+                self._output_left -= len(str(message["content"])) + beside
+                if self._output_left < 0:
+                    self._kill()
+            if self._output_left < 0 and message["msg_type"] != "status":
+                return None
+            return super().process_message(message, cell, cell_index)
+        except CellExecutionComplete:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, NotImplementedError):
             return None
-        return super().process_message(message, cell, cell_index)
 
     def _kill(self) -> None:
         asyncio.run_coroutine_threadsafe(self.km.shutdown_kernel(now=True), self._loop)
 
-    def _time_left(self, cell: NotebookNode) -> float:
-        return max(0.1, min(self._limits.cell_seconds, self._ends - time.monotonic()))
+    def _flood(self) -> str:
+        return f"it printed more than {self._limits.output_bytes / MEBIBYTE:.0f} MB."
+
+    def _wall_left(self, cell: NotebookNode) -> float:
+        return max(0.1, min(WALL_FACTOR * self._limits.cell_seconds, self._ends - time.monotonic()))
 
     def _too_long(self) -> str:
-        if time.monotonic() > self._ends:
-            return f"the notebook took longer than {self._limits.notebook_seconds:.0f} s."
-        return f"a cell took longer than {self._limits.cell_seconds:.0f} s."
+        notebook = time.monotonic() > self._ends
+        seconds = self._limits.notebook_seconds if notebook else self._limits.cell_seconds
+        return f"{'the notebook' if notebook else 'a cell'} took longer than {WALL_FACTOR * seconds:.0f} s."
 
     def _alive(self) -> bool:
         alive = asyncio.run_coroutine_threadsafe(self.km.is_alive(), self._loop)
-        return bool(alive.result(10))
+        return bool(alive.result(60))
 
     def _ask(self, name: str) -> None:
         """Hold the conversation of one exercise; in a thread of its own, while nbclient waits."""
-        seconds = max(1.0, min(self._limits.cell_seconds, self._ends - time.monotonic()))
         channel = Channel(
             self.km.get_connection_info(),
             self._alive,
-            seconds=seconds,
-            message_seconds=seconds,
+            spent=self._spent,
+            seconds=max(1.0, min(self._limits.cell_seconds, self._limits.notebook_seconds - self._spent())),
+            wall_seconds=max(1.0, min(WALL_FACTOR * self._limits.cell_seconds, self._ends - time.monotonic())),
             output_bytes=self._output_left,
         )
+        write_json(self._progress, {"asking": name, "exercises": _clean(self._result.exercises)})
         try:
-            with salted(self._salt):
-                found, broken = ask(channel, self._asked[name])
+            with salted(self._salt), cpu_limit(self._limits.check_seconds):
+                found, broken = ask(channel, self._asked[name], self._limits.check_seconds)
         finally:
             channel.stop()
         self._result.exercises[name] = found
         if broken:
             status = "time-out" if "within" in broken else "kernel died"
             status = "output flood" if "printed" in broken else status
-            self._result.stop(status, f"{broken}.")
+            self._result.stop(status, f"{broken}.", again=channel.late)
             raise Stopped
 
 
-def ask(channel: Channel, checks: Sequence[Exercise]) -> tuple[dict[str, Any], str]:
+def ask(channel: Channel, checks: Sequence[Exercise], seconds: float) -> tuple[dict[str, Any], str]:
     """Properties and reason of one test cell, and why the kernel can be asked no more, or ""."""
-    conversation = Conversation(channel.send, sorted({"labkit.checking", *(each.module for each in checks)}))
+    modules = sorted({"labkit.checking", *(each.module for each in checks)})
+    conversation = Conversation(channel.send, modules, seconds=0.8 * seconds)
     found: list[dict[str, Any]] = []
     try:
         conversation.take(channel.open())
@@ -217,10 +315,12 @@ def ask(channel: Channel, checks: Sequence[Exercise]) -> tuple[dict[str, Any], s
             found += [asdict(one) for one in conversation.ask(each.load(), each.functions)]
         if not conversation.broken and not channel.close(conversation.end()):
             conversation.broken = "the kernel did not come to an end with its answers"
-    except Exception as error:
-        if not isinstance(error, NoAnswer):
-            raise
+    except (LabkitError, MemoryError):
+        raise
+    except NoAnswer as error:
         conversation.broken = str(error)
+    except Exception as error:  # an answer that a check was not made for must not stop this for ever
+        conversation.broken = f"the check stopped with {type(error).__name__}, look at it by hand"
     reason = conversation.broken or _missing(found, checks)
     return {"properties": found, "reason": f"{reason}." if reason else ""}, conversation.broken
 
@@ -256,14 +356,21 @@ def _not_files(folder: str, names: list[str]) -> list[str]:
     return [n for n, path in paths.items() if path.is_symlink() or not (path.is_file() or path.is_dir())]
 
 
-def _keep_artefacts(work: Path, target: Path) -> None:
-    """Arrays and weights alone: figures are in the notebook, and checkpoints are pickles, which nobody may read."""
-    from labkit.course.grade.sandbox.staging import copy_plain
+def _text(cells: NotebookNode) -> str:
+    """The executed notebook as text, without outputs that no notebook can hold."""
+    for cell in cells.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _fits(output)]
+    return nbformat.writes(cells).encode("utf-8", "replace").decode()
 
-    if work.is_symlink() or not work.is_dir():
-        return  # without a sandbox a submission can take its folder away
-    target.parent.mkdir(parents=True, exist_ok=True)
-    copy_plain(work, target, ARTEFACT_BYTES, READABLE)
+
+def _fits(output: NotebookNode) -> bool:
+    try:
+        nbformat.validate(output, ref="output", version=4)
+        nbformat.writes(new_notebook(cells=[new_code_cell(outputs=[output])]))
+    except Exception:  # whatever a stranger's output does to its readers
+        return False
+    return True
 
 
 def _clean(value: Any) -> Any:

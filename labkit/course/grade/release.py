@@ -12,15 +12,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from labkit.course.grade.layout import (
-    RECEIVED,
-    assignment,
-    gradebook_url,
-    need_nbgrader,
-    open_gradebook,
-    release_path,
-    source_path,
-)
+from labkit.course.grade.layout import RECEIVED, Place, in_one_sentence, need_nbgrader, open_gradebook
 from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
 from labkit.files import write_text
@@ -40,13 +32,13 @@ c.CourseDirectory.db_url = "sqlite:///gradebook.db"
 c.SanitizeHTML.enabled = True
 c.HTMLExporter.sanitize_html = True
 c.HTMLExporter.filters = {{
-    "markdown2html": "labkit.course.grade.marks.neutral.safe_markdown",
+    "markdown2html": "labkit.course.grade.marks.neutral.markdown_filter",
     "clean_html": "labkit.course.grade.marks.neutral.safe_html",
 }}
 """
 
 
-def release(lab: Lab, course: Path, *, check: bool = False) -> Path:
+def release(place: Place, *, check: bool = False) -> Path:
     """Write the student version of a lab and register its exercises in the gradebook; returns where it lies.
 
     Args:
@@ -57,17 +49,22 @@ def release(lab: Lab, course: Path, *, check: bool = False) -> Path:
             are in the gradebook already and the exercises are no longer the ones they were made for.
     """
     need_nbgrader()
-    path, text = release_path(course, lab), notebook_text(student_version(lab))
+    lab, text = place.lab, notebook_text(student_version(place.lab))
     if check:
-        _compare(path, text, lab)
-        return path
-    course.mkdir(parents=True, exist_ok=True)
-    _register(lab, course)
-    write_text(source_path(course, lab), lab.path.read_text(encoding="utf-8"))
-    write_text(path, text)
-    if not (settings := course / "nbgrader_config.py").exists():
+        _compare(place.release, text, lab)
+        return place.release
+    try:
+        place.course.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabkitError(
+            f"{place.course}: cannot be made ({error.strerror}); give --course another folder."
+        ) from error
+    _register(place)
+    write_text(place.source, lab.path.read_text(encoding="utf-8"))
+    write_text(place.release, text)
+    if not (settings := place.course / "nbgrader_config.py").exists():
         write_text(settings, SETTINGS)
-    return path
+    return place.release
 
 
 def student_version(lab: Lab) -> NotebookNode:
@@ -115,14 +112,15 @@ def _validated(notebook: NotebookNode, resources: dict) -> tuple[NotebookNode, d
     return notebook, resources
 
 
-def _register(lab: Lab, course: Path) -> None:
+def _register(place: Place) -> None:
     from nbgrader.preprocessors import SaveCells
 
-    notebook, _ = _instructor_version(lab)
-    with open_gradebook(course) as gradebook:
-        gradebook.update_or_create_assignment(assignment(lab))
-    names = {"notebook": lab.stem, "assignment": assignment(lab), "db_url": gradebook_url(course)}
-    _apply(SaveCells(), notebook, {"nbgrader": names}, lab)
+    notebook, _ = _instructor_version(place.lab)
+    with open_gradebook(place, new=True) as gradebook:
+        gradebook.update_or_create_assignment(place.name)
+    names = {"notebook": place.lab.stem, "assignment": place.name, "db_url": place.gradebook_url}
+    with in_one_sentence(place):
+        _apply(SaveCells(), notebook, {"nbgrader": names}, place.lab)
 
 
 def _apply(step: Any, notebook: NotebookNode, resources: dict, lab: Lab) -> tuple[NotebookNode, dict]:

@@ -5,32 +5,29 @@ run that was killed, or one of whose workers was, does on the next start only wh
 database.
 """
 
-import ctypes
 import hashlib
 import json
 import os
 import secrets
-import signal
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from labkit.course.grade.exercises import exercises
-from labkit.course.grade.layout import source_path, student_folder, students
+from labkit.course.grade.layout import Place
+from labkit.course.grade.limited import Overrun, run_limited
 from labkit.course.grade.sandbox.kernels import NONE, Kernel
-from labkit.course.grade.sandbox.limits import Limits
+from labkit.course.grade.sandbox.limits import WALL_FACTOR, Limits
 from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
-from labkit.files import sha256, write_json, write_text
+from labkit.files import sha256, write_text
 
 OUTCOME = "outcome.json"
 SECRET = ".grading-salt"
 RETRIES = 2  # of a submission whose worker died, or stopped with an error
+PATIENCE = 600.0  # beyond all limits of a submission, for the start and end of its kernel
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,11 @@ class Task:
     kernel: Kernel
     limits: Limits
     salt: int
+    alone: bool = False
 
 
 def run_submissions(
-    course: Path,
-    lab: Lab,
+    place: Place,
     *,
     jobs: int = 2,
     scheduler: str | None = None,
@@ -57,9 +54,10 @@ def run_submissions(
 ) -> list[dict[str, Any]]:
     """Execute every prepared submission of a lab that has no outcome yet; the outcomes of all, by student.
 
+    What the load of the machine may have stopped is run once more, alone.
+
     Args:
-        course: its folder; with a scheduler all workers must see it under the same path.
-        lab: the lab.
+        place: with a scheduler all workers must see the course's folder under the same path.
         jobs: how many at a time on this machine.
         scheduler: address of a dask.distributed scheduler; then its workers do the work.
         unsafe: run student code without a sandbox.
@@ -67,29 +65,23 @@ def run_submissions(
         limits: what one submission may take.
 
     Raises:
-        LabkitError: there is nothing prepared, no sandbox, or the scheduler cannot be reached.
+        LabkitError: there is nothing prepared, no sandbox, the scheduler cannot be reached, or what every notebook
+            begins with fails in the sandbox.
     """
-    course = Path(course).resolve()
-    source = source_path(course, lab)
-    lab = replace(lab, path=source if source.is_file() else lab.path.resolve())
+    place = replace(place, course=Path(place.course).resolve())
+    lab = place.lab
+    lab = replace(lab, path=place.source if place.source.is_file() else lab.path.resolve())
     exercises(lab.path)  # a fault in the source is found before anything runs
-    names = list(students(course, lab))
-    if not names:
-        raise LabkitError(f"{course}: nothing of lab {lab.number} is prepared; run `labkit grade prepare` first.")
+    if not (prepared := place.students()):
+        raise LabkitError(
+            f"{place.course}: nothing of lab {lab.number} is prepared; run `labkit grade prepare` first."
+        )
     kernel = choose_kernel(unsafe=unsafe, container=container)
     tasks = [
-        Task(
-            student_folder(course, "submitted", name, lab),
-            student_folder(course, "executed", name, lab),
-            lab,
-            kernel,
-            limits or Limits(),
-            _salt(course, student_folder(course, "submitted", name, lab) / lab.path.name),
-        )
-        for name in names
+        Task(each.folder("submitted"), each.folder("executed"), lab, kernel, limits or Limits(), _salt(each))
+        for each in prepared
     ]
-    missing = [task for task in tasks if finished(task) is None]
-    if missing:
+    if missing := [task for task in tasks if finished(task) is None]:
         _on_dask(missing, scheduler) if scheduler else _on_this_machine(missing, jobs)
     return [outcome for task in tasks if (outcome := finished(task)) is not None]
 
@@ -123,67 +115,73 @@ def choose_kernel(*, unsafe: bool = False, container: bool = False) -> Kernel:
 
 
 def finished(task: Task) -> dict[str, Any] | None:
-    """A task's outcome, if it is of the notebook that is there now."""
+    """A task's outcome, if it is of the notebook that is there now and nothing but the notebook decided it."""
     try:
         outcome = json.loads((task.out / OUTCOME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     notebook = task.submission / task.lab.path.name
     now = sha256(notebook) if notebook.is_file() else ""
-    return outcome if isinstance(outcome, dict) and outcome.get("notebook_sha256") == now else None
+    if not isinstance(outcome, dict) or outcome.get("notebook_sha256") != now or outcome.get("again"):
+        return None
+    return outcome
 
 
 def do(task: Task) -> None:
     """Execute a task in this process; what was done meanwhile is not done again."""
+    import torch
+
     from labkit.course.grade.execute import execute
 
+    torch.set_num_threads(1)  # each task has a core of its own
     if finished(task) is None:
-        execute(task.submission, task.out, task.lab, kernel=task.kernel, limits=task.limits, salt=task.salt)
+        settings = {"kernel": task.kernel, "limits": task.limits, "salt": task.salt, "alone": task.alone}
+        execute(task.submission, task.out, task.lab, **settings)
+
+
+def _probe(task: Task) -> None:
+    from labkit.course.grade.execute import probe
+
+    probe(task.lab, task.kernel, task.limits)
+
+
+def _limited(task: Task) -> None:
+    """A task in a process of its own, so that nothing it meets reaches another."""
+    wall = WALL_FACTOR * task.limits.notebook_seconds + PATIENCE
+    run_limited(do, task, cpu_seconds=None, wall_seconds=wall)
 
 
 def _on_this_machine(tasks: Sequence[Task], jobs: int) -> None:
-    """Worker processes; where one dies the others' work is kept, and what is left is tried again, at last alone."""
-    _work_on(tasks, jobs)
-    left = [task for task in tasks if finished(task) is None]
-    _work_on(left, jobs)
-    for task in left:
-        if finished(task) is None:
-            _work_on([task], 1)
-        if finished(task) is None:
-            _give_up(task)
-
-
-def _work_on(tasks: Sequence[Task], jobs: int) -> None:
-    """Do tasks and print their students, until all are done or a worker dies."""
-    if not tasks:
-        return
-    settings = {"mp_context": get_context("spawn"), "initializer": _end_with, "initargs": (os.getpid(),)}
-    with ProcessPoolExecutor(max(1, min(jobs, len(tasks))), **settings) as pool:
-        waiting = {pool.submit(do, task): task for task in tasks}
+    """Several at a time; what ended without an outcome, or by the clock, is tried again alone before that counts."""
+    run_limited(_probe, tasks[0], cpu_seconds=None, wall_seconds=PATIENCE)
+    certain: dict[Path, str] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = {pool.submit(_limited, task): task for task in tasks}
         try:
             for done in as_completed(waiting):
-                _say(waiting[done], done.exception())
-        except BrokenProcessPool:
-            return
+                if said := _say(waiting[done], done):
+                    certain[waiting[done].out] = said
         finally:
             for each in waiting:
                 each.cancel()
+    for task in tasks:
+        said = certain.get(task.out, "")
+        for _ in range(RETRIES):
+            if not said and finished(task) is None:
+                with ThreadPoolExecutor(1) as pool:
+                    said = _say(task, pool.submit(_limited, replace(task, alone=True)))
+        if finished(task) is None:
+            _give_up(task, said)
 
 
-def _say(task: Task, error: BaseException | None) -> None:
-    """Print how a task ended; an error that is not the instructor's stops no other."""
-    if isinstance(error, LabkitError | BrokenProcessPool):
+def _say(task: Task, done: Future) -> str:
+    """Print how a task ended; why it need not be tried again, or "". An instructor's error alone stops the others."""
+    error = done.exception()
+    if isinstance(error, LabkitError):
         raise error
     said = f": stopped with {repr(error)[:200]}" if error else ""
     print(f"{task.submission.parent.name}{said}", flush=True)
-
-
-def _end_with(parent: int) -> None:
-    """Let this worker end with the process that started it, also where that is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+    return str(error) if isinstance(error, Overrun) and error.certain else ""
 
 
 def _on_dask(tasks: Sequence[Task], scheduler: str) -> None:
@@ -191,46 +189,51 @@ def _on_dask(tasks: Sequence[Task], scheduler: str) -> None:
 
     try:
         client = Client(scheduler, timeout="20s")
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ValueError) as error:
         raise LabkitError(
             f"{scheduler}: no scheduler answers there ({error}); start one with `dask scheduler`."
         ) from None
     with client:
+        client.submit(_probe, tasks[0], pure=False).result()
         waiting = {client.submit(do, task, pure=False, retries=RETRIES): task for task in tasks}
         for done in as_completed(waiting):
-            _say(waiting[done], done.exception())
+            _say(waiting[done], done)
+        for task in tasks:  # one at a time, so that nothing but the notebook decides
+            if finished(task) is None:
+                _say(task, client.submit(do, replace(task, alone=True), pure=False, retries=RETRIES))
     for task in tasks:
         if finished(task) is None:
             _give_up(task)
 
 
-def _give_up(task: Task) -> None:
-    """Leave an outcome for a submission whose workers died."""
-    notebook = task.submission / task.lab.path.name
-    reason = "the worker that graded it died or stopped with an error each time; look at it by hand."
-    outcome = {
-        "lab": task.lab.number,
-        "student": task.submission.parent.name,
-        "notebook_sha256": sha256(notebook) if notebook.is_file() else "",
-        "seconds": 0.0,
-        "sandbox": task.kernel.sandbox,
-        "status": "refused",
-        "reason": reason,
-        "exercises": {name: {"properties": [], "reason": reason} for name in exercises(task.lab.path)},
-    }
-    write_json(task.out / OUTCOME, outcome)
+def _give_up(task: Task, why: str = "") -> None:
+    """Leave an outcome for a submission whose workers died: what was asked before keeps its result."""
+    from labkit.course.grade.execute import PROGRESS, Result, leave_outcome
+
+    why = (
+        f"grading it was ended ({why})"
+        if why
+        else "the worker that graded it died or stopped with an error each time"
+    )
+    result = Result("refused", f"{why}; look at it by hand.")
+    try:
+        progress = json.loads((task.out / PROGRESS).read_text(encoding="utf-8"))
+        result = Result("kernel died", result.reason, progress["exercises"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    leave_outcome(task.submission, task.out, task.lab, task.kernel, result, 0.0)
 
 
-def _salt(course: Path, notebook: Path) -> int:
+def _salt(place: Place) -> int:
     """Of a submission's hidden inputs: the same at each run of this notebook, others for any other.
 
     So what a submission tells its student of its inputs is of no use for the next. Nobody knows it who cannot read
     the course's secret.
     """
-    path = course / SECRET
+    path, notebook = place.course / SECRET, place.notebook("submitted")
     if not path.is_file():
         write_text(path, secrets.token_hex(32))
         path.chmod(0o600)
     content = sha256(notebook) if notebook.is_file() else ""
-    text = f"{path.read_text(encoding='utf-8')}/{notebook.relative_to(course)}/{content}"
+    text = f"{path.read_text(encoding='utf-8')}/{notebook.relative_to(place.course)}/{content}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") + 1

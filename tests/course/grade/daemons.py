@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 
@@ -53,6 +54,16 @@ def with_token(token: str) -> list[psutil.Process]:
     return found
 
 
+def names_below(number: int) -> list[str]:
+    """Names of the processes below one; whoever ends between two looks is left out."""
+    found = []
+    with suppress(psutil.Error):
+        for child in psutil.Process(number).children(recursive=True):
+            with suppress(psutil.Error):
+                found.append(child.name())
+    return found
+
+
 def runs(process: psutil.Process) -> bool:
     """Whether it runs, and is no zombie."""
     try:
@@ -61,7 +72,7 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
-def soon(condition: Callable[[], object], seconds: float = 10.0) -> bool:
+def soon(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     """Whether the condition comes to hold in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

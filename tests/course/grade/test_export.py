@@ -1,4 +1,5 @@
 import csv
+import re
 import shutil
 import sys
 import zipfile
@@ -8,7 +9,8 @@ from example_course import active, properties, run_trusted, write_outcome
 
 from labkit.course.grade.demo import DEADLINE, make_demo
 from labkit.course.grade.intake.prepare import prepare
-from labkit.course.grade.layout import assignment, open_gradebook
+from labkit.course.grade.layout import Place, open_gradebook
+from labkit.course.grade.marks import export
 from labkit.course.grade.marks.export import export_csv, grade_rows, overview, write_overview
 from labkit.course.grade.marks.gradebook import ingest
 from labkit.course.grade.marks.score import parse_late_rule
@@ -21,20 +23,20 @@ pytest.importorskip("nbgrader", reason="needs the extra `grade`")
 def graded(tmp_path_factory):
     course = tmp_path_factory.mktemp("course")
     lab = make_demo(course)
-    prepare(course, lab, course / "handed-in", deadline=DEADLINE)
+    prepare(Place(course, lab), course / "handed-in", deadline=DEADLINE)
     run_trusted(course, lab)
     exercises = {
         "log-density-test": properties(True, False),
         "components-test": {"properties": [], "reason": "=1+1"},
     }
     write_outcome(course, lab, "nia-untouched", exercises=exercises, seconds=99, sandbox="none")
-    ingest(course, lab, parse_late_rule("10%/day", "1h"))
+    ingest(Place(course, lab), parse_late_rule("10%/day", "1h"))
     return course, lab
 
 
 def test_the_table_has_a_row_per_student_and_exercise(graded, tmp_path):
-    count = export_csv(*graded, tmp_path / "grades.csv")
-    with open(tmp_path / "grades.csv", newline="", encoding="utf-8") as stream:
+    count = export_csv(Place(*graded), tmp_path / "grades.csv")
+    with open(tmp_path / "grades.csv", newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
     assert count == len(rows) == 14 * 3
     assert len({(row["student"], row["exercise"]) for row in rows}) == len(rows)
@@ -48,7 +50,7 @@ def test_the_table_has_a_row_per_student_and_exercise(graded, tmp_path):
 
 
 def test_points_of_the_table_are_those_of_the_properties(graded):
-    for row in grade_rows(*graded):
+    for row in grade_rows(Place(*graded)):
         if row["status"] == "ok" and row["exercise"] != "essay" and not row["properties missed"]:
             assert row["points"] in (0, row["of"]) or row["student"] == "nia-untouched"
         assert 0 <= row["points"] <= row["of"]
@@ -56,12 +58,12 @@ def test_points_of_the_table_are_those_of_the_properties(graded):
 
 def test_a_row_and_the_overview_say_what_the_gradebook_does(graded, tmp_path):
     course, lab = shutil.copytree(graded[0], tmp_path / "course"), graded[1]
-    place = (lab.stem, assignment(lab), "eve-late")
-    with open_gradebook(course) as gradebook:
+    place = (lab.stem, f"lab{lab.number}", "eve-late")
+    with open_gradebook(Place(course, lab)) as gradebook:
         test, essay = (gradebook.find_grade(name, *place) for name in ("log-density-test", "essay"))
         test.manual_score, essay.manual_score, essay.needs_manual_grade = 2.5, 1.5, False
         gradebook.db.commit()
-    rows = {(row["student"], row["exercise"]): row for row in grade_rows(course, lab)}
+    rows = {(row["student"], row["exercise"]): row for row in grade_rows(Place(course, lab))}
     assert rows["eve-late", "log-density-test"] == {
         "student": "eve-late",
         "lab": "labdemo",
@@ -81,11 +83,11 @@ def test_a_row_and_the_overview_say_what_the_gradebook_does(graded, tmp_path):
     points = [row["points"] for (_, name), row in rows.items() if name == "log-density-test"]
     full = sum(each == 4 for each in points)
     assert 0 < full < len(points) == 14
-    assert f"| log-density-test | {sum(points) / 14:.2f} | 4 | {full} | 0 |" in overview(course, lab)
+    assert f"| log-density-test | {sum(points) / 14:.2f} | 4 | {full} | 0 |" in overview(Place(course, lab))
 
 
 def test_no_cell_is_a_formula(graded, tmp_path):
-    export_csv(*graded, tmp_path / "grades.csv")
+    export_csv(Place(*graded), tmp_path / "grades.csv")
     text = (tmp_path / "grades.csv").read_text()
     assert "'=1+1" in text
     with open(tmp_path / "grades.csv", newline="") as stream:
@@ -93,21 +95,23 @@ def test_no_cell_is_a_formula(graded, tmp_path):
 
 
 def test_the_overview_names_what_was_missed_most_first(graded):
-    text = overview(*graded)
+    text = overview(Place(*graded))
     assert "14 submissions: 11 ok, 1 kernel died, 1 time-out, 1 refused." in text
     missed = text.split("## Properties")[1].split("## Time")[0].splitlines()
     counts = [int(line.split(" | ")[2]) for line in missed if line.startswith(("| log", "| comp"))]
     assert counts == sorted(counts, reverse=True) and counts[0] > 0
     assert "The longest: nia-untouched 99 s" in text
     constant = next(line for line in missed if "2π" in line)
-    assert constant.split(" | ")[2] == str(sum("2π" in row["properties missed"] for row in grade_rows(*graded)))
+    assert constant.split(" | ")[2] == str(
+        sum("2π" in row["properties missed"] for row in grade_rows(Place(*graded)))
+    )
     assert "**Without a sandbox**: nia-untouched." in text
     assert "- lea-no-notebook: it is no notebook" in text
 
 
 def test_the_page_is_the_same_and_does_nothing_by_itself(graded):
-    page = write_overview(*graded)
-    assert page.with_suffix(".md").read_text(encoding="utf-8") == overview(*graded)
+    page = write_overview(Place(*graded))
+    assert page.with_suffix(".md").read_text(encoding="utf-8") == overview(Place(*graded))
     html = page.read_text(encoding="utf-8")
     assert active(html) == ["meta", "style"] and "<table" in html
 
@@ -119,30 +123,46 @@ def test_what_is_not_ingested_is_no_grade(graded, tmp_path):
     with zipfile.ZipFile(tmp_path / "more.zip", "w") as packed:
         for student in ("ada-right", "new"):
             packed.write(tmp_path / f"{student}.ipynb", f"{student}/{lab.path.name}")
-    prepare(course, lab, tmp_path / "more.zip")
-    states = {row["student"]: row["status"] for row in grade_rows(course, lab)}
+    prepare(Place(course, lab), tmp_path / "more.zip")
+    states = {row["student"]: row["status"] for row in grade_rows(Place(course, lab))}
     assert states["ada-right"] == "not run" and states["ben-right-otherwise"] == "ok" and "new" not in states
     run_trusted(course, lab)
-    rows = {(row["student"], row["exercise"]): row for row in grade_rows(course, lab)}
+    rows = {(row["student"], row["exercise"]): row for row in grade_rows(Place(course, lab))}
     assert rows["ada-right", "log-density-test"]["status"] == "not ingested"
     assert rows["ada-right", "log-density-test"]["points"] == 4 and ("new", "essay") not in rows
-    assert "**Not ingested**: ada-right, new, nia-untouched; run" in overview(course, lab)
-    ingest(course, lab)
-    rows = {(row["student"], row["exercise"]): row for row in grade_rows(course, lab)}
+    assert "**Not ingested**: ada-right, new, nia-untouched; run" in overview(Place(course, lab))
+    ingest(Place(course, lab))
+    rows = {(row["student"], row["exercise"]): row for row in grade_rows(Place(course, lab))}
     for student in ("ada-right", "new"):
         assert rows[student, "log-density-test"]["points"] == 3
         assert rows[student, "log-density-test"]["status"] == "ok"
-    assert "Not ingested" not in overview(course, lab)
+    assert "Not ingested" not in overview(Place(course, lab))
 
 
 def test_without_grades_it_says_what_to_do(tmp_path, monkeypatch):
     lab = make_demo(tmp_path)
     with pytest.raises(LabkitError, match="labkit grade ingest demo"):
-        export_csv(tmp_path, lab, tmp_path / "x.csv")
-    prepare(tmp_path, lab, tmp_path / "handed-in")
+        export_csv(Place(tmp_path, lab), tmp_path / "x.csv")
+    prepare(Place(tmp_path, lab), tmp_path / "handed-in")
     run_trusted(tmp_path, lab)
     with pytest.raises(LabkitError, match="labkit grade ingest demo"):
-        export_csv(tmp_path, lab, tmp_path / "x.csv")
+        export_csv(Place(tmp_path, lab), tmp_path / "x.csv")
     monkeypatch.setitem(sys.modules, "nbgrader", None)
     with pytest.raises(LabkitError, match="grading needs nbgrader"):
-        export_csv(tmp_path, lab, tmp_path / "x.csv")
+        export_csv(Place(tmp_path, lab), tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "a; =1+1", "a,@x", "x\n=cmd()", " =1", "\uff1d1", ";-1", "a|+1"],
+)
+def test_no_cell_begins_a_formula_wherever_a_spreadsheet_splits_it(text):
+    written = export._cell(text)
+    for part in re.split(r"[;,|\t\r\n]", written):
+        assert not part.strip().startswith(("=", "+", "-", "@", "\uff1d")), written
+    assert any(part.strip().startswith(("=", "+", "-", "@", "\uff1d")) for part in re.split(r"[;,|\t\r\n]", text))
+
+
+def test_what_begins_no_formula_stays_as_it_is():
+    for each in ("ada", "a-b", "x = 1", 3.5, "", None, "1+1"):
+        assert export._cell(each) == each

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from labkit.course.cli import app
 from labkit.course.grade.demo import DEADLINE, make_demo
 from labkit.course.grade.intake.prepare import prepare
-from labkit.course.grade.layout import assignment, open_gradebook, release_path, student_folder
+from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.marks.export import overview
 from labkit.course.grade.marks.feedback import unread, write_feedback
 from labkit.course.grade.marks.gradebook import ingest
@@ -35,20 +35,21 @@ TABLE = "<table class='dataframe'><thead><tr><th>x</th></tr></thead><tbody><tr><
 def pages(tmp_path_factory):
     course = tmp_path_factory.mktemp("course")
     lab = make_demo(course)
-    prepare(course, lab, course / "handed-in", deadline=DEADLINE)
+    prepare(Place(course, lab), course / "handed-in", deadline=DEADLINE)
     run_trusted(course, lab)
     exercises = {"log-density-test": properties(True, False, hint="you forgot <b>2π</b> in `x`.")}
     picture = new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
     table = new_output("display_data", data={"text/html": pd.DataFrame({"x": [1]})._repr_html_()})
     write_outcome(course, lab, "dan-mean-for-sum", exercises=exercises, outputs=[picture, table])
-    ingest(course, lab)
-    with open_gradebook(course) as gradebook:
-        place = (lab.stem, assignment(lab), "dan-mean-for-sum")
+    ingest(Place(course, lab))
+    with open_gradebook(Place(course, lab)) as gradebook:
+        place = (lab.stem, f"lab{lab.number}", "dan-mean-for-sum")
         gradebook.find_comment("essay", *place).manual_comment = "A *fine* answer."
         essay = gradebook.find_grade("essay", *place)
         essay.manual_score, essay.needs_manual_grade = 1.5, False
         gradebook.db.commit()
-    written = write_feedback(course, lab)
+    written, failed = write_feedback(Place(course, lab))
+    assert not failed
     return course, lab, {path.parts[-3]: path.read_text(encoding="utf-8") for path in written}
 
 
@@ -105,14 +106,14 @@ def test_nbgraders_own_command_works_on_the_course_and_is_sanitised_by_its_setti
         "-m",
         "nbgrader",
         "generate_feedback",
-        assignment(lab),
+        f"lab{lab.number}",
         "--student",
         student,
         "--force",
     ]
     done = subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    page = (student_folder(course, "feedback", student, lab) / f"{lab.stem}.html").read_text(encoding="utf-8")
+    page = (Place(course, lab, student).folder("feedback") / f"{lab.stem}.html").read_text(encoding="utf-8")
     ours = pages[2][student]
     assert len(active(page)) == len(active(ours)) and table_in(page) == table_in(ours)
 
@@ -130,7 +131,7 @@ def nbgrader(pages, monkeypatch):
 
 
 def test_formgrader_takes_what_was_ingested_for_graded(nbgrader, pages):
-    name = assignment(pages[1])
+    name = Place(*pages[:2]).name
     shown = {each["student"]: each for each in nbgrader.get_submissions(name)}
     assert len(shown) == nbgrader.get_assignment(name)["num_submissions"] == 14
     assert all(nbgrader.get_submission(name, student)["autograded"] for student in shown)
@@ -141,25 +142,25 @@ def test_formgrader_takes_what_was_ingested_for_graded(nbgrader, pages):
 
 def test_its_autograde_button_runs_nothing_and_takes_nothing_away(nbgrader, pages):
     course, lab, _ = pages
-    before = student_folder(course, "autograded", "ada-right", lab) / lab.path.name
+    before = Place(course, lab, "ada-right").notebook("autograded")
     text = before.read_bytes()
-    done = nbgrader.autograde(assignment(lab), "ada-right")
+    done = nbgrader.autograde(f"lab{lab.number}", "ada-right")
     assert not done["success"] and "No notebooks were matched" in done["error"]
     assert before.read_bytes() == text
 
 
 def test_its_generate_button_gives_our_release(nbgrader, pages):
     course, lab, _ = pages
-    released = release_path(course, lab)
+    released = Place(course, lab).release
     text = released.read_bytes()
     released.unlink()
-    assert nbgrader.generate_assignment(assignment(lab))["success"]
+    assert nbgrader.generate_assignment(f"lab{lab.number}")["success"]
     assert released.read_bytes() == text
 
 
 def test_without_grades_it_says_what_to_do(pages, tmp_path):
     with pytest.raises(LabkitError, match="labkit grade ingest demo"):
-        write_feedback(tmp_path, pages[1])
+        write_feedback(Place(tmp_path, pages[1]))
 
 
 @pytest.mark.parametrize(
@@ -193,8 +194,8 @@ def test_plain_text_is_shown_as_it_is():
 def test_answers_that_nobody_has_read_are_named(pages):
     course, lab, _ = pages
     blank = {"dan-mean-for-sum", "lea-no-notebook", "nia-untouched"}
-    assert set(unread(course, lab)) == set(pages[2]) - blank
-    assert "| essay | 0.50 | 2 | 0 | 11 |" in overview(course, lab)
+    assert set(unread(Place(course, lab))) == set(pages[2]) - blank
+    assert "| essay | 0.50 | 2 | 0 | 11 |" in overview(Place(course, lab))
     told = CliRunner().invoke(app, ["grade", "feedback", "demo", "--course", str(course)]).output
     assert "11 hold answers that nobody has read yet" in told and "ada-right, ben" in told
 

@@ -7,7 +7,7 @@ from example_course import properties, run_trusted, write_outcome
 
 from labkit.course.grade.demo import DEADLINE, fill, make_demo
 from labkit.course.grade.intake.prepare import prepare
-from labkit.course.grade.layout import assignment, open_gradebook, release_path, student_folder
+from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.marks import gradebook as gradebook_module
 from labkit.course.grade.marks.gradebook import graded_cells, ingest, records
 from labkit.course.grade.marks.score import parse_late_rule
@@ -22,9 +22,9 @@ TESTS = ("log-density-test", "components-test")
 def template(tmp_path_factory):
     course = tmp_path_factory.mktemp("course")
     lab = make_demo(course)
-    prepare(course, lab, course / "handed-in", deadline=DEADLINE)
+    prepare(Place(course, lab), course / "handed-in", deadline=DEADLINE)
     run_trusted(course, lab)
-    ingest(course, lab, parse_late_rule("10%/day", "1h"))
+    ingest(Place(course, lab), parse_late_rule("10%/day", "1h"))
     return course, lab
 
 
@@ -36,14 +36,14 @@ def graded(template, tmp_path):
 
 
 def grades(course, lab, student):
-    with open_gradebook(course) as gradebook:
-        row = gradebook.find_submission_notebook(lab.stem, assignment(lab), student)
+    with open_gradebook(Place(course, lab)) as gradebook:
+        row = gradebook.find_submission_notebook(lab.stem, f"lab{lab.number}", student)
         return {each.name: each.to_dict() for each in row.grades}
 
 
 def everything(course):
     """All that is in the gradebook, as text that can be compared."""
-    with open_gradebook(course) as gradebook:
+    with open_gradebook(Place(course, None)) as gradebook:
         notebooks = [n for s in gradebook.students for sub in s.submissions for n in sub.notebooks]
         said = [
             (
@@ -57,7 +57,7 @@ def everything(course):
 
 
 def autograded(course, lab, student):
-    return nbformat.read(student_folder(course, "autograded", student, lab) / lab.path.name, as_version=4)
+    return nbformat.read(Place(course, lab, student).notebook("autograded"), as_version=4)
 
 
 def shown(course, lab, student):
@@ -89,19 +89,19 @@ def test_everybody_gets_what_the_properties_are_worth(template, student, points,
 
 def test_a_late_submission_loses_its_share_and_gets_it_of_a_humans_points_too(graded):
     course, lab = graded
-    with open_gradebook(course) as gradebook:
-        place = (lab.stem, assignment(lab), "eve-late")
+    with open_gradebook(Place(course, lab)) as gradebook:
+        place = (lab.stem, f"lab{lab.number}", "eve-late")
         assert gradebook.find_submission_notebook(*place).late_submission_penalty == pytest.approx(0.2 * 8)
-        assert gradebook.find_submission(assignment(lab), "eve-late").total_seconds_late == 26 * 3600
+        assert gradebook.find_submission(f"lab{lab.number}", "eve-late").total_seconds_late == 26 * 3600
         gradebook.find_grade("essay", *place).manual_score = 2
         gradebook.db.commit()
-    ingest(course, lab)
-    with open_gradebook(course) as gradebook:
+    ingest(Place(course, lab))
+    with open_gradebook(Place(course, lab)) as gradebook:
         assert gradebook.find_submission_notebook(*place).late_submission_penalty == pytest.approx(0.2 * 10)
     write_json(course / "late.json", json.loads((course / "late.json").read_text()) | {"lab99": {"share": 1}})
-    ingest(course, lab, parse_late_rule("none"))
+    ingest(Place(course, lab), parse_late_rule("none"))
     assert json.loads((course / "late.json").read_text())["lab99"] == {"share": 1}
-    with open_gradebook(course) as gradebook:
+    with open_gradebook(Place(course, lab)) as gradebook:
         assert gradebook.find_submission_notebook(*place).late_submission_penalty is None
 
 
@@ -109,14 +109,14 @@ def test_a_second_ingest_changes_nothing(graded):
     course, lab = graded
     before = everything(course)
     pages = {path: path.read_bytes() for path in course.glob("autograded/*/*/*.ipynb")}
-    assert len(ingest(course, lab).graded) == 14
+    assert len(ingest(Place(course, lab)).graded) == 14
     assert everything(course) == before
     assert {path: path.read_bytes() for path in course.glob("autograded/*/*/*.ipynb")} == pages
 
 
 def by_hand(course, lab, student, name, **values):
-    with open_gradebook(course) as gradebook:
-        grade = gradebook.find_grade(name, lab.stem, assignment(lab), student)
+    with open_gradebook(Place(course, lab)) as gradebook:
+        grade = gradebook.find_grade(name, lab.stem, f"lab{lab.number}", student)
         for key, value in values.items():
             setattr(grade, key, value)
         gradebook.db.commit()
@@ -126,12 +126,12 @@ def test_what_a_human_entered_survives(graded):
     course, lab = graded
     by_hand(course, lab, "ada-right", "essay", manual_score=1.5, extra_credit=0.5, needs_manual_grade=False)
     by_hand(course, lab, "cleo-no-constant", "log-density-test", manual_score=3.5, needs_manual_grade=False)
-    with open_gradebook(course) as gradebook:
-        comment = gradebook.find_comment("essay", lab.stem, assignment(lab), "ada-right")
+    with open_gradebook(Place(course, lab)) as gradebook:
+        comment = gradebook.find_comment("essay", lab.stem, f"lab{lab.number}", "ada-right")
         comment.manual_comment = "Well said."
         gradebook.db.commit()
     before = everything(course)
-    ingest(course, lab)
+    ingest(Place(course, lab))
     assert everything(course) == before
     essay, density = (
         grades(course, lab, "ada-right")["essay"],
@@ -146,7 +146,7 @@ def test_a_human_looks_again_where_the_work_or_its_score_has_changed(graded):
     by_hand(course, lab, "ada-right", "essay", manual_score=2, needs_manual_grade=False)
     by_hand(course, lab, "ada-right", "components-test", manual_score=1, needs_manual_grade=False)
     by_hand(course, lab, "ada-right", "log-density-test", manual_score=1, needs_manual_grade=False)
-    again = nbformat.read(release_path(course, lab), as_version=4)
+    again = nbformat.read(Place(course, lab).release, as_version=4)
     fill(
         again,
         essay="Something else.",
@@ -154,11 +154,11 @@ def test_a_human_looks_again_where_the_work_or_its_score_has_changed(graded):
         "def nearest_power_of_two(count):\n    return 2",
     )
     nbformat.write(again, course / "handed-in" / "ada-right" / lab.path.name)
-    prepare(course, lab, course / "handed-in", deadline=DEADLINE)
-    assert ingest(course, lab).left_out == {"ada-right": "not run yet; run `labkit grade run demo`."}
+    prepare(Place(course, lab), course / "handed-in", deadline=DEADLINE)
+    assert ingest(Place(course, lab)).left_out == {"ada-right": "not run yet; run `labkit grade run demo`."}
     run_trusted(course, lab)
-    ingest(course, lab)
-    ingest(course, lab)  # who has not looked yet is still to look
+    ingest(Place(course, lab))
+    ingest(Place(course, lab))  # who has not looked yet is still to look
     found = grades(course, lab, "ada-right")
     assert {name: each["needs_manual_grade"] for name, each in found.items()} == {
         "essay": True,
@@ -170,13 +170,13 @@ def test_a_human_looks_again_where_the_work_or_its_score_has_changed(graded):
 
 def test_an_outcome_of_an_earlier_hand_in_counts_for_nothing(graded):
     course, lab = graded
-    notebook = student_folder(course, "submitted", "ada-right", lab) / lab.path.name
+    notebook = Place(course, lab, "ada-right").notebook("submitted")
     notebook.write_text(notebook.read_text().replace("square", "cube"))
-    record = next(each for each in records(course, lab) if each.student == "ada-right")
+    record = next(each for each in records(Place(course, lab)) if each.student == "ada-right")
     assert record.status == "not run" and record.outcome is None
     assert {score.reason for score in record.scores.values()} == {"it is not run yet."}
     before = grades(course, lab, "ada-right")
-    ingest(course, lab)
+    ingest(Place(course, lab))
     assert grades(course, lab, "ada-right") == before
 
 
@@ -186,20 +186,20 @@ def hand_in_again(course, lab, student, **answers):
     if "text" in answers:
         path.write_text(answers["text"])
     else:
-        again = nbformat.read(release_path(course, lab), as_version=4)
+        again = nbformat.read(Place(course, lab).release, as_version=4)
         fill(again, **answers)
         nbformat.write(again, path)
-    prepare(course, lab, course / "handed-in", deadline=DEADLINE)
+    prepare(Place(course, lab), course / "handed-in", deadline=DEADLINE)
 
 
 def test_a_refusal_shows_nothing_of_what_was_handed_in_before(graded):
     course, lab = graded
     prints = {"output_type": "stream", "name": "stdout", "text": "of the first hand-in"}
     write_outcome(course, lab, "ada-right", exercises={}, outputs=[nbformat.from_dict(prints)])
-    ingest(course, lab)
+    ingest(Place(course, lab))
     assert "of the first" in str(autograded(course, lab, "ada-right"))
     hand_in_again(course, lab, "ada-right", text="the wrong file")
-    ingest(course, lab)
+    ingest(Place(course, lab))
     assert "of the first" not in str(autograded(course, lab, "ada-right"))
     found = grades(course, lab, "ada-right").values()
     assert not any(each["auto_score"] or each["needs_manual_grade"] for each in found)
@@ -218,7 +218,7 @@ def test_a_submission_that_cannot_be_scored_keeps_its_grades(graded, monkeypatch
         enter(*arguments)
 
     monkeypatch.setattr(gradebook_module, "_enter_essay", stops_once)
-    assert "disk is full" in ingest(course, lab).left_out["ada-right"]
+    assert "disk is full" in ingest(Place(course, lab)).failed["ada-right"]
     assert everything(course) == before
 
 
@@ -226,12 +226,12 @@ def test_an_essay_that_was_emptied_is_no_response(graded):
     course, lab = graded
     hand_in_again(course, lab, "ada-right", essay="  ")
     run_trusted(course, lab)
-    ingest(course, lab)
+    ingest(Place(course, lab))
     essay = grades(course, lab, "ada-right")["essay"]
     assert (essay["auto_score"], essay["needs_manual_grade"]) == (0, False)
-    with open_gradebook(course) as gradebook:
+    with open_gradebook(Place(course, lab)) as gradebook:
         comments = {
-            student: gradebook.find_comment("essay", lab.stem, assignment(lab), student).auto_comment
+            student: gradebook.find_comment("essay", lab.stem, f"lab{lab.number}", student).auto_comment
             for student in ("ada-right", "nia-untouched", "cleo-no-constant")
         }
     assert list(comments.values()) == ["No response.", "No response.", None]
@@ -239,14 +239,14 @@ def test_an_essay_that_was_emptied_is_no_response(graded):
 
 def test_one_bad_outcome_stops_nobody_else(graded):
     course, lab = graded
-    folder = student_folder(course, "executed", "ada-right", lab)
-    sha = records(course, lab)[0].outcome["notebook_sha256"]
+    folder = Place(course, lab, "ada-right").folder("executed")
+    sha = records(Place(course, lab))[0].outcome["notebook_sha256"]
     write_json(folder / "outcome.json", {"notebook_sha256": sha, "exercises": {TESTS[0]: {"properties": [7]}}})
     (folder / lab.path.name).write_text("{")
-    (student_folder(course, "executed", "ben-right-otherwise", lab) / "outcome.json").write_text("[")
-    (student_folder(course, "submitted", "dan-mean-for-sum", lab) / "prepared.json").write_text("?")
-    result = ingest(course, lab)
-    assert len(result.graded) == 13 and set(result.left_out) == {"ben-right-otherwise"}
+    (Place(course, lab, "ben-right-otherwise").folder("executed") / "outcome.json").write_text("[")
+    (Place(course, lab, "dan-mean-for-sum").folder("submitted") / "prepared.json").write_text("?")
+    result = ingest(Place(course, lab))
+    assert len(result.graded) == 13 and set(result.failed) == {"ben-right-otherwise"}
     assert grades(course, lab, "ada-right")[TESTS[0]]["auto_score"] == 0
     assert grades(course, lab, "dan-mean-for-sum")[TESTS[1]]["auto_score"] == 0
     assert grades(course, lab, "cleo-no-constant")[TESTS[0]]["auto_score"] == 3
@@ -269,7 +269,7 @@ def test_properties_with_hints_stand_behind_their_test(template):
 def test_an_exercise_that_the_release_does_not_have_earns_nothing(graded):
     course, lab = graded
     write_outcome(course, lab, "nia-untouched", exercises={"bonus": properties(True), "essay": properties(True)})
-    ingest(course, lab)
+    ingest(Place(course, lab))
     found = grades(course, lab, "nia-untouched")
     assert set(found) == {*TESTS, "essay"}
     assert all(each["auto_score"] == 0 for each in found.values())
@@ -277,7 +277,7 @@ def test_an_exercise_that_the_release_does_not_have_earns_nothing(graded):
 
 def test_points_are_the_releases(template):
     course, lab = template
-    released = nbformat.read(release_path(course, lab), as_version=4)
+    released = nbformat.read(Place(course, lab).release, as_version=4)
     assert graded_cells(released, manual=False) == dict.fromkeys(TESTS, 4.0)
     assert graded_cells(released, manual=True) == {"essay": 2.0}
 
@@ -286,4 +286,4 @@ def test_without_submissions_it_says_what_to_do(template, tmp_path):
     course, lab = template
     shutil.copytree(course / "release", tmp_path / "release")
     with pytest.raises(LabkitError, match="labkit grade prepare demo"):
-        ingest(tmp_path, lab)
+        ingest(Place(tmp_path, lab))

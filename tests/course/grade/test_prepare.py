@@ -13,7 +13,7 @@ from labkit.course.grade.demo import DEADLINE, RIGHT, fill
 from labkit.course.grade.demo_lab import demo_lab
 from labkit.course.grade.intake import collect
 from labkit.course.grade.intake.prepare import prepare
-from labkit.course.grade.layout import assignment, open_gradebook, release_path, student_folder
+from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.release import release, student_version
 from labkit.errors import LabkitError
 
@@ -28,7 +28,7 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def course(tmp_path_factory, lab):
     folder = tmp_path_factory.mktemp("course")
-    release(lab, folder)
+    release(Place(folder, lab))
     return folder
 
 
@@ -50,7 +50,7 @@ def test_all_common_ways_to_hand_in_are_understood(course, lab, answered, tmp_pa
         f"ben_{lab.path.name}": answered,
         f"Cleo Ångström_123456_assignsubmission_file_{lab.path.name}": answered,
         f"dan/{lab.path.name}": answered,
-        f"eve/{assignment(lab)}/{lab.path.name}": answered,
+        f"eve/lab{lab.number}/{lab.path.name}": answered,
         "Finn Berg_77_assignsubmission_file_/anything.ipynb": answered,
         "gus/lab03a/03a_other.ipynb": answered,
         "jo/03a_other.ipynb": answered,
@@ -77,23 +77,23 @@ def test_all_common_ways_to_hand_in_are_understood(course, lab, answered, tmp_pa
         "kay",
         "lou",
     }
-    result = prepare(course, lab, source)
+    result = prepare(Place(course, lab), source)
     assert set(result.students) == expected
     refused = {who: about["refused"] for who, about in result.students.items() if about["refused"]}
     assert refused.keys() == {"hana", "kay", "lou"}
     assert "no zip that can be read" in refused["kay"] and "zip within a zip" in refused["lou"]
     assert len(result.left_out) == 3
     for student in expected - refused.keys():
-        path = student_folder(course, "submitted", student, lab) / lab.path.name
+        path = Place(course, lab, student).notebook("submitted")
         assert RIGHT["log-density"] in [cell.source for cell in nbformat.read(path, as_version=4).cells]
     archive_of_all = tmp_path / "all.zip"
     with zipfile.ZipFile(archive_of_all, "w") as archive:
         for path in source.rglob("*"):
             if path.is_file() and path.suffix != ".zip":
                 archive.write(path, Path("submissions", path.relative_to(source)))
-    again = prepare(course, lab, archive_of_all)
+    again = prepare(Place(course, lab), archive_of_all)
     assert set(again.students) == expected - {"ida", "kay", "lou"}
-    with open_gradebook(course) as gradebook:
+    with open_gradebook(Place(course, lab)) as gradebook:
         assert expected <= {student.id for student in gradebook.students}
 
 
@@ -107,9 +107,9 @@ def test_of_several_notebooks_the_newest_of_the_right_name_counts(course, lab, a
         },
     )
     os.utime(source / "ada" / "old" / lab.path.name, (1, 1))
-    about = prepare(course, lab, source).students["ada"]
+    about = prepare(Place(course, lab), source).students["ada"]
     assert about["repairs"] == ["2 notebooks were handed in; the newest one counts."]
-    path = student_folder(course, "submitted", "ada", lab) / lab.path.name
+    path = Place(course, lab, "ada").notebook("submitted")
     assert RIGHT["essay"] in path.read_text()
 
 
@@ -124,15 +124,15 @@ def test_of_several_in_a_students_own_zip_the_last_one_written_counts_and_no_hid
             (2003, "new/.ipynb_checkpoints/mine-checkpoint.ipynb", released),
         ):
             packed.writestr(zipfile.ZipInfo(where, (year, 1, 1, 0, 0, 0)), nbformat.writes(notebook))
-    about = prepare(course, lab, tmp_path / "in").students["ada"]
+    about = prepare(Place(course, lab), tmp_path / "in").students["ada"]
     assert about["repairs"] == ["2 notebooks were handed in; the newest one counts."]
-    path = student_folder(course, "submitted", "ada", lab) / lab.path.name
+    path = Place(course, lab, "ada").notebook("submitted")
     assert RIGHT["essay"] in path.read_text()
 
 
 def test_only_the_folder_of_another_lab_keeps_a_notebook_out(course, lab, answered, tmp_path):
     files = {f"{who}/{where}/x.ipynb": answered for who, where in (("ada", "labs"), ("bob", "lab03a"))}
-    result = prepare(course, lab, hand_in(tmp_path / "in", files))
+    result = prepare(Place(course, lab), hand_in(tmp_path / "in", files))
     assert set(result.students) == {"ada"} and "'bob': nothing in it is for labdemo" in result.left_out[0]
 
 
@@ -150,10 +150,10 @@ def test_one_students_folder_stops_nobody_else(course, lab, answered, tmp_path, 
         monkeypatch.setattr(collect.os, "scandir", closed)
     else:
         monkeypatch.setattr(collect, "MAX_FILES", 3)
-    found = prepare(course, lab, source).students
+    found = prepare(Place(course, lab), source).students
     assert fault in found["ada"]["refused"] and not found["bob"]["refused"]
     with pytest.raises(LabkitError, match=fault):
-        prepare(course, lab, source / "ada")
+        prepare(Place(course, lab), source / "ada")
 
 
 def test_late_is_what_is_dated_after_the_deadline(course, lab, answered, tmp_path):
@@ -166,17 +166,17 @@ def test_late_is_what_is_dated_after_the_deadline(course, lab, answered, tmp_pat
         for path in sorted(source.iterdir()):
             packed.write(path, path.name)
     for way in (source, archive):
-        found = prepare(course, lab, way, deadline=DEADLINE).students
+        found = prepare(Place(course, lab), way, deadline=DEADLINE).students
         assert found["early"]["late_seconds"] == 0
         assert found["tardy"]["late_seconds"] == pytest.approx(5 * 3600, abs=2)
-    again = prepare(course, lab, source).students["tardy"]["late_seconds"]
+    again = prepare(Place(course, lab), source).students["tardy"]["late_seconds"]
     assert again == pytest.approx(5 * 3600), "what was said before holds"
 
 
 def test_what_has_no_date_is_not_late(course, lab, answered, tmp_path):
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as packed:
         packed.writestr(zipfile.ZipInfo("ada.ipynb", (1980, 0, 0, 0, 0, 0)), nbformat.writes(answered))
-    about = prepare(course, lab, tmp_path / "in.zip", deadline=datetime(1960, 1, 1)).students["ada"]
+    about = prepare(Place(course, lab), tmp_path / "in.zip", deadline=datetime(1960, 1, 1)).students["ada"]
     assert about["late_seconds"] is None and about["submitted"] is None
 
 
@@ -186,17 +186,17 @@ def test_the_dates_inside_a_students_own_zip_count_for_nothing(course, lab, answ
     entry = zipfile.ZipInfo(lab.path.name, date_time=(1999, 1, 1, 0, 0, 0))
     with zipfile.ZipFile(source / "ada.zip", "w") as packed:
         packed.writestr(entry, nbformat.writes(answered))
-    late = prepare(course, lab, source, deadline=datetime(2020, 1, 1)).students["ada"]["late_seconds"]
+    late = prepare(Place(course, lab), source, deadline=datetime(2020, 1, 1)).students["ada"]["late_seconds"]
     assert late > 0
 
 
 def test_a_second_prepare_replaces_and_a_refusal_takes_away(course, lab, answered, tmp_path):
-    folder = student_folder(course, "submitted", "zoe", lab)
-    prepare(course, lab, hand_in(tmp_path / "1", {"zoe.ipynb": answered}))
+    folder = Place(course, lab, "zoe").folder("submitted")
+    prepare(Place(course, lab), hand_in(tmp_path / "1", {"zoe.ipynb": answered}))
     first = (folder / lab.path.name).read_bytes()
-    prepare(course, lab, hand_in(tmp_path / "1", {"zoe.ipynb": answered}))
+    prepare(Place(course, lab), hand_in(tmp_path / "1", {"zoe.ipynb": answered}))
     assert (folder / lab.path.name).read_bytes() == first
-    prepare(course, lab, hand_in(tmp_path / "2", {"zoe.ipynb": b"oops"}))
+    prepare(Place(course, lab), hand_in(tmp_path / "2", {"zoe.ipynb": b"oops"}))
     assert not (folder / lab.path.name).exists()
     assert json.loads((folder / "prepared.json").read_text())["refused"]
 
@@ -206,8 +206,8 @@ def test_nothing_of_outputs_metadata_or_kernel_is_kept(course, lab, answered, tm
     answered.metadata.kernelspec = {"name": "evil", "display_name": "x", "language": "sh"}
     answered.cells[2].metadata.tags = ["skip-execution"]
     answered.cells[2].outputs = [nbformat.v4.new_output("stream", text="secret")]
-    about = prepare(course, lab, hand_in(tmp_path / "in", {"ada.ipynb": answered})).students["ada"]
-    notebook = nbformat.read(student_folder(course, "submitted", "ada", lab) / lab.path.name, as_version=4)
+    about = prepare(Place(course, lab), hand_in(tmp_path / "in", {"ada.ipynb": answered})).students["ada"]
+    notebook = nbformat.read(Place(course, lab, "ada").notebook("submitted"), as_version=4)
     assert notebook.metadata.kernelspec.name == "python3" and "widgets" not in notebook.metadata
     assert all(not cell.get("outputs") for cell in notebook.cells)
     assert all(set(cell.metadata) <= {"nbgrader"} for cell in notebook.cells)
@@ -216,7 +216,7 @@ def test_nothing_of_outputs_metadata_or_kernel_is_kept(course, lab, answered, tm
 
 def test_what_is_missing_is_said_in_a_sentence(course, lab, tmp_path):
     with pytest.raises(LabkitError, match="neither a folder nor a zip"):
-        prepare(course, lab, tmp_path / "nowhere")
+        prepare(Place(course, lab), tmp_path / "nowhere")
     with pytest.raises(LabkitError, match="labkit release"):
-        prepare(tmp_path / "other", lab, tmp_path)
-    assert release_path(course, lab).is_file()
+        prepare(Place(tmp_path / "other", lab), tmp_path)
+    assert Place(course, lab).release.is_file()

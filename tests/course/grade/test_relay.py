@@ -1,6 +1,5 @@
 """The relay between two ends that are processes here; what it carries, and how it ends."""
 
-import itertools
 import socket
 import subprocess
 import sys
@@ -11,9 +10,7 @@ from pathlib import Path
 import pytest
 from daemons import soon, with_token
 
-from labkit.course.grade.sandbox import fetch
 from labkit.course.grade.sandbox import relay as module
-from labkit.course.grade.sandbox.fetch import fetch_files
 from labkit.course.grade.sandbox.relay import DATA, FILE, FRAME, HELLO, OPEN, Relay
 from labkit.course.grade.sandbox.staging import MAX_DEPTH
 
@@ -178,98 +175,8 @@ def test_data_of_a_connection_that_nobody_opened_goes_nowhere(begin):
     assert relay.begun(20)
 
 
-def test_the_files_come_out_and_links_do_not(inside, tmp_path):
-    work = tmp_path / "work"
-    (work / "artefacts").mkdir(parents=True)
-    (work / "lab.ipynb").write_bytes(b"handed in")
-    (work / "artefacts" / "faces.npz").write_bytes(bytes(range(256)) * 1000)
-    (tmp_path / "secret").write_text("of someone else")
-    (work / "leak").symlink_to(tmp_path / "secret")
-    (work / "more").symlink_to(tmp_path)
-    relay, _ = inside()
-    assert relay.begun(20)
-    fetch_files(tmp_path / "outside", tmp_path / "out", MEBIBYTE)
-    found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert found == {"lab.ipynb", "artefacts/faces.npz"}
-    assert (tmp_path / "out" / "artefacts" / "faces.npz").read_bytes() == bytes(range(256)) * 1000
-    assert (tmp_path / "out" / "lab.ipynb").read_bytes() == b"handed in"
-
-
-def test_a_file_that_is_cut_while_it_is_sent_keeps_its_place(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).write_bytes(b"x" * (3 * module.CHUNK))
-    pieces = module.plain_files(tmp_path)
-    said = b"".join(itertools.islice(pieces, 2))
-    (tmp_path / "a").write_bytes(b"")
-    said += b"".join(pieces)
-    second = FILE.size + 1 + 3 * module.CHUNK
-    assert len(said) == 2 * second
-    assert said[second : second + FILE.size + 1] == FILE.pack(1, 3 * module.CHUNK) + b"b"
-
-
-@pytest.fixture
-def given(tmp_path):
-    """A function that fetches the files which a hostile inner end gives."""
-
-    def fetch(*pieces: bytes, limit: int = MEBIBYTE, seconds: float = 20.0, then: float = 0.0) -> Path:
-        def answer() -> None:
-            with server.accept()[0] as line:
-                for piece in pieces:
-                    line.sendall(piece)
-                time.sleep(then)
-
-        server = module._listen(tmp_path / "files")
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        try:
-            fetch_files(tmp_path, tmp_path / "room" / "out", limit, seconds)
-        finally:
-            server.close()
-        return tmp_path / "room" / "out"
-
-    (tmp_path / "room").mkdir()
-    return fetch
-
-
 def _file(name: bytes, content: bytes = b"x") -> bytes:
     return FILE.pack(len(name), len(content)) + name + content
 
 
 DEEP = b"/".join([b"d"] * (MAX_DEPTH + 2))
-
-
-@pytest.mark.parametrize(
-    "name", [b"../up", b"a/../../up", b"/tmp/up", b"", b".", b"a\0b", DEEP, b"first", b"first/in"]
-)
-def test_a_file_without_a_place_is_refused(given, tmp_path, name):
-    with pytest.raises(OSError):
-        given(_file(b"first"), _file(name))
-    assert not (tmp_path / "room" / "up").exists() and not Path("/tmp/up").exists()
-
-
-def test_what_is_more_than_the_limit_is_left_out(given):
-    out = given(_file(b"a", bytes(600)), _file(b"b", bytes(600)), _file(b"c", bytes(1)), limit=1000)
-    assert [path.name for path in out.iterdir()] == ["a"]
-
-
-def test_no_more_files_than_a_submission_may_have(given, monkeypatch):
-    monkeypatch.setattr(fetch, "MAX_FILES", 2)
-    out = given(*(_file(name) for name in (b"a", b"b", b"c")))
-    assert sorted(path.name for path in out.iterdir()) == ["a", "b"]
-
-
-def test_files_that_never_end_are_not_waited_for(given):
-    with pytest.raises(TimeoutError):
-        given(FILE.pack(1, 100) + b"a" + b"x", seconds=0.2, then=5.0)
-
-
-@pytest.mark.timeout(20)  # the grader must not wait for what a student's end never sends
-@pytest.mark.parametrize(("size", "sent"), [(100, 1), (100, 90), (FILE.size, 0)])
-def test_a_file_that_ends_too_early_is_an_error(given, size, sent):
-    with pytest.raises(OSError, match="in the middle"):
-        given(FILE.pack(1, size) + b"a" + bytes(sent))
-
-
-def test_a_name_that_never_comes_is_an_error(given):
-    with pytest.raises(OSError, match="in the middle"):
-        given(FILE.pack(FILE.size, 0))

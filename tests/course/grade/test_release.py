@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from labkit.course.grade.demo_lab import demo_lab
-from labkit.course.grade.layout import assignment, open_gradebook, source_path
+from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.release import CODE_STUB, TEXT_STUB, notebook_text, release, student_version
 from labkit.course.run.labs import list_labs, read_lab
 from labkit.errors import LabkitError
@@ -23,7 +23,7 @@ def lab(tmp_path):
 def blank(tmp_path_factory):
     """A course with an empty gradebook: making one takes nbgrader seconds."""
     folder = tmp_path_factory.mktemp("blank")
-    with open_gradebook(folder):
+    with open_gradebook(Place(folder, lab), new=True):
         return folder
 
 
@@ -72,14 +72,14 @@ def test_it_is_what_nbgrader_itself_would_release(lab, course):
     from nbgrader.coursedir import CourseDirectory
     from traitlets.config import Config
 
-    path = release(lab, course)
+    path = release(Place(course, lab))
     ours = nbformat.read(path, as_version=4)
     shutil.rmtree(course / "release")
     config = Config()
     config.ClearSolutions.code_stub = {"python": CODE_STUB}
     config.ClearSolutions.text_stub = TEXT_STUB
     config.CourseDirectory.root = str(course)
-    config.CourseDirectory.assignment_id = assignment(lab)
+    config.CourseDirectory.assignment_id = f"lab{lab.number}"
     coursedir = CourseDirectory(config=config)
     GenerateAssignment(coursedir=coursedir, config=config).start()
     theirs = nbformat.read(path, as_version=4)
@@ -87,30 +87,30 @@ def test_it_is_what_nbgrader_itself_would_release(lab, course):
 
 
 def test_the_gradebook_knows_exercises_and_points(lab, course):
-    release(lab, course)
-    with open_gradebook(course) as gradebook:
-        notebook = gradebook.find_notebook(lab.stem, assignment(lab))
+    release(Place(course, lab))
+    with open_gradebook(Place(course, lab)) as gradebook:
+        notebook = gradebook.find_notebook(lab.stem, f"lab{lab.number}")
         points = {cell.name: cell.max_score for cell in notebook.grade_cells}
         assert points == {"log-density-test": 4, "components-test": 4, "essay": 2}
-        hidden = gradebook.find_source_cell("components-test", lab.stem, assignment(lab)).source
+        hidden = gradebook.find_source_cell("components-test", lab.stem, f"lab{lab.number}").source
     assert "HIDDEN" in hidden
-    assert source_path(course, lab).read_text() == lab.path.read_text()
+    assert Place(course, lab).source.read_text() == lab.path.read_text()
 
 
 def test_a_stale_copy_is_told(lab, course):
     with pytest.raises(LabkitError, match="is not there"):
-        release(lab, course, check=True)
+        release(Place(course, lab), check=True)
     assert [path.name for path in course.iterdir()] == ["gradebook.db"]
-    path = release(lab, course)
-    made = {each: each.stat().st_mtime_ns for each in (path, source_path(course, lab))}
-    assert release(lab, course, check=True) == path
+    path = release(Place(course, lab))
+    made = {each: each.stat().st_mtime_ns for each in (path, Place(course, lab).source)}
+    assert release(Place(course, lab), check=True) == path
     assert {each: each.stat().st_mtime_ns for each in made} == made
     before = path.read_text()
     lab.path.write_text(lab.path.read_text().replace("How many components", "How few components"))
     with pytest.raises(LabkitError, match="is stale"):
-        release(lab, course, check=True)
+        release(Place(course, lab), check=True)
     assert path.read_text() == before
-    release(lab, course)
+    release(Place(course, lab))
     assert "How few components" in path.read_text()
 
 
@@ -118,11 +118,11 @@ def test_outputs_go_and_the_instructors_own_settings_stay(lab, course):
     book = json.loads(lab.path.read_text())
     book["cells"][2]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "the answer is 42"}]
     lab.path.write_text(json.dumps(book))
-    assert "42" not in release(lab, course).read_text()
+    assert "42" not in release(Place(course, lab)).read_text()
     settings = course / "nbgrader_config.py"
     assert "SanitizeHTML.enabled = True" in settings.read_text()
     settings.write_text("c = get_config()")
-    release(lab, course)
+    release(Place(course, lab))
     assert settings.read_text() == "c = get_config()"
 
 
@@ -158,18 +158,18 @@ def replace_source(name, old, new):
 )
 def test_a_source_out_of_order_is_refused_in_a_sentence(lab, course, change, words):
     with pytest.raises(LabkitError, match=words):
-        release(edited(lab, change), course)
+        release(Place(course, edited(lab, change)))
     assert [path.name for path in course.iterdir()] == ["gradebook.db"]
-    with open_gradebook(course) as gradebook:
+    with open_gradebook(Place(course, lab)) as gradebook:
         assert not gradebook.assignments
 
 
 def test_exercises_cannot_change_under_submissions(lab, course):
-    release(lab, course)
-    with open_gradebook(course) as gradebook:
+    release(Place(course, lab))
+    with open_gradebook(Place(course, lab)) as gradebook:
         gradebook.add_student("ada")
-        gradebook.add_submission(assignment(lab), "ada")
-    release(lab, course)
+        gradebook.add_submission(f"lab{lab.number}", "ada")
+    release(Place(course, lab))
     fewer = edited(lab, lambda cells, all_cells: all_cells.remove(cells["components-test"]))
     with pytest.raises(LabkitError, match="submissions"):
-        release(fewer, course)
+        release(Place(course, fewer))

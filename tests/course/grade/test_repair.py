@@ -1,3 +1,4 @@
+import base64
 import json
 import random
 from copy import deepcopy
@@ -6,12 +7,15 @@ import nbformat
 import numpy as np
 import pytest
 from hostile_course import name
+from nbconvert.filters.markdown_mistune import InvalidNotebook, IPythonRenderer, MarkdownWithMath
 from nbformat.v4 import new_code_cell
 
 from labkit.course.grade.demo import RIGHT, fill
 from labkit.course.grade.demo_lab import demo_lab
+from labkit.course.grade.intake import repair as module
 from labkit.course.grade.intake.collect import RefusedError
-from labkit.course.grade.intake.repair import read_cells, repair
+from labkit.course.grade.intake.repair import PICTURE_BYTES, read_cells, repair
+from labkit.course.grade.marks.neutral import safe_markdown
 from labkit.course.grade.release import student_version
 
 pytest.importorskip("nbgrader", reason="needs the extra `grade`")
@@ -164,10 +168,51 @@ def test_an_empty_copy_does_not_undo_the_answer(released, answered):
     assert said == ["components: its cell was there 2 times; the last one that was filled in counts."]
 
 
-def test_pictures_pasted_into_text_are_not_lost_without_a_word(released, answered):
-    edit(answered, "essay", attachments={"a.png": {"image/png": "eA=="}})
-    _, said = read_cells(nbformat.writes(answered).encode())
-    assert len(said) == 1 and "pictures pasted" in said[0]
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\nrest").decode()
+
+
+def test_pictures_pasted_into_text_are_kept_and_what_is_none_is_not(released, answered):
+    kinds = {
+        "a.png": {"image/png": PNG},
+        "b.png": {"image/png": base64.b64encode(b"<script>").decode()},
+        "c.svg": {"image/svg+xml": "<svg onload=alert(1)>"},
+        "d.png": {"image/png": ["not", "base64!"]},
+        "e.png": 3,
+        "f.jpg": {"image/jpeg": base64.b64encode(b"\xff\xd8\xff" + bytes(PICTURE_BYTES)).decode()},
+    }
+    text = " ".join(f"![{each}](attachment:{each})" for each in kinds)
+    raw = json.loads(nbformat.writes(answered))
+    essay = next(c for c in raw["cells"] if c["metadata"].get("nbgrader", {}).get("grade_id") == "essay")
+    essay |= {"source": text, "attachments": kinds}
+    cells, said = read_cells(json.dumps(raw).encode())
+    assert said == ["5 of the things pasted into its text cells are no pictures, or too large."]
+    notebook, _ = repair(released, cells)
+    (cell,) = (c for c in notebook.cells if name(c) == "essay")
+    assert cell.attachments == {"a.png": {"image/png": PNG}} and cell.source == text
+    page = safe_markdown(cell.source, cell.attachments)
+    assert page.count("data:image/png") == 1 and "script" not in page and "attachment:" not in page
+    with pytest.raises(InvalidNotebook):  # what one picture did to a class
+        MarkdownWithMath(renderer=IPythonRenderer(escape=False)).render(text)
+
+
+def test_all_pictures_of_one_notebook_have_a_limit_together(released, answered, monkeypatch):
+    monkeypatch.setattr(module, "ALL_PICTURE_BYTES", 2 * len(PNG))
+    edit(answered, "essay", attachments={f"{n}.png": {"image/png": PNG} for n in range(4)})
+    cells, said = read_cells(nbformat.writes(answered).encode())
+    assert sum(len(each.pictures) for each in cells) == 2 and said[0].startswith("2 of the things")
+
+
+def test_an_answer_in_a_cell_of_the_students_own_before_the_untouched_stub_counts(released, answered):
+    place = next(n for n, c in enumerate(answered.cells) if name(c) == "components")
+    stub = next(c for c in released.cells if name(c) == "components")
+    own = new_code_cell(answered.cells[place].source, id="own")
+    answered.cells[place].source = stub.source
+    answered.cells.insert(place, own)
+    notebook, said = mended(released, answered)
+    whole(released, notebook)
+    (cell,) = (c for c in notebook.cells if name(c) == "components")
+    assert cell.source == own.source and stub.source not in [c.source for c in notebook.cells]
+    assert said == ["components: its cell was left empty; the student's own cell that answers it counts."]
 
 
 def test_an_answer_in_a_cell_of_the_wrong_kind_is_kept(released, answered):

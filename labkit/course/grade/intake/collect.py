@@ -1,13 +1,17 @@
 """Finds what students handed in: a folder or a zip, with a file, a folder or a zip for each student.
 
-Nothing is followed or extracted: plain files only, read up to a limit, and names are turned into harmless ones.
-A sentence quotes a name by repr, since it may hold what no file or terminal should.
+Names are understood as Moodle, Canvas, Blackboard, Google Classroom and Gradescope write them. Nothing is followed or
+extracted: plain files only, read up to a limit, and names are turned into harmless ones. A sentence quotes a name by
+repr, since it may hold what no file or terminal should.
 """
 
+import io
 import os
 import re
 import stat
 import unicodedata
+import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -15,15 +19,27 @@ from datetime import datetime
 from pathlib import Path
 from zipfile import ZipInfo
 
-from labkit.course.grade.layout import STUDENT, assignment
+from labkit.course.grade.layout import STUDENT, Place
 from labkit.course.run.labs import Lab
 from labkit.data.safe_zip import SafeZip, entry_of, is_bomb, is_unsafe, list_entries, parts, refusal
 from labkit.errors import LabkitError
 
 DEPTH = 5
 MAX_FILES = 20_000
-WRAPPERS = ("submitted", "submissions")
-MOODLE = re.compile(r"_assignsubmission_.*$")
+MAX_ZIP_BYTES = 200_000_000  # of a student's zip within a zip, which is held in memory while it is looked at
+WRAPPERS = re.compile(r"submitted|submissions|assignment_\d+_export")
+# How systems name what they hand out: whose it is, and the file as the student called it.
+MOODLE = re.compile(r"(?P<who>.+?)_assignsubmission_(?:[a-z]+_?)?(?P<file>.*)", re.DOTALL)
+BLACKBOARD = re.compile(
+    r"(?:.*_)?(?P<who>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:\.txt|_(?P<file>.*))?", re.DOTALL
+)
+CANVAS = re.compile(r"(?P<who>[^_]+)(?P<late>_late)?_(?P<id>\d+)_\d+_(?P<file>.+)", re.IGNORECASE | re.DOTALL)
+CLASSROOM = re.compile(r"(?P<who>.+?) - (?P<file>.+)", re.DOTALL)
+GRADESCOPE = re.compile(r"submission_\d+")
+METADATA = "submission_metadata.yml"
+# What mail programs, browsers and file systems make of a notebook's ending, and of its name.
+ENDING = re.compile(r"(\.ipynb(\.(txt|json|ipynb))*|\.json)$", re.IGNORECASE)
+COPY = re.compile(r"[ _]*\((?P<number>\d+)\)$|[ _-]+copy ?\d*$|(?<=[^\d])-(?P<attempt>\d{1,2})$", re.IGNORECASE)
 
 
 class RefusedError(LabkitError):
@@ -50,11 +66,33 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Named:
+    """What the name of a file, folder or zip says.
+
+    Attributes:
+        who: the student; empty if it says nothing of one.
+        file: the file's name as the student chose it, with a notebook's plain ending and no mark of a copy.
+        attempt: by which newer ones are told from older ones where dates say nothing.
+        when: seconds since 1970, where the name says it; 0 elsewhere.
+        user: a number that tells people of one name apart.
+        note: what else is to be said.
+    """
+
+    who: str = ""
+    file: str = ""
+    attempt: int = 0
+    when: float = 0.0
+    user: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Submission:
     """What one student handed in for one lab: a notebook, or the reason why there is none."""
 
     student: str
     modified: float = 0.0
+    taken: str = ""
     read: Callable[[int], bytes] | None = None
     refused: str = ""
     notes: list[str] = field(default_factory=list)
@@ -66,21 +104,28 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
     Raises:
         LabkitError: `source` is neither a folder nor a zip that can be read.
     """
-    groups: dict[str, list[Member]] = defaultdict(list)
+    groups: dict[str, list[tuple[Member, Named]]] = defaultdict(list)
     left_out: list[str] = []
-    for member in _members(source):
+    members = list(_members(source))
+    people = _gradescope(members)
+    named = [(member, _named(member)) for member in members if member.parts[-1:] != (METADATA,)]
+    users = defaultdict(set)
+    for _, each in named:
+        users[each.who].add(each.user)
+    for member, each in named:
         where = "/".join(member.parts)
         if not member.parts or any(is_unsafe(part) for part in (*member.parts, where)):
             left_out.append(f"{where!r}: leads out of its folder; it was not read.")
-        elif name := _owner(member, lab):
-            groups[name].append(member)
+        elif names := people.get(member.parts[0]) or _owners(member, each, lab, len(users[each.who]) > 1):
+            for name in names:
+                groups[name].append((member, each))
         else:
             left_out.append(f"{where!r}: it cannot be told whose it is; give it the student's name.")
     submissions, taken = [], set()
     # Whose name is harmless as it is keeps it, whoever else's becomes the same.
     for name in sorted(groups, key=lambda name: (_harmless(name, set()) != name, name)):
         if (chosen := _choose(groups[name], lab)) is None:
-            left_out.append(f"{name!r}: nothing in it is for {assignment(lab)}.")
+            left_out.append(f"{name!r}: nothing in it is for {Place(source, lab).name}.")
             continue
         student = _harmless(name, taken)
         notes = chosen.notes + ([f"handed in as {name!r}, kept as {student}."] if student != name else [])
@@ -92,13 +137,13 @@ def _members(source: Path) -> Iterator[Member]:
     if source.is_dir():
         found = list(_in_folder(source, ()))
     elif source.suffix.lower() == ".zip" and source.is_file():
-        found = list(_in_zip(source, ()))
+        found = list(_in_zip(source))
     else:
         raise LabkitError(f"{source}: is neither a folder nor a zip; give the one that holds what was handed in.")
     tops = {member.parts[0] for member in found if len(member.parts) > 1}
     if len(tops) == 1 and all(len(member.parts) > 1 for member in found):
         top = tops.pop()
-        if top in WRAPPERS or top == source.stem:
+        if WRAPPERS.fullmatch(top) or top == source.stem:
             found = [replace(member, parts=member.parts[1:]) for member in found]
     return iter(found)
 
@@ -138,62 +183,167 @@ def _student_zip(path: Path, where: tuple[str, ...], modified: float) -> Iterato
     """The members of a student's own zip, dated as the zip is: the dates inside are the student's to choose."""
     above = (*where[:-1], path.stem)
     try:
-        for member in _in_zip(path, above):
+        for member in _in_zip(path, above, own=True):
             yield replace(member, modified=modified, written=member.modified)
     except LabkitError:
         yield Member((*above, path.name), modified, _nothing, "it is no zip that can be read")
 
 
-def _in_zip(path: Path, above: tuple[str, ...]) -> Iterator[Member]:
+def _in_zip(path: Path, above: tuple[str, ...] = (), *, own: bool = False) -> Iterator[Member]:
+    """The members of a zip; of one that holds everybody's, also those of the students' own zips within it."""
     archive, entries = SafeZip(path), list_entries(path)
     if len(entries) > MAX_FILES:
         raise LabkitError(f"{path}: holds more than {MAX_FILES:,} files; that is no set of submissions.")
     for info in entries:
-        inside = tuple(parts(info.filename))
-        refused = refusal(info) or ("it swells as no notebook does" if is_bomb(info) else "")
-        if inside[0] == "__MACOSX" or any(part.startswith(".") for part in inside if part.strip(".")):
+        if (inside := _inside(info)) is None:
             continue
-        if refused == "unsafe path":
-            inside = tuple(info.orig_filename.split("/"))
-        elif inside[-1].lower().endswith(".zip"):
-            refused = "it is a zip within a zip"
-        yield Member((*above, *inside), _time(info), lambda limit, i=info: _read_entry(archive, i, limit), refused)
+        read = _reader(archive, info)
+        refused = refusal(info) or ""
+        if refused or not inside[-1].lower().endswith(".zip"):
+            refused = refused or ("it swells as no notebook does" if is_bomb(info) else "")
+            yield Member((*above, *inside), _time(info), read, refused)
+        elif own:
+            yield Member((*above, *inside), _time(info), _nothing, "it is a zip within a zip")
+        else:
+            yield from _in_nested(read, (*inside[:-1], Path(inside[-1]).stem), _time(info))
 
 
-def _owner(member: Member, lab: Lab) -> str:
-    """The student's name as it was handed in, empty if none can be told."""
-    first = member.parts[0]
-    if len(member.parts) == 1:
-        stem, dot, ending = first.rpartition(".")
-        if ending.lower() != "ipynb" and not member.refused:
-            return ""
-        first = re.sub(rf"[ _-]*{re.escape(lab.stem)}$", "", stem if dot else first)
-    return MOODLE.sub("", first)
+def _in_nested(read: Callable[[int], bytes], above: tuple[str, ...], modified: float) -> Iterator[Member]:
+    """The members of a student's zip within a zip, dated as the outer one dates it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(read(MAX_ZIP_BYTES))) as archive:
+            entries = [info for info in archive.infolist() if not info.is_dir()]
+        if len(entries) > MAX_FILES:
+            raise RefusedError("it holds too many files")
+    except (RefusedError, zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError):
+        yield Member((*above, f"{above[-1]}.zip"), modified, _nothing, "it is no zip that can be read")
+        return
+    for info in entries:
+        if (inside := _inside(info)) is not None:
+            refused = refusal(info) or ("it swells as no notebook does" if is_bomb(info) else "")
+            if inside[-1].lower().endswith(".zip"):
+                refused = "it is a zip within a zip"
+            yield Member((*above, *inside), modified, _nested_reader(read, info), refused, _time(info))
 
 
-def _choose(members: list[Member], lab: Lab) -> Submission | None:
+def _inside(info: ZipInfo) -> tuple[str, ...] | None:
+    """The path of an entry; None for what file managers leave behind."""
+    inside = tuple(parts(info.filename))
+    if inside[0] == "__MACOSX" or any(part.startswith(".") for part in inside if part.strip(".")):
+        return None
+    return tuple(info.orig_filename.split("/")) if refusal(info) == "unsafe path" else inside
+
+
+def _named(member: Member) -> Named:
+    """What the first component of a member's path says, and the file's own name."""
+    first, last = member.parts[0][:255], member.parts[-1][-255:]  # the patterns' time grows with the square
+    loose = len(member.parts) == 1 and ENDING.search(first)
+    patterns = [BLACKBOARD, CANVAS, MOODLE] + ([CLASSROOM] if loose else [])
+    found = next((match for pattern in patterns if (match := pattern.fullmatch(first))), None)
+    groups = found.groupdict() if found else {}
+    file, attempt = _plain(groups.get("file") or first if len(member.parts) == 1 else last)
+    about = Named(file=file, attempt=attempt)
+    if found:
+        about = replace(about, who=groups["who"], user=groups.get("id") or "")
+    if when := groups.get("when"):
+        about = replace(about, when=_moment(when))
+    return replace(about, note="Canvas marks it as late.") if groups.get("late") else about
+
+
+def _moment(text: str) -> float:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d-%H-%M-%S").timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
+
+
+def _plain(name: str) -> tuple[str, int]:
+    """A file's name without what was added to it in saving, and the number of the copy."""
+    name = re.sub(r" ?\((\d+)\)(?=\.[a-z]|$)", r"(\1)", name, flags=re.IGNORECASE)
+    number, ending = 0, ""
+    for _ in range(4):  # such as "lab.ipynb (2).txt"
+        if copy := COPY.search(name):
+            number, name = max(number, int(copy["number"] or copy["attempt"] or 0)), name[: copy.start()]
+        elif found := ENDING.search(name):
+            name, ending = name[: found.start()], ending or found[0]
+        else:
+            break
+    notebook = ".json" if ending.lower() == ".json" else ".ipynb"
+    return name + (notebook if ending else ""), number
+
+
+def _owners(member: Member, named: Named, lab: Lab, several: bool) -> list[str]:
+    """The student's name as it was handed in; none if it cannot be told."""
+    if named.who:
+        return [f"{named.who}_{named.user}" if several and named.user else named.who]
+    if len(member.parts) > 1:
+        return [member.parts[0]]
+    if not _is_notebook(member, named) and not member.refused:
+        return []
+    stem = ENDING.sub("", named.file) if ENDING.search(named.file) else Path(named.file).stem
+    bare = re.sub(rf"[ _-]*{re.escape(lab.stem)}$|^{re.escape(lab.stem)}[ _-]+", "", stem, flags=re.IGNORECASE)
+    return [bare] if bare else []
+
+
+def _is_notebook(member: Member, named: Named) -> bool:
+    """By its ending; what ends in .json is one if it says so."""
+    if not named.file.lower().endswith(".json"):
+        return bool(ENDING.search(named.file))
+    try:
+        return not member.refused and b"nbformat" in member.read(10**8).replace(b"\0", b"")
+    except RefusedError:
+        return False
+
+
+def _gradescope(members: list[Member]) -> dict[str, list[str]]:
+    """Folder → names of those who handed it in together, as Gradescope's list beside the folders has them."""
+    people: dict[str, list[str]] = {}
+    for member in members:
+        if member.parts != (METADATA,) or member.refused:
+            continue
+        try:
+            lines = member.read(10**7).decode("utf-8", "replace").splitlines()
+        except RefusedError:
+            continue
+        folder = ""
+        for line in lines:
+            if GRADESCOPE.fullmatch(line.rstrip(":")):
+                folder = line.rstrip(":")
+            elif folder and (found := re.match(r"\s*-? *:?name: *[\"']?(.+?)[\"']?\s*$", line)):
+                people.setdefault(folder, []).append(found[1])
+    return people
+
+
+def _choose(members: list[tuple[Member, Named]], lab: Lab) -> Submission | None:
     """The one notebook that counts; None if all that is there belongs to other labs."""
-    mine = [member for member in members if not _of_another_lab(member, lab)]
+    mine = [each for each in members if not _of_another_lab(*each, lab)]
     if not mine:
         return None
-    notebooks = [member for member in mine if member.parts[-1].lower().endswith(".ipynb")]
-    exact = [member for member in notebooks if member.parts[-1].lower() == lab.path.name.lower()]
-    pool = exact or notebooks
+    notebooks = [each for each in mine if _is_notebook(*each)]
+    exact = [each for each in notebooks if ENDING.sub("", each[1].file).lower() == lab.stem.lower()]
+    pool = exact or [each for each in notebooks if not each[1].file.endswith(".json")] or notebooks
     if not pool:
-        reasons = [member.refused for member in mine if member.refused]
+        reasons = [member.refused for member, _ in mine if member.refused]
         return Submission("", refused=f"no notebook was handed in{f': {reasons[0]}' if reasons else ''}.")
-    newest = max(pool, key=lambda member: (member.modified, member.written))
+    newest, named = max(pool, key=_age)
+    modified, taken = named.when or newest.modified, "/".join(newest.parts)
     if newest.refused:
-        return Submission("", newest.modified, refused=f"{newest.parts[-1]!r}: {newest.refused}.")
+        return Submission("", modified, taken, refused=f"{newest.parts[-1]!r}: {newest.refused}.")
     notes = [f"{len(pool)} notebooks were handed in; the newest one counts."] if len(pool) > 1 else []
-    return Submission("", newest.modified, newest.read, notes=notes)
+    return Submission("", modified, taken, newest.read, notes=notes + ([named.note] if named.note else []))
 
 
-def _of_another_lab(member: Member, lab: Lab) -> bool:
+def _age(each: tuple[Member, Named]) -> tuple[float, ...]:
+    """What orders one student's notebooks. Canvas numbers its attempts, and dates all alike by the download."""
+    member, named = each
+    return (named.attempt if named.user else 0, named.when or member.modified, member.written, named.attempt)
+
+
+def _of_another_lab(member: Member, named: Named, lab: Lab) -> bool:
     folders = [part for part in member.parts[1:-1] if re.fullmatch(r"lab\d\d[a-z]?", part)]
     if folders:
-        return assignment(lab) not in folders
-    number = re.match(r"(\d\d[a-z]?)_", member.parts[-1]) if len(member.parts) > 1 else None
+        return f"lab{lab.number}" not in folders
+    number = re.match(r"(\d\d[a-z]?)_", named.file) if len(member.parts) > 1 or named.who else None
     return bool(number) and number.group(1) != lab.number
 
 
@@ -228,13 +378,30 @@ def read_file(path: Path, limit: int) -> bytes:
         return stream.read(limit + 1)[:limit]
 
 
-def _read_entry(archive: SafeZip, info: ZipInfo, limit: int) -> bytes:
-    if info.file_size > limit:
-        raise RefusedError(_too_large(info.file_size, limit))
-    try:
-        return archive.read(entry_of(info), limit)
-    except LabkitError as error:
-        raise RefusedError(f"it cannot be read from its zip ({getattr(error, 'reason', error)}).") from error
+def _reader(archive: SafeZip, info: ZipInfo) -> Callable[[int], bytes]:
+    def read(limit: int) -> bytes:
+        if info.file_size > limit:
+            raise RefusedError(_too_large(info.file_size, limit))
+        try:
+            return archive.read(entry_of(info), limit)
+        except LabkitError as error:
+            raise RefusedError(f"it cannot be read from its zip ({getattr(error, 'reason', error)}).") from error
+
+    return read
+
+
+def _nested_reader(outer: Callable[[int], bytes], info: ZipInfo) -> Callable[[int], bytes]:
+    def read(limit: int) -> bytes:
+        try:
+            with zipfile.ZipFile(io.BytesIO(outer(MAX_ZIP_BYTES))) as archive, archive.open(info) as stream:
+                data = stream.read(limit + 1)
+        except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFError, RuntimeError) as error:
+            raise RefusedError(f"it cannot be read from its zip ({type(error).__name__}).") from error
+        if len(data) > limit:
+            raise RefusedError(_too_large(len(data), limit))
+        return data
+
+    return read
 
 
 def _nothing(limit: int) -> bytes:

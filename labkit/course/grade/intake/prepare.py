@@ -3,7 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from nbformat import NotebookNode
 
 from labkit.course.grade.intake.collect import RefusedError, Submission, collect
 from labkit.course.grade.intake.repair import read_cells, repair
-from labkit.course.grade.layout import RECEIVED, assignment, open_gradebook, release_path, student_folder
+from labkit.course.grade.layout import RECEIVED, Place, open_gradebook
+from labkit.course.grade.limited import Overrun, run_limited
 from labkit.course.grade.release import notebook_text
-from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
 from labkit.files import write_json, write_text
 
@@ -23,72 +23,98 @@ MAX_BYTES = 20_000_000
 
 @dataclass
 class Prepared:
-    """What `prepare` did: student → what its prepared.json holds, and a sentence for each file left out."""
+    """What `prepare` did.
+
+    Attributes:
+        students: name → what its prepared.json holds.
+        left_out: a sentence for each file left out.
+        failed: name → why its submission could not be written.
+        deadline: the moment after which work is late.
+    """
 
     students: dict[str, dict[str, Any]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    deadline: datetime | None = None
 
 
-def prepare(
-    course: Path, lab: Lab, source: Path, *, deadline: datetime | None = None, max_bytes: int = MAX_BYTES
-) -> Prepared:
+def prepare(place: Place, source: Path, *, deadline: date | None = None, max_bytes: int = MAX_BYTES) -> Prepared:
     """Write submitted/<student>/<lab>/ for everybody found in `source`, and register them in the gradebook.
 
     Args:
         source: a folder or a zip, see `collect`.
-        deadline: a moment; one without a time zone is local time. Late is what its folder or zip dates after it.
-            None keeps the one that the gradebook has, at first none.
+        deadline: a moment, or a day, which is meant to its end; without a time zone in local time. Late is what its
+            folder, its zip or its name dates after it. None keeps the one that the gradebook has, at first none.
         max_bytes: the most one notebook may have.
 
     Raises:
         LabkitError: the lab is not released, or `source` is neither folder nor zip. A bad submission raises
             nothing: it is refused with a reason, and the others go on.
     """
-    released = read_release(course, lab)
-    found, left_out = collect(source, lab)
-    result = Prepared(left_out=left_out)
-    deadline = deadline or _known_deadline(course, lab)
+    released = read_release(place)
+    found, left_out = collect(source, place.lab)
+    if deadline is not None and not isinstance(deadline, datetime):
+        deadline = datetime.combine(deadline, time.max)
+    result = Prepared(left_out=left_out, deadline=deadline or _known_deadline(place))
     for submission in found:
-        folder = student_folder(course, "submitted", submission.student, lab)
-        notebook, about = _sanitised(submission, released, max_bytes)
-        about["late_seconds"] = _late(submission, deadline)
-        about["submitted"] = _moment(submission)
-        _write(folder / lab.path.name, notebook)
-        write_json(folder / "prepared.json", about)
-        result.students[submission.student] = about
-    _register(course, lab, result.students, deadline)
+        try:
+            one = place.of(submission.student)
+            notebook, about = _sanitised(submission, released, max_bytes)
+            about |= {"late_seconds": _late(submission, result.deadline), "submitted": _moment(submission)}
+            _write(one.notebook("submitted"), notebook)
+            write_json(one.folder("submitted") / "prepared.json", about)
+            result.students[submission.student] = about
+        except (LabkitError, OSError) as error:
+            result.failed[submission.student] = str(error)
+    _register(place, result, deadline)
     return result
 
 
-def read_release(course: Path, lab: Lab) -> NotebookNode:
+def read_release(place: Place) -> NotebookNode:
     """The student version of a lab as it was released.
 
     Raises:
         LabkitError: it was not.
     """
-    path = release_path(course, lab)
-    if not path.is_file():
-        raise LabkitError(f"{os.path.relpath(path)}: is not there; run `labkit release {lab.number}` before grading.")
-    return nbformat.read(path, as_version=4)
+    path, number = place.release, place.lab.number
+    if not place.course.is_dir():
+        raise LabkitError(f"{place.course}: is no course's folder; check --course, or run `labkit release {number}`.")
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        reason, remedy = "is not there", f"run `labkit release {number}` before grading"
+    except OSError as error:
+        reason, remedy = f"cannot be read ({error.strerror})", "check its permissions"
+    except Exception as error:  # of the reader, which has no error of its own for all that is no notebook
+        reason, remedy = f"is no notebook ({type(error).__name__})", f"write it again with `labkit release {number}`"
+    raise LabkitError(f"{os.path.relpath(path)}: {reason}; {remedy}.")
 
 
 def _sanitised(
     submission: Submission, released: NotebookNode, limit: int
 ) -> tuple[NotebookNode | None, dict[str, Any]]:
-    about = {"repairs": list(submission.notes), "sha256": None, "refused": submission.refused or None}
+    about: dict[str, Any] = {"repairs": list(submission.notes), "sha256": None, "taken": submission.taken}
+    about["refused"] = submission.refused or None
     if submission.read is None:
         return None, about
     try:
         data = submission.read(limit)
         about["sha256"] = hashlib.sha256(data).hexdigest()
-        cells, said = read_cells(data)
-        notebook, repairs = repair(released, cells)
+        text, said = run_limited(_repaired, data, notebook_text(released))
     except RefusedError as error:
         return None, {**about, "refused": str(error)}
+    except Overrun as error:
+        return None, {**about, "refused": f"it cannot be read: {error}."}
     except Exception as error:  # whatever one submission does to its readers, the others go on
         return None, {**about, "refused": f"it cannot be read ({type(error).__name__})."}
-    about["repairs"] += said + repairs
-    return notebook, about
+    about["repairs"] += said
+    return nbformat.reads(text, as_version=4), about
+
+
+def _repaired(data: bytes, released: str) -> tuple[str, list[str]]:
+    cells, said = read_cells(data)
+    notebook, repairs = repair(nbformat.reads(released, as_version=4), cells)
+    return notebook_text(notebook), said + repairs
 
 
 def _write(path: Path, notebook: NotebookNode | None) -> None:
@@ -110,32 +136,32 @@ def _moment(submission: Submission) -> str | None:
     return datetime.fromtimestamp(submission.modified, UTC).isoformat(timespec="seconds")
 
 
-def _known_deadline(course: Path, lab: Lab) -> datetime | None:
+def _known_deadline(place: Place) -> datetime | None:
     from nbgrader.api import MissingEntry
 
-    with open_gradebook(course) as gradebook:
+    with open_gradebook(place) as gradebook:
         try:
-            due = gradebook.find_assignment(assignment(lab)).duedate
+            due = gradebook.find_assignment(place.name).duedate
         except MissingEntry:
             return None
     return due.replace(tzinfo=UTC) if due else None
 
 
-def _register(course: Path, lab: Lab, students: dict[str, dict], deadline: datetime | None) -> None:
-    with open_gradebook(course) as gradebook:
+def _register(place: Place, result: Prepared, deadline: datetime | None) -> None:
+    with open_gradebook(place) as gradebook:
         if deadline is not None:
             due = deadline.astimezone(UTC).replace(tzinfo=None)
-            gradebook.update_or_create_assignment(assignment(lab), duedate=due)
-        for student, about in students.items():
+            gradebook.update_or_create_assignment(place.name, duedate=due)
+        for student, about in result.students.items():
             gradebook.update_or_create_student(student)
             when = {"timestamp": about["submitted"]} if about["submitted"] else {}
-            row = gradebook.update_or_create_submission(assignment(lab), student, **when)
-            _show_received(course, lab, student, row.timestamp)
+            row = gradebook.update_or_create_submission(place.name, student, **when)
+            _show_received(place.of(student), row.timestamp)
 
 
-def _show_received(course: Path, lab: Lab, student: str, moment: datetime | None) -> None:
+def _show_received(place: Place, moment: datetime | None) -> None:
     """Formgrader counts these folders, and takes for graded whose file says the moment that the gradebook has."""
-    folder = student_folder(course, RECEIVED, student, lab)
+    folder = place.folder(RECEIVED)
     folder.mkdir(parents=True, exist_ok=True)
     if moment is not None:
         write_text(folder / "timestamp.txt", moment.isoformat())

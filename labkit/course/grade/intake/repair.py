@@ -6,10 +6,12 @@ what it quotes of a submission is quoted by repr, since it may hold what no file
 """
 
 import ast
+import base64
+import binascii
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import nbformat
@@ -21,6 +23,11 @@ from labkit.course.grade.intake.collect import RefusedError
 MAX_CELLS = 1000
 MAKE = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+# Pictures that are pasted into text cells: kinds by their first bytes, and how much of them is kept.
+PICTURES = {"image/png": b"\x89PNG\r\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8"}
+PICTURE_BYTES = 4_000_000  # of one, as it is in the notebook
+ALL_PICTURE_BYTES = 12_000_000
+STUBBED = re.compile(r"^\s*raise NotImplementedError\b", re.MULTILINE)
 PUT_BACK = ("grade", "solution", "locked", "points", "checksum", "schema_version", "task")
 
 
@@ -32,6 +39,7 @@ class Handed:
     source: str
     id: str
     about: dict[str, Any]  # what nbgrader wrote in its metadata, or somebody else did
+    pictures: dict[str, dict[str, str]] = field(default_factory=dict)  # name → kind → base64
 
     @property
     def grade_id(self) -> str:
@@ -46,7 +54,7 @@ def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
         RefusedError: it is no notebook, has no cells, or more than a person writes.
     """
     try:
-        notebook = json.loads(data.decode("utf-8"))
+        notebook = json.loads(data)  # also with a byte-order mark, in UTF-16 and UTF-32
         if not isinstance(notebook, dict) or "nbformat" not in notebook:
             raise RefusedError("it is no notebook.")
         if int(notebook["nbformat"]) < 4:
@@ -67,7 +75,7 @@ def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
         raise RefusedError("it has no cells.")
     if len(cells) > MAX_CELLS:
         raise RefusedError(f"it has {len(cells):,} cells, more than the {MAX_CELLS:,} that are taken.")
-    return cells, _about_kernel(notebook) + _about_pictures(notebook["cells"])
+    return cells, _about_kernel(notebook) + _keep_pictures(cells, notebook["cells"])
 
 
 def repair(released: NotebookNode, handed: list[Handed]) -> tuple[NotebookNode, list[str]]:
@@ -109,12 +117,23 @@ def _find(wanted: dict[str, NotebookNode], handed: list[Handed], said: list[str]
         found[name] = (answered or cells)[-1]
         if len(cells) > 1:
             said.append(f"{name}: its cell was there {len(cells)} times; the last one that was filled in counts.")
+        elif cell := _answered_elsewhere(wanted[name], found[name], handed):
+            said.append(f"{name}: its cell was left empty; the student's own cell that answers it counts.")
+            found[name] = cell
     for name, model in wanted.items():
         free = [cell for cell in handed if not any(cell is other for other in found.values())]
         if name not in found and (cell := _recognised(model, free)):
             found[name] = cell
             said.append(f"{name}: its cell had lost its name and was recognised.")
     return found
+
+
+def _answered_elsewhere(model: NotebookNode, own: Handed, handed: list[Handed]) -> Handed | None:
+    """The student's own cell that defines what the untouched stub leaves open, and would be undone by it."""
+    if own.source.strip() != model.source.strip() or not model.metadata.nbgrader.solution:
+        return None
+    cell = _recognised(model, [each for each in handed if not each.grade_id])
+    return cell if cell is not None and not STUBBED.search(cell.source) else None
 
 
 def _recognised(model: NotebookNode, free: list[Handed]) -> Handed | None:
@@ -148,7 +167,7 @@ def _cell(model: NotebookNode | None, cell: Handed, name: str, said: list[str]) 
     if model is None:
         new = MAKE[cell.kind](cell.source)
         new.id = cell.id
-        return new
+        return _with_pictures(new, cell)
     about = model.metadata.nbgrader
     changed = [key for key in PUT_BACK if cell.grade_id and key in cell.about and cell.about[key] != about.get(key)]
     if changed:
@@ -157,7 +176,8 @@ def _cell(model: NotebookNode | None, cell: Handed, name: str, said: list[str]) 
         said.append(f"{name}: its cell was turned into {cell.kind}, and back.")
     if not about.solution and cell.source.strip() != model.source.strip():
         said.append(f"{name}: this test was changed, and put back.")
-    return _copy(model, cell.source if about.solution else model.source)
+    new = _copy(model, cell.source if about.solution else model.source)
+    return _with_pictures(new, cell) if about.solution else new
 
 
 def _put_test(cells: list, name: str, model: NotebookNode, previous: str, exercise: str, said: list[str]) -> None:
@@ -216,7 +236,35 @@ def _about_kernel(notebook: Any) -> list[str]:
     return []
 
 
-def _about_pictures(cells: list[Any]) -> list[str]:
-    if any(cell["cell_type"] == "markdown" and cell.get("attachments") for cell in cells):
-        return ["pictures pasted into its text cells are not kept; a plot belongs in a code cell."]
-    return []
+def _keep_pictures(cells: list[Handed], raw: list[Any]) -> list[str]:
+    """Take over what is a picture of a size that can be shown; a sentence if anything is not."""
+    room, dropped = ALL_PICTURE_BYTES, 0
+    for cell, each in zip(cells, raw):
+        given = each.get("attachments") if cell.kind == "markdown" else None
+        for name, kinds in given.items() if isinstance(given, dict) else ():
+            kept = _picture(kinds, min(room, PICTURE_BYTES))
+            room -= sum(map(len, kept.values()))
+            dropped += not kept
+            if kept:
+                cell.pictures[name] = kept
+    return [f"{dropped} of the things pasted into its text cells are no pictures, or too large."] if dropped else []
+
+
+def _picture(kinds: Any, room: int) -> dict[str, str]:
+    """The first of an attachment's forms that is a picture, as kind → base64; nothing if none is."""
+    for kind, text in kinds.items() if isinstance(kinds, dict) else ():
+        text = "".join(text) if isinstance(text, list) and all(isinstance(part, str) for part in text) else text
+        if kind not in PICTURES or not isinstance(text, str) or len(text) > room:
+            continue
+        try:
+            if base64.b64decode("".join(text.split()), validate=True).startswith(PICTURES[kind]):
+                return {kind: "".join(text.split())}
+        except (ValueError, binascii.Error):
+            continue
+    return {}
+
+
+def _with_pictures(cell: NotebookNode, handed: Handed) -> NotebookNode:
+    if cell.cell_type == "markdown" and handed.pictures:
+        cell.attachments = nbformat.from_dict(handed.pictures)
+    return cell

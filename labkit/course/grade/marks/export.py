@@ -2,16 +2,18 @@
 
 import csv
 import io
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from jinja2 import Environment, PackageLoader
+
 from labkit.course.grade.intake.prepare import read_release
-from labkit.course.grade.layout import assignment, open_gradebook, student_folder
+from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.marks.gradebook import Record, graded_cells, records, update_penalties
 from labkit.course.grade.marks.neutral import plain_text, safe_markdown
-from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
 from labkit.files import write_text
 
@@ -29,26 +31,26 @@ COLUMNS = (
     "status",
     "reason",
 )
+FORMULA = re.compile(r"(^\s*|[;,|\t\r\n]\s*)(?=[=+\-@\t\r＝＋－＠])")
 STALE = "not ingested"
-STYLE = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
 
 
-def export_csv(course: Path, lab: Lab, path: Path) -> int:
+def export_csv(place: Place, path: Path) -> int:
     """Write a row per student and exercise; returns how many.
 
     Raises:
         LabkitError: nobody is graded yet, or the file cannot be written.
     """
-    rows = grade_rows(course, lab)
+    rows = grade_rows(place)
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-    write_text(path, text.getvalue())
+    write_text(path, "\ufeff" + text.getvalue())  # by which spreadsheets know UTF-8
     return len(rows)
 
 
-def grade_rows(course: Path, lab: Lab) -> list[dict[str, Any]]:
+def grade_rows(place: Place) -> list[dict[str, Any]]:
     """Points as the gradebook has them, a human's included, and beside them why.
 
     Who was never ingested has no row; whose outcome is another than was ingested has the status "not ingested".
@@ -56,38 +58,38 @@ def grade_rows(course: Path, lab: Lab) -> list[dict[str, Any]]:
     Raises:
         LabkitError: nobody is graded yet.
     """
-    released, rows = read_release(course, lab), []
+    released, rows = read_release(place), []
     exercises = [*graded_cells(released, manual=False), *graded_cells(released, manual=True)]
-    with open_gradebook(course) as gradebook:
+    with open_gradebook(place) as gradebook:
         from nbgrader.api import MissingEntry
 
-        update_penalties(gradebook, course, lab)
-        for record in records(course, lab):
-            if not (student_folder(course, "autograded", record.student, lab) / lab.path.name).is_file():
+        update_penalties(gradebook, place)
+        for record in records(place):
+            one = record.place
+            if not one.notebook("autograded").is_file():
                 continue
-            place = (lab.stem, assignment(lab), record.student)
             try:
-                lost = gradebook.find_submission_notebook(*place).late_submission_penalty or 0.0
-                grades = {name: gradebook.find_grade(name, *place) for name in exercises}
+                lost = gradebook.find_submission_notebook(*one.row).late_submission_penalty or 0.0
+                grades = {name: gradebook.find_grade(name, *one.row) for name in exercises}
             except MissingEntry:
                 continue
             status = STALE if _stale(record, grades) else record.status
-            rows += [_row(grade, name, record, lab, lost, status) for name, grade in grades.items()]
+            rows += [_row(grade, name, record, lost, status) for name, grade in grades.items()]
     if not rows:
-        raise LabkitError(f"{assignment(lab)}: nobody is graded; run `labkit grade ingest {lab.number}` first.")
+        raise LabkitError(f"{place.name}: nobody is graded; run `labkit grade ingest {place.lab.number}` first.")
     return rows
 
 
-def overview(course: Path, lab: Lab) -> str:
+def overview(place: Place) -> str:
     """The class at a glance, as Markdown: what was missed most, points per exercise, time per submission.
 
     Raises:
         LabkitError: nobody is graded yet.
     """
-    found, rows = records(course, lab), grade_rows(course, lab)
+    found, rows = records(place), grade_rows(place)
     states = Counter(record.status for record in found)
     parts = [
-        f"# {assignment(lab)}: {plain_text(lab.title)}",
+        f"# {place.name}: {plain_text(place.lab.title)}",
         f"{len(found)} submissions: " + ", ".join(f"{count} {state}" for state, count in states.most_common()) + ".",
         "## Points per exercise",
         _points(rows),
@@ -100,19 +102,20 @@ def overview(course: Path, lab: Lab) -> str:
         parts.append(f"**Without a sandbox**: {', '.join(unsafe)}.")
     graded = {row["student"] for row in rows if row["status"] != STALE}
     if waiting := [each.student for each in found if each.status != "not run" and each.student not in graded]:
-        parts.append(f"**Not ingested**: {', '.join(waiting)}; run `labkit grade ingest {lab.number}`.")
+        parts.append(f"**Not ingested**: {', '.join(waiting)}; run `labkit grade ingest {place.lab.number}`.")
     if stopped := [each for each in found if each.status not in ("ok", "not run")]:
         parts.append("## Did not run to their end\n\n" + "\n".join(_stopped(each) for each in stopped))
     return "\n\n".join(parts) + "\n"
 
 
-def write_overview(course: Path, lab: Lab) -> Path:
+def write_overview(place: Place) -> Path:
     """Write `overview` as a page, overview/<lab>.html, and as Markdown beside it; returns the page."""
-    text = overview(course, lab)
-    page = course / "overview" / f"{assignment(lab)}.html"
-    head = f"<!DOCTYPE html>\n<html lang='en'><meta charset='utf-8'><title>{assignment(lab)}</title>"
+    text = overview(place)
+    page = place.course / "overview" / f"{place.name}.html"
+    templates = Environment(loader=PackageLoader("labkit.course.grade", "marks"), autoescape=True)
     write_text(page.with_suffix(".md"), text)
-    write_text(page, f"{head}<style>{STYLE}</style>\n<body>\n{safe_markdown(text)}</body></html>\n")
+    html = templates.get_template("overview.html.j2").render(title=place.name, body=safe_markdown(text))
+    write_text(page, html + "\n")
     return page
 
 
@@ -124,13 +127,13 @@ def _stale(record: Record, grades: dict[str, Any]) -> bool:
     )
 
 
-def _row(grade: Any, name: str, record: Record, lab: Lab, lost: float, status: str) -> dict[str, Any]:
+def _row(grade: Any, name: str, record: Record, lost: float, status: str) -> dict[str, Any]:
     score = record.scores.get(name)
     missed = [each["name"] for each in score.properties if not each["passed"]] if score else []
     late = record.prepared.get("late_seconds")
     return {
         "student": record.student,
-        "lab": assignment(lab),
+        "lab": record.place.name,
         "exercise": name,
         "points": round(grade.score, 4),
         "of": grade.max_score,
@@ -145,8 +148,8 @@ def _row(grade: Any, name: str, record: Record, lab: Lab, lost: float, status: s
 
 
 def _cell(value: Any) -> Any:
-    """A spreadsheet takes text that begins so for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    """A spreadsheet takes text that begins so for a formula, also behind what it may take for the end of a cell."""
+    return FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
 
 
 def _points(rows: list[dict[str, Any]]) -> str:

@@ -4,53 +4,70 @@ It shows the student's work, each property with its hint, points and comments; w
 should have come of them is not in any file that this reads.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from labkit.course.grade.layout import assignment, gradebook_url, open_gradebook, student_folder, students
+from labkit.course.grade.layout import Place, open_gradebook
+from labkit.course.grade.limited import Overrun, run_limited
 from labkit.course.grade.marks.gradebook import update_penalties
 from labkit.course.grade.marks.neutral import exporter
-from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
 from labkit.files import write_text
 
+# nbgrader's list at the head of a page calls every exercise the same.
+LISTED = re.compile(r'(<li><a href="#([^"<>&]+)">)(Test cell|Written response|Coding free-response|Task)(?=</a>)')
 
-def write_feedback(course: Path, lab: Lab) -> list[Path]:
-    """Write feedback/<student>/<lab>/<notebook>.html for everybody who was graded; returns the pages.
+
+def write_feedback(place: Place) -> tuple[list[Path], dict[str, str]]:
+    """Write feedback/<student>/<lab>/<notebook>.html for everybody who was graded.
+
+    Returns the pages, and student → why there is none of theirs: nobody's work keeps others from their page.
 
     Raises:
-        LabkitError: nobody was graded yet.
+        LabkitError: nobody was graded yet, or the gradebook cannot be used.
     """
-    with open_gradebook(course) as gradebook:
-        update_penalties(gradebook, course, lab)
-    page, written = _feedback_exporter(), []
-    for student in students(course, lab):
-        graded = student_folder(course, "autograded", student, lab) / lab.path.name
-        if not graded.is_file():
+    with open_gradebook(place) as gradebook:
+        update_penalties(gradebook, place)
+    written: list[Path] = []
+    failed: dict[str, str] = {}
+    for one in place.students():
+        if not one.notebook("autograded").is_file():
             continue
-        names = {
-            "student": student,
-            "assignment": assignment(lab),
-            "notebook": lab.stem,
-            "db_url": gradebook_url(course),
-        }
-        notebook = nbformat.read(graded, as_version=4)
-        html, _ = page.from_notebook_node(notebook, resources={"nbgrader": names})
-        path = student_folder(course, "feedback", student, lab) / f"{lab.stem}.html"
-        write_text(path, html)
-        written.append(path)
-    if not written:
-        raise LabkitError(f"{assignment(lab)}: nobody is graded; run `labkit grade ingest {lab.number}` first.")
-    return written
+        path = one.folder("feedback") / f"{place.lab.stem}.html"
+        try:
+            write_text(path, run_limited(_page, one))
+            written.append(path)
+        except Overrun as error:
+            failed[one.student] = f"its page cannot be drawn: {error}."
+        except Exception as error:  # whatever one notebook does to its readers, the others get their page
+            failed[one.student] = f"its page cannot be drawn ({type(error).__name__}: {str(error)[:200]})."
+    if not written and not failed:
+        raise LabkitError(f"{place.name}: nobody is graded; run `labkit grade ingest {place.lab.number}` first.")
+    return written, failed
 
 
-def unread(course: Path, lab: Lab) -> list[str]:
+def unread(place: Place) -> list[str]:
     """Students one of whose answers waits for a human: until then it counts for nothing."""
-    with open_gradebook(course) as gradebook:
-        rows = gradebook.assignment_submissions(assignment(lab))
+    with open_gradebook(place) as gradebook:
+        rows = gradebook.assignment_submissions(place.name)
         return sorted(row.student.id for row in rows if row.needs_manual_grade)
+
+
+def _page(place: Place) -> str:
+    names = {
+        "student": place.student,
+        "assignment": place.name,
+        "notebook": place.lab.stem,
+        "db_url": place.gradebook_url,
+    }
+    notebook = nbformat.read(place.notebook("autograded"), as_version=4)
+    html, _ = _feedback_exporter().from_notebook_node(notebook, resources={"nbgrader": names})
+    head, toc, rest = html.partition('<div id="toc">')
+    listed, end, rest = rest.partition("</div>")
+    return head + toc + LISTED.sub(r"\1\2", listed) + end + rest
 
 
 def _feedback_exporter() -> Any:

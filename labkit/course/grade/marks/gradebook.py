@@ -14,11 +14,12 @@ import nbformat
 from nbformat import NotebookNode
 
 from labkit.course.grade.intake.prepare import read_release
-from labkit.course.grade.layout import assignment, open_gradebook, student_folder, students
+from labkit.course.grade.layout import Place, open_gradebook
+from labkit.course.grade.limited import Overrun, run_limited
+from labkit.course.grade.marks.nothing import cheap_by_cell
 from labkit.course.grade.marks.score import LateRule, Score, penalty, score_exercise
-from labkit.course.grade.marks.shown import executed_cells, shown_notebook
+from labkit.course.grade.marks.shown import shown_text
 from labkit.course.grade.release import notebook_text
-from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_json, write_text
 
@@ -33,10 +34,14 @@ class Record:
         scores: grade_id of a test cell → its score.
     """
 
-    student: str
+    place: Place
     prepared: dict[str, Any]
     outcome: dict[str, Any] | None
     scores: dict[str, Score] = field(default_factory=dict)
+
+    @property
+    def student(self) -> str:
+        return self.place.student
 
     @property
     def refused(self) -> str:
@@ -57,55 +62,64 @@ class Record:
 
 @dataclass
 class Ingested:
-    """What `ingest` did: those graded, and student → why the others were not."""
+    """What `ingest` did: those graded, and student → why the others were not run yet, or failed."""
 
     graded: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
-def ingest(course: Path, lab: Lab, rule: LateRule | None = None) -> Ingested:
+def ingest(place: Place, rule: LateRule | None = None) -> Ingested:
     """Score every submission that was run or refused; a second time changes nothing that stayed the same.
 
     Args:
         rule: what lateness costs; None keeps what was said before, at first nothing.
 
     Raises:
-        LabkitError: the lab is not released or has no submissions. One bad submission does not stop the others.
+        LabkitError: the lab is not released or has no submissions, or the gradebook cannot be used. One bad
+            submission does not stop the others.
     """
-    released, result = read_release(course, lab), Ingested()
+    from sqlalchemy.exc import SQLAlchemyError
+
+    released, result, number = read_release(place), Ingested(), place.lab.number
     if rule is not None:
-        _remember(course, lab, rule)
-    found = records(course, lab)
-    if not found:
-        raise LabkitError(f"{assignment(lab)}: nothing is prepared; run `labkit grade prepare {lab.number}` first.")
-    with open_gradebook(course) as gradebook:
+        _remember(place, rule)
+    if not (found := records(place)):
+        raise LabkitError(f"{place.name}: nothing is prepared; run `labkit grade prepare {number}` first.")
+    with open_gradebook(place) as gradebook:
         for record in found:
             if record.status == "not run":
-                result.left_out[record.student] = f"not run yet; run `labkit grade run {lab.number}`."
+                result.left_out[record.student] = f"not run yet; run `labkit grade run {number}`."
                 continue
             try:
-                _ingest_one(gradebook, course, lab, record, released)
+                _ingest_one(gradebook, record, released)
                 result.graded.append(record.student)
+            except SQLAlchemyError:  # of the database, not of this submission
+                raise
             except Exception as error:  # one submission must not keep the others from their grades
                 gradebook.db.rollback()
-                result.left_out[record.student] = f"could not be scored ({type(error).__name__}: {error})."
-        update_penalties(gradebook, course, lab)
+                said = " ".join(str(error).split())[:300]
+                result.failed[record.student] = f"could not be scored ({type(error).__name__}: {said})."
+        update_penalties(gradebook, place)
     return result
 
 
-def records(course: Path, lab: Lab) -> list[Record]:
+def records(place: Place) -> list[Record]:
     """All submissions of a lab with their outcomes and scores."""
-    tests = graded_cells(read_release(course, lab), manual=False)
-    found = []
-    for student in students(course, lab):
-        folder = student_folder(course, "submitted", student, lab)
-        prepared = _read_json(folder / "prepared.json") or {"refused": "its prepared.json cannot be read."}
-        outcome = _read_json(student_folder(course, "executed", student, lab) / "outcome.json")
-        notebook = folder / lab.path.name
+    tests = graded_cells(read_release(place), manual=False)
+    found, cheap = [], cheap_by_cell(place)
+    for one in place.students():
+        prepared = _read_json(one.folder("submitted") / "prepared.json")
+        outcome = _read_json(one.folder("executed") / "outcome.json")
+        notebook = one.notebook("submitted")
         if outcome and (not notebook.is_file() or outcome.get("notebook_sha256") != sha256(notebook)):
             outcome = None  # of what was handed in before
-        record = Record(student, prepared, outcome)
-        record.scores = {name: _score(record, name, points) for name, points in tests.items()}
+        if outcome and outcome.get("again"):
+            outcome = None  # stopped by the clock; `run` does it once more
+        record = Record(one, prepared or {"refused": "its prepared.json cannot be read."}, outcome)
+        record.scores = {
+            name: _score(record, name, points, cheap.get(name, frozenset())) for name, points in tests.items()
+        }
         found.append(record)
     return found
 
@@ -116,16 +130,15 @@ def graded_cells(released: NotebookNode, *, manual: bool) -> dict[str, float]:
     return {about.grade_id: float(about.points) for about in abouts if about.grade and bool(about.solution) == manual}
 
 
-def update_penalties(gradebook: Any, course: Path, lab: Lab) -> None:
+def update_penalties(gradebook: Any, place: Place) -> None:
     """What lateness costs, of scores as they are now: a human may have added points since."""
     from nbgrader.api import MissingEntry
 
-    rule = _remembered(course, lab)
-    for student in students(course, lab):
-        folder = student_folder(course, "submitted", student, lab)
-        late = (_read_json(folder / "prepared.json") or {}).get("late_seconds")
+    rule = _remembered(place)
+    for one in place.students():
+        late = (_read_json(one.folder("submitted") / "prepared.json") or {}).get("late_seconds")
         try:
-            row = gradebook.find_submission_notebook(lab.stem, assignment(lab), student)
+            row = gradebook.find_submission_notebook(*one.row)
         except MissingEntry:
             continue
         lost = penalty(row.score, late, rule)
@@ -133,42 +146,45 @@ def update_penalties(gradebook: Any, course: Path, lab: Lab) -> None:
     gradebook.db.commit()
 
 
-def _score(record: Record, name: str, points: float) -> Score:
+def _score(record: Record, name: str, points: float, cheap: frozenset[str]) -> Score:
     outcome = record.outcome or {}
     otherwise = record.refused or str(outcome.get("reason") or ("" if outcome else "it is not run yet."))
     exercises = outcome.get("exercises")
     exercise = exercises.get(name) if isinstance(exercises, dict) and not record.refused else None
     try:
-        return score_exercise(points, exercise, otherwise)
+        return score_exercise(points, exercise, otherwise, cheap)
     except (KeyError, TypeError, AttributeError):
         return Score(0.0, points, reason="its outcome cannot be read; run it again.")
 
 
-def _ingest_one(gradebook: Any, course: Path, lab: Lab, record: Record, released: NotebookNode) -> None:
-    student = record.student
-    notebook = _submitted(course, lab, record, released)
-    shown = student_folder(course, "autograded", student, lab) / lab.path.name
+def _ingest_one(gradebook: Any, record: Record, released: NotebookNode) -> None:
+    place = record.place
+    notebook = _submitted(record, released)
+    shown = place.notebook("autograded")
     before = _answers(_read_notebook(shown))
-    path = student_folder(course, "executed", student, lab) / lab.path.name
-    executed = executed_cells(path) if record.outcome else {}  # else of what was handed in before
+    path = place.notebook("executed") if record.outcome else None  # else of what was handed in before
     blank = _answers(released)
     # Answers are compared as they are shown, so that the notebook of the last time says what they were.
-    notebook = shown_notebook(notebook, executed, record.scores, _notes(record))
-    answers = _answers(notebook)
-    gradebook.update_or_create_student(student)
-    gradebook.update_or_create_submission(assignment(lab), student)
-    place = (lab.stem, assignment(lab), student)
+    about = (record.scores, _notes(record))
+    try:
+        text = run_limited(shown_text, notebook_text(notebook), path, *about)
+    except Overrun as error:
+        about[1].append(f"What its cells printed is not shown: {error}.")
+        text = run_limited(shown_text, notebook_text(notebook), None, *about)
+    answers = _answers(nbformat.reads(text, as_version=4))
+    gradebook.update_or_create_student(place.student)
+    gradebook.update_or_create_submission(place.name, place.student)
     for name, score in record.scores.items():
-        _enter_test(gradebook.find_grade(name, *place), score.points)
+        _enter_test(gradebook.find_grade(name, *place.row), score.points)
     for name in graded_cells(released, manual=True):
         blank_essay = bool(record.refused) or _unanswered(answers, blank, name)
         changed = not _same(answers.get(name), before.get(name, answers.get(name)))
-        _enter_essay(gradebook.find_grade(name, *place), blank_essay, changed)
+        _enter_essay(gradebook.find_grade(name, *place.row), blank_essay, changed)
     for name in blank:
-        comment = gradebook.find_comment(name, *place)
+        comment = gradebook.find_comment(name, *place.row)
         comment.auto_comment = "No response." if _unanswered(answers, blank, name) else None
     gradebook.db.commit()
-    write_text(shown, notebook_text(notebook))
+    write_text(shown, text)
 
 
 def _enter_test(grade: Any, points: float) -> None:
@@ -186,9 +202,8 @@ def _enter_essay(grade: Any, blank: bool, changed: bool) -> None:
         grade.needs_manual_grade = changed or grade.needs_manual_grade
 
 
-def _submitted(course: Path, lab: Lab, record: Record, released: NotebookNode) -> NotebookNode:
-    path = student_folder(course, "submitted", record.student, lab) / lab.path.name
-    notebook = None if record.prepared.get("refused") else _read_notebook(path)
+def _submitted(record: Record, released: NotebookNode) -> NotebookNode:
+    notebook = None if record.prepared.get("refused") else _read_notebook(record.place.notebook("submitted"))
     return notebook if notebook is not None else deepcopy(released)
 
 
@@ -216,13 +231,16 @@ def _notes(record: Record) -> list[str]:
     return notes + [str(each) for each in record.prepared.get("repairs", [])]
 
 
-def _remember(course: Path, lab: Lab, rule: LateRule) -> None:
-    rules = _read_json(course / "late.json") or {}
-    write_json(course / "late.json", {**rules, assignment(lab): vars(rule)})
+def _remember(place: Place, rule: LateRule) -> None:
+    rules = _read_json(place.course / "late.json") or {}
+    write_json(place.course / "late.json", {**rules, place.name: vars(rule)})
 
 
-def _remembered(course: Path, lab: Lab) -> LateRule:
-    return LateRule(**(_read_json(course / "late.json") or {}).get(assignment(lab), {}))
+def _remembered(place: Place) -> LateRule:
+    try:
+        return LateRule(**(_read_json(place.course / "late.json") or {}).get(place.name, {}))
+    except (TypeError, AttributeError) as error:
+        raise LabkitError(f"{place.course / 'late.json'}: is no late rule; give --late again.") from error
 
 
 def _read_notebook(path: Path) -> NotebookNode | None:

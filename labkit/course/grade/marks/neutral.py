@@ -7,11 +7,13 @@ harmless before nbgrader sees it, and rendered by filters that sanitise once mor
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import bleach
 from bleach.css_sanitizer import CSSSanitizer
 from bleach.html5lib_shim import Filter
 from bleach.sanitizer import Cleaner
+from jinja2 import pass_context
 from nbconvert.exporters.html import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors.sanitize import SanitizeHTML
@@ -32,10 +34,12 @@ CLASSES = re.compile(r"dataframe|highlight( hl-\w+)?|[a-z][a-z0-9]{0,2}")
 PICTURE = re.compile(r"data:image/(png|jpeg|gif);base64,[A-Za-z0-9+/=\s]*")
 LINK = re.compile(r"https?://|mailto:|#")
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
-STYLE = re.compile(r"<(style|script)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+STYLE = re.compile(r"<(style|script)\b", re.IGNORECASE)
+END = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("style", "script")}
 OPENING = re.compile(r"<(?![\s=\d])")
 MARKS = r"[\\`*_\[\]!|$#~]"  # what Markdown may take for its own
 IMAGES = ("image/png", "image/jpeg")
+MAX_HTML = 300_000  # characters of one output: no table that a person reads has as many
 MAX_TEXT = 20_000  # characters of one output; what a test prints is shorter by far
 
 
@@ -55,10 +59,16 @@ def unescaped(markdown: str) -> str:
     return re.sub(rf"\\({MARKS})", r"\1", markdown)
 
 
-def safe_markdown(source: str) -> str:
-    """Markdown as sanitised HTML: the filter `markdown2html` of feedback and formgrader."""
-    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
+def safe_markdown(source: str, attachments: dict[str, dict[str, str]] | None = None) -> str:
+    """Markdown as sanitised HTML, with the pictures that are pasted into its cell."""
+    renderer = _Renderer(escape=False, exclude_anchor_links=True, attachments=attachments or {})
     return safe_html(MarkdownWithMath(renderer=renderer).render(source))
+
+
+@pass_context
+def markdown_filter(context: Any, source: str) -> str:
+    """The filter `markdown2html` of feedback and formgrader, which knows the cell that it draws."""
+    return safe_markdown(source, (context.get("cell") or {}).get("attachments"))
 
 
 def safe_html(html: str | bytes) -> str:
@@ -75,7 +85,7 @@ def safe_html(html: str | bytes) -> str:
         css_sanitizer=CSSSanitizer(),
         filters=[_Padded],
     )
-    return cleaner.clean(STYLE.sub("", text))
+    return cleaner.clean(_without_styles(text))
 
 
 def neutral_outputs(outputs: list[Any]) -> list[NotebookNode]:
@@ -96,8 +106,20 @@ def exporter(template: str, folders: list[str], styles: list[str]) -> HTMLExport
         extra_template_basedirs=folders,
         extra_template_paths=styles,
         sanitize_html=True,
-        filters={"markdown2html": safe_markdown, "clean_html": safe_html},
+        filters={"markdown2html": markdown_filter, "clean_html": safe_html},
     )
+
+
+class _Renderer(IPythonRenderer):
+    """nbconvert's, which draws a picture that is not there as its name, where nbconvert stops."""
+
+    def _embed_image_or_attachment(self, src: str) -> str:
+        name = src.removeprefix("attachment:")
+        if name == src:
+            return src
+        name = name if name in self.attachments else unquote(name)
+        kinds = self.attachments.get(name) or {}
+        return next((f"data:{kind};base64,{text}" for kind, text in kinds.items()), "#")
 
 
 class _Padded(Filter):
@@ -128,9 +150,13 @@ def _neutral_output(output: Any) -> list[NotebookNode]:
 def _sanitised(data: dict[str, Any]) -> dict[str, Any]:
     """By nbconvert's SanitizeHTML, with its lists of what is text, what is cleaned and what is dropped."""
     joined = {key: "".join(value) if isinstance(value, list) else value for key, value in data.items()}
+    joined = {key: value for key, value in joined.items() if isinstance(value, str)}
+    if len(joined.get("text/html", "")) > MAX_HTML:
+        del joined["text/html"]
+        joined.setdefault("text/plain", f"an output of more than {MAX_HTML:,} characters")
     for key in ("text/html", "text/markdown"):
         if key in joined:
-            joined[key] = STYLE.sub("", joined[key])
+            joined[key] = _without_styles(joined[key])
     output = NotebookNode(output_type="display_data", data=joined)
     cleaner = SanitizeHTML(
         tags=list(TAGS),
@@ -143,6 +169,17 @@ def _sanitised(data: dict[str, Any]) -> dict[str, Any]:
     if "text/markdown" in cleaned:
         cleaned["text/markdown"] = plain_markdown(cleaned["text/markdown"])
     return {k: v for k, v in cleaned.items() if k not in IMAGES or BASE64.fullmatch(v)}
+
+
+def _without_styles(html: str) -> str:
+    """HTML without scripts and styles, and without all that follows one that does not end."""
+    kept, place = [], 0
+    while opening := STYLE.search(html, place):
+        kept.append(html[place : opening.start()])
+        if (end := END[opening[1].lower()].search(html, opening.end())) is None:
+            return "".join(kept)
+        place = end.end()
+    return "".join(kept) + html[place:]
 
 
 def _allowed(tag: str, name: str, value: str) -> bool:

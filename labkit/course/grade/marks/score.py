@@ -41,13 +41,16 @@ class LateRule:
     grace_seconds: float = 0.0
 
 
-def score_exercise(maximum: float, exercise: Any, otherwise: str = "") -> Score:
+def score_exercise(maximum: float, exercise: Any, otherwise: str = "", cheap: frozenset[str] = frozenset()) -> Score:
     """Points of one test cell: its maximum times the share of properties that hold.
+
+    Properties that an answer without any thought passes earn nothing until one holds that proves something.
 
     Args:
         maximum: what the release says that the cell is worth, never what a submission says.
         exercise: its entry in outcome.json, None if there is none.
         otherwise: the reason to give where there is no entry.
+        cheap: names of what a constant, an empty or the arguments themselves pass; see `nothing`.
     """
     if not isinstance(exercise, dict):
         return Score(0.0, maximum, reason=otherwise or "it was not reached.")
@@ -57,8 +60,12 @@ def score_exercise(maximum: float, exercise: Any, otherwise: str = "") -> Score:
     )
     if not properties:
         return Score(0.0, maximum, reason=str(exercise.get("reason") or otherwise or "nothing could be asked."))
-    share = sum(each["passed"] for each in properties) / len(properties)
-    return Score(maximum * share, maximum, properties, str(exercise.get("reason") or ""))
+    reason = str(exercise.get("reason") or "")
+    held = [each["name"] for each in properties if each["passed"]]
+    proved = not cheap.issuperset(held) or len(held) == len(properties)
+    if held and not proved:
+        reason = reason or "what holds here holds of a constant too, and earns points once another property holds."
+    return Score(maximum * proved * len(held) / len(properties), maximum, properties, reason)
 
 
 def parse_late_rule(rule: str | None, grace: str | None = None) -> LateRule:

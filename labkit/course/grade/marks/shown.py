@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
@@ -42,6 +43,16 @@ def shown_notebook(
     notebook.cells = cells
     say_what_is_needed(cells)
     return notebook
+
+
+def shown_text(notebook: str, executed: Path | None, scores: dict[str, Score], notes: list[str]) -> str:
+    """`shown_notebook` from text to text: for a process of its own, since all of it is a student's.
+
+    Args:
+        executed: the executed notebook; None if there is none of this submission.
+    """
+    cells = executed_cells(executed) if executed else {}
+    return nbformat.writes(shown_notebook(nbformat.reads(notebook, as_version=4), cells, scores, notes)) + "\n"
 
 
 def executed_cells(path: Path) -> dict[str, dict[str, Any]]:

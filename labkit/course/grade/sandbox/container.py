@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -81,13 +82,24 @@ def container_command(
 
 
 def with_relay(argv: Sequence[str]) -> list[str]:
-    """The command inside that runs `argv` and carries its sockets, and its files, out: see `relay.Relay`."""
+    """The command inside that runs `argv` and carries its sockets out: see `relay.Relay`."""
     return [PYTHON, "-I", RELAY, SOCKETS, *argv]
 
 
 def remove_container(runtime: str, name: str) -> None:
     """Kill and remove the container, if it is still there."""
     subprocess.run([runtime, "rm", "--force", name], capture_output=True, timeout=PATIENCE)
+
+
+def container_process(runtime: str, name: str) -> int:
+    """The first process of a container as seen from here; 0 where it cannot be seen."""
+    with suppress(OSError, subprocess.TimeoutExpired, ValueError):
+        asked = [runtime, "inspect", "--format", "{{.State.Pid}}", name]
+        number = int(subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE).stdout)
+        # Elsewhere, in a virtual machine, the same number is another process or none.
+        if name in Path(f"/proc/{number}/cgroup").read_text() or Path(f"/proc/{number}/root{RELAY}").exists():
+            return number
+    return 0
 
 
 def require_container(runtime: str | None = None, image: str = IMAGE) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
@@ -12,9 +13,20 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.provisioning import KernelProvisionerFactory
 
 from labkit.course.grade.sandbox.limits import Limits
+from labkit.course.grade.sandbox.processes import computed_seconds
 from labkit.files import write_json
 
 NONE = "none"
+# The limits of the process that starts it are meant for the trusted side.
+PLAIN = """\
+import runpy
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_DATA, (resource.getrlimit(resource.RLIMIT_DATA)[1],) * 2)
+except ImportError:
+    pass
+runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
+"""
 PROVISIONER = "labkit-sandbox"
 
 
@@ -56,11 +68,31 @@ class Kernel:
         specifications = KernelSpecManager(kernel_dirs=[str(folder / "kernels")], ensure_native_kernel=False)
         return AsyncKernelManager(kernel_name=name, kernel_spec_manager=specifications)
 
+    def clock(self, manager: AsyncKernelManager) -> "Clock":
+        """What tells how long a kernel of this kind has computed, once it is started."""
+        return Clock(manager)
+
     def start_settings(self, work: Path) -> dict[str, object]:
         """What `start_kernel` is given."""
         if self.runtime != NONE:
             return {}
         return {"cwd": str(work), "env": {**os.environ, **self.environment}}
+
+
+class Clock:
+    """Seconds that a kernel and all that it started have computed; on the clock where that cannot be seen."""
+
+    def __init__(self, manager: AsyncKernelManager) -> None:
+        self._manager, self._begun, self._most, self.is_wall = manager, time.monotonic(), 0.0, False
+
+    def __call__(self) -> float:
+        provisioner = self._manager.provisioner
+        root = getattr(provisioner, "root_process", None) or getattr(provisioner, "pid", None)
+        # In a container on another machine, such as podman's virtual one, no process can be looked at.
+        seen = computed_seconds(root) if root and not getattr(provisioner, "out_of_sight", False) else None
+        self.is_wall = seen is None
+        self._most = max(self._most, time.monotonic() - self._begun if seen is None else seen)
+        return self._most
 
 
 def _declare() -> None:
@@ -72,7 +104,7 @@ def _declare() -> None:
 
 def _plain_kernel(folder: Path) -> str:
     """Write a kernelspec of this interpreter, so that none of another environment is picked up; returns its name."""
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    argv = [sys.executable, "-c", PLAIN, "-f", "{connection_file}"]
     specification = {"argv": argv, "display_name": "Python 3", "language": "python"}
     write_json(folder / "kernels" / "labkit-plain" / "kernel.json", specification)
     return "labkit-plain"

@@ -1,7 +1,10 @@
 """Looks after the processes of a sandbox from outside."""
 
+import os
 import re
+import stat
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -9,6 +12,21 @@ from typing import IO
 import psutil
 
 from labkit.course.grade.sandbox.sandbox import SOCKETS
+
+
+def computed_seconds(root: int) -> float | None:
+    """Processor time of a process and of everything below it; None if it is not to be seen."""
+    try:
+        top = psutil.Process(root)
+        below = top.children(recursive=True)
+    except psutil.Error:
+        return None
+    total = 0.0
+    for each in (top, *below):
+        with suppress(psutil.Error):  # one that has just ended; its parent counts it from now on
+            used = each.cpu_times()
+            total += used.user + used.system + used.children_user + used.children_system
+    return total
 
 
 class LastWords:
@@ -48,3 +66,23 @@ def second_process(root: int) -> int | None:
                 if numbers and numbers[1] == "2" and (inside / f"root{SOCKETS}").is_dir():
                     return child.pid
     return None
+
+
+def open_sockets(folder: Path, names: Sequence[str]) -> dict[str, int]:
+    """Handles of the sockets of these names, once all are there; none of them is reached through a link.
+
+    A path is looked up anew at every connection, and whoever owns the folder may have put a link into it meanwhile,
+    which leads elsewhere on this side. An open handle stays what it was.
+    """
+    found: dict[str, int] = {}
+    with suppress(OSError):
+        for name in names:
+            handle = os.open(folder / name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            found[name] = handle
+            if not stat.S_ISSOCK(os.fstat(handle).st_mode):
+                break
+        else:
+            return found
+    for handle in found.values():
+        os.close(handle)
+    return {}

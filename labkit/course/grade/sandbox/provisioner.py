@@ -6,6 +6,7 @@ and are reached from outside through /proc; from a container they are carried by
 """
 
 import asyncio
+import os
 import secrets
 import shutil
 import subprocess
@@ -26,29 +27,29 @@ from labkit.course.grade.sandbox.container import (
     IMAGE,
     PYTHON,
     container_command,
+    container_process,
     remove_container,
     require_container,
     with_relay,
 )
-from labkit.course.grade.sandbox.fetch import fetch_files
 from labkit.course.grade.sandbox.limits import Limits
-from labkit.course.grade.sandbox.processes import LastWords, second_process
+from labkit.course.grade.sandbox.processes import LastWords, open_sockets, second_process
 from labkit.course.grade.sandbox.relay import Relay
 from labkit.course.grade.sandbox.sandbox import (
     CONNECTION,
     SOCKETS,
-    SUBMISSION,
     bare,
     require_sandbox,
     sandbox_command,
 )
-from labkit.course.grade.sandbox.staging import copy_plain, replace_content, throw_away
+from labkit.course.grade.sandbox.staging import copy_plain
 from labkit.errors import LabkitError
 from labkit.files import write_json
 
 KERNEL = "labkit-sandbox"
 BUBBLEWRAP = "bubblewrap"
-START_SECONDS = 20.0
+START_SECONDS = 100.0  # until a kernel has its sockets, also on a machine under load
+SOCKET_NAMES = tuple(f"kernel-{number}" for number in range(1, 6))
 CONTAINER_START_SECONDS = 60.0
 END_SECONDS = 2.0
 
@@ -69,19 +70,15 @@ def sandbox_kernel(
     Args:
         folder: where the kernelspec goes.
         limits: what each kernel may take.
-        writable: a folder that belongs to this one kernel. The kernel begins in a copy of it; when it is shut down,
-            its plain files take the place of what is there. A kernel that died leaves it as it was.
+        writable: a folder in whose copy the kernel begins; it stays as it is.
         readable: what else the kernel may read.
         environment: the kernel's environment; nothing of the caller's is handed on.
         runtime: "bubblewrap", "podman" or "docker".
-
-    Raises:
-        LabkitError: `writable` cannot be a copy made for one kernel.
     """
     python = sys.executable if runtime == BUBBLEWRAP else PYTHON
     config = {
         "limits": limits.as_dict(),
-        "writable": str(throw_away(Path(writable).resolve())) if writable else "",
+        "writable": str(Path(writable).resolve()) if writable else "",
         "readable": [str(Path(path).resolve()) for path in readable],
         "runtime": runtime,
     }
@@ -114,7 +111,22 @@ class SandboxProvisioner(LocalProvisioner):
         self._name = f"labkit-{secrets.token_hex(8)}"
         self._relay: Relay | None = None
         self._words: LastWords | None = None
-        self._brought_back = False
+        self._contained: int | None = None  # 0 where it cannot be seen
+        self._sockets: dict[str, int] = {}  # name → open handle
+
+    @property
+    def root_process(self) -> int | None:
+        """The process under which all of the kernel is seen from here."""
+        if self.runtime == BUBBLEWRAP:
+            return self.pid
+        if self._contained is None and self.pid is not None:
+            self._contained = container_process(self.runtime, self._name)
+        return self._contained
+
+    @property
+    def out_of_sight(self) -> bool:
+        """Whether the kernel's processes are on another machine."""
+        return self.runtime != BUBBLEWRAP and not self.root_process
 
     async def pre_launch(self, **settings: Any) -> dict[str, Any]:
         """Choose sockets in a private folder and write the connection file that the kernel sees.
@@ -158,27 +170,21 @@ class SandboxProvisioner(LocalProvisioner):
         )
         self.pid = self.pgid = self.process.pid
         self._words = LastWords(self.process.stderr)
-        self._brought_back = False
         await (self._reach_container() if contained else self._reach_inside())
         return self.connection_info
 
-    async def shutdown_requested(self, restart: bool = False) -> None:
-        """Fetch the kernel's files while it is still there."""
-        self.bring_back()
-
     async def kill(self, restart: bool = False) -> None:
-        self.bring_back()
         await super().kill(restart)
         self._remove_container()
 
     async def terminate(self, restart: bool = False) -> None:
-        self.bring_back()
         await super().terminate(restart)
         self._remove_container()
 
     async def cleanup(self, restart: bool = False) -> None:
         await super().cleanup(restart)
         self._remove_container()
+        self._let_go()
         if self._relay is not None:
             self._relay.ended(END_SECONDS)
         if self._group is not None:
@@ -187,19 +193,6 @@ class SandboxProvisioner(LocalProvisioner):
         if self._private is not None and not restart:
             self._private.cleanup()
             self._private = None
-
-    def bring_back(self) -> None:
-        """Put the kernel's plain files in the place of what is in `writable`, once, if the kernel is there."""
-        if not self.writable or self._brought_back or self.process is None or self.process.poll() is not None:
-            return
-        self._brought_back = True
-        with TemporaryDirectory(dir=self._folder) as folder, suppress(OSError):
-            fresh, limit = Path(folder) / "files", Limits.of(self.limits).tmp_bytes
-            if self.runtime == BUBBLEWRAP:
-                copy_plain(Path(f"/proc/{self._inside}/root{SUBMISSION}"), fresh, limit)
-            else:
-                fetch_files(self._folder / "run", fresh, limit)
-            replace_content(Path(self.writable), fresh)
 
     def last_words(self) -> str:
         """The end of what the sandbox wrote to stderr."""
@@ -239,18 +232,27 @@ class SandboxProvisioner(LocalProvisioner):
         return staged
 
     async def _reach_inside(self) -> None:
-        """Link `run` to the folder of sockets inside the sandbox."""
-        link = self._folder / "run"
-        link.unlink(missing_ok=True)
-        for _ in range(int(START_SECONDS / 0.01)):
-            if self.process.poll() is not None:
-                break
-            self._inside = second_process(self.process.pid)
+        """Make `run` a folder of links to the kernel's sockets, as they are before any code of a student runs."""
+        (run := self._folder / "run").mkdir(exist_ok=True)
+        self._let_go()
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            self._inside = self._inside or second_process(self.process.pid)
             if self._inside is not None:
-                link.symlink_to(f"/proc/{self._inside}/root{SOCKETS}")
+                self._sockets = open_sockets(Path(f"/proc/{self._inside}/root{SOCKETS}"), SOCKET_NAMES)
+            if self._sockets:
+                for name, handle in self._sockets.items():
+                    (run / name).unlink(missing_ok=True)
+                    (run / name).symlink_to(f"/proc/{os.getpid()}/fd/{handle}")
                 return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
         self._fail()
+
+    def _let_go(self) -> None:
+        self._inside = None
+        for handle in self._sockets.values():
+            os.close(handle)
+        self._sockets = {}
 
     async def _reach_container(self) -> None:
         """Put sockets into `run` that lead into the container."""

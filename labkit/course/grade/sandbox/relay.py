@@ -2,8 +2,7 @@
 
 A socket in a mounted folder cannot be reached where containers run in a virtual machine (macOS, Windows), and a
 container without network has no port. So the container's first process is this file, of the standard library alone:
-it starts the kernel and connects to its sockets, while `Relay` listens outside on sockets of the same names, and on
-one more, FILES, which gives the files of the kernel's folder: see `plain_files`.
+it starts the kernel and connects to its sockets, while `Relay` listens outside on sockets of the same names.
 
 Both ends write frames: connection (4 bytes), kind (1), length (4), data. OPEN names a socket, DATA carries its bytes,
 END closes it, HELLO says that the inner end has begun. What is malformed ends the relay: the inner end belongs to the
@@ -14,12 +13,11 @@ import asyncio
 import os
 import signal
 import socket
-import stat
 import struct
 import sys
 import threading
 from asyncio import StreamReader, StreamReaderProtocol, StreamWriter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,9 +25,7 @@ from typing import IO
 
 FRAME = struct.Struct("!IBI")
 OPEN, DATA, END, HELLO = range(4)
-FILE = struct.Struct("!HQ")
-FILES = "files"
-NAMES = (FILES, "kernel-1", "kernel-2", "kernel-3", "kernel-4", "kernel-5")
+NAMES = ("kernel-1", "kernel-2", "kernel-3", "kernel-4", "kernel-5")
 CHUNK = 2**16
 BACKLOG = 64 * 2**20  # bytes that a connection may leave unread before it is closed
 
@@ -103,8 +99,6 @@ class _End:
     async def _take(self, number: int, kind: int, data: bytes) -> None:
         if kind == HELLO:
             self.hello()
-        elif kind == OPEN and data == FILES.encode():
-            self._start(self._give_files(number))
         elif kind == OPEN:
             await self._reach(number, data.decode())
         elif kind == END:
@@ -142,13 +136,6 @@ class _End:
         self._drop(number)
         self.send(number, END)
 
-    async def _give_files(self, number: int) -> None:
-        with suppress(OSError):
-            for data in plain_files(Path.cwd()):
-                self.send(number, DATA, data)
-                await self.writer.drain()
-        self.send(number, END)
-
     def _start(self, work: Coroutine) -> None:
         task = asyncio.create_task(work)
         self.tasks.add(task)
@@ -157,28 +144,6 @@ class _End:
     def _drop(self, number: int) -> None:
         if writer := self.connections.pop(number, None):
             writer.close()
-
-
-def plain_files(folder: Path) -> Iterator[bytes]:
-    """The plain files below `folder`, without following a link, in pieces of at most CHUNK bytes.
-
-    For each file: length of its path (2 bytes) and of its content (8), the path below `folder`, the content.
-    """
-    for where, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(where, name)
-            with suppress(OSError):
-                if not stat.S_ISREG(path.lstat().st_mode):
-                    continue
-                with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
-                    relative, left = os.fsencode(path.relative_to(folder)), os.fstat(stream.fileno()).st_size
-                    yield FILE.pack(len(relative), left) + relative
-                    while left:
-                        size = min(CHUNK, left)
-                        data = stream.read(size) or bytes(size)  # zeros where it was cut meanwhile
-                        left -= len(data)
-                        yield data
 
 
 def _listen(path: Path) -> socket.socket:

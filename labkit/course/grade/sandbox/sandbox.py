@@ -1,7 +1,8 @@
 """The sandbox: a bubblewrap command in which code of a stranger can run.
 
 Inside there are no network, no other process, no capability, no further user namespace and no name of the caller's
-environment. Readable are the interpreter, its environment, labkit without its `course`, system libraries and fonts,
+environment; key rings, and calls of the operating system that no notebook makes, are out of reach (see `begin`).
+Readable are the interpreter, its environment, labkit without its `course`, system libraries and fonts,
 and what the caller names; writable are /tmp and a copy of one submission, both in memory and of limited size.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import labkit
+from labkit.course.grade.sandbox import begin
 from labkit.course.grade.sandbox.limits import MEBIBYTE, Limits
 from labkit.errors import LabkitError
 
@@ -39,6 +41,7 @@ SYSTEM = (
 TOP = ("/bin", "/lib", "/lib32", "/lib64")
 # Every sandbox that root starts has a user of its own, from a range that nothing else hands out.
 FIRST_USER, USERS = 1_900_000_000, 10_000_000
+FILTER = "99"  # the file descriptor from which bubblewrap loads the filter of system calls
 # From the copy's original to the copy, before the command begins.
 START = f'cp -R {ORIGINAL}/. {SUBMISSION} && exec "$@"'
 
@@ -75,9 +78,9 @@ def sandbox_command(
     mounts = [*_mounts(readable), (str(writable), ORIGINAL)]
     if (Path(sockets) / "connection.json").exists():
         mounts.append((str(Path(sockets) / "connection.json"), CONNECTION))
-    outer = []
+    outer = [sys.executable, "-I", "-S", begin.__file__, FILTER]
     if os.geteuid() == 0:
-        outer = _as_another_user(mounts)
+        outer += _as_another_user(mounts)
         mounts = [(inside, inside) for _, inside in mounts]
     return [*outer, *_bubblewrap(mounts, limits, environment or {}), "--", *inner]
 
@@ -91,7 +94,7 @@ def require_sandbox() -> None:
     """
     if shutil.which("bwrap") is None:
         raise LabkitError(f"There is no sandbox here (bubblewrap is not installed): {HOW_TO_GET_ONE}.")
-    if missing := {"--size", "--disable-userns"} - _options():
+    if missing := {"--size", "--disable-userns", "--seccomp"} - _options():
         raise LabkitError(f"There is no sandbox here (bwrap has no {sorted(missing)[0]}): {HOW_TO_GET_ONE}.")
     with TemporaryDirectory(prefix="labkit-") as name:
         Path(name, "empty").mkdir()
@@ -151,7 +154,7 @@ def _bubblewrap(mounts: Sequence[Mount], limits: Limits, environment: Mapping[st
     small, large = str(MEBIBYTE), str(limits.tmp_bytes)
     command = ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
     command += ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
-    command += ["--die-with-parent", "--new-session"]
+    command += ["--die-with-parent", "--new-session", "--seccomp", FILTER]
     command += ["--proc", "/proc", "--dev", "/dev", "--size", str(64 * MEBIBYTE), "--tmpfs", "/dev/shm"]
     command += ["--size", large, "--tmpfs", TMP, "--size", large, "--tmpfs", SUBMISSION]
     command += ["--size", small, "--tmpfs", SOCKETS]
@@ -166,6 +169,7 @@ def _bubblewrap(mounts: Sequence[Mount], limits: Limits, environment: Mapping[st
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": TMP,
         "TMPDIR": TMP,
+        "PYTHONPATH": str(Path(labkit.__file__).resolve().parents[1]),  # also where another checkout is installed
     }
     for name, value in {**usual, "LANG": "C.UTF-8", "USER": "student", **environment}.items():
         command += ["--setenv", name, value]

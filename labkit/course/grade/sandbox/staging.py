@@ -1,12 +1,9 @@
-"""Copies a submission into a sandbox's reach and its files back out, without ever following a link."""
+"""Copies a submission into a sandbox's reach, without ever following a link."""
 
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-
-from labkit.errors import LabkitError
 
 MAX_FILES = 1000
 MAX_ENTRIES = 10_000
@@ -42,34 +39,6 @@ def copy_plain(source: Path, target: Path, limit_bytes: int, suffixes: tuple[str
         finally:
             os.close(handle)
     return sorted(left_out)
-
-
-def throw_away(folder: Path) -> Path:
-    """`folder`, if it can be a copy made for one kernel.
-
-    Raises:
-        LabkitError: it is no folder, its path is relative, or the working folder, home or labkit lies in it.
-    """
-    whole = folder.resolve()
-    needed = any(path.is_relative_to(whole) for path in (Path.cwd(), Path.home(), Path(__file__).resolve()))
-    if needed or not folder.is_absolute() or not folder.is_dir():
-        raise LabkitError(f"{folder}: is no throw-away copy of a submission; name an absolute path to one.")
-    return folder
-
-
-def replace_content(folder: Path, fresh: Path) -> None:
-    """Give `folder` the content of `fresh`, which is left empty; links in `folder` are removed, not followed.
-
-    Raises:
-        LabkitError: see `throw_away`.
-    """
-    for entry in os.scandir(throw_away(folder)):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
-        else:
-            os.unlink(entry.path)
-    for path in fresh.iterdir():
-        shutil.move(path, folder / path.name)
 
 
 def _walk(

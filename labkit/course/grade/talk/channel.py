@@ -14,8 +14,10 @@ from labkit.course.grade.talk.quoting import error_name
 PROTOCOL = "labkit.course.grade.talk.protocol"  # the one package that a sandboxed kernel sees of `course`
 SERVE = f"__import__('{PROTOCOL}.answering', fromlist=['serve']).serve(get_ipython().user_ns, get_ipython().kernel)"
 ENVELOPE_BYTES = 2**20
+WAITING = 8  # messages of one socket that are held until they are read
 POLL_SECONDS = 0.2
-CONNECT_SECONDS = 20
+LOOK_SECONDS = 0.5  # between two looks at what the kernel has computed
+CONNECT_SECONDS = 100
 
 
 class Channel:
@@ -24,8 +26,9 @@ class Channel:
     Args:
         connection: the kernel's connection info.
         alive: whether the kernel still runs.
-        seconds: for the whole conversation.
-        message_seconds: for one answer.
+        spent: seconds that it has computed so far.
+        seconds: that it may compute for the whole conversation.
+        wall_seconds: that the conversation may take.
         output_bytes: what the student's functions may print meanwhile.
     """
 
@@ -34,13 +37,17 @@ class Channel:
         connection: dict[str, Any],
         alive: Callable[[], bool],
         *,
+        spent: Callable[[], float],
         seconds: float,
-        message_seconds: float,
+        wall_seconds: float,
         output_bytes: int,
     ) -> None:
-        self.alive, self.message_seconds, self.output_bytes = alive, message_seconds, output_bytes
-        self.seconds, self.deadline = seconds, time.monotonic() + seconds
+        self.alive, self.spent, self.output_bytes = alive, spent, output_bytes
+        self.seconds, self.may_spend = seconds, spent() + seconds
+        self.wall_seconds, self.deadline = wall_seconds, time.monotonic() + wall_seconds
+        self.late = False  # whether it ended by the clock, which a machine under load may be to blame for
         context = _Context()
+        context.setsockopt(zmq.RCVHWM, WAITING)
         context.setsockopt(zmq.MAXMSGSIZE, LIMIT_BYTES + ENVELOPE_BYTES)  # more is not even received
         self.client = BlockingKernelClient(context=context)
         self.client.load_connection_info(connection)
@@ -69,7 +76,7 @@ class Channel:
         self.client.input(text)
         return self._next()
 
-    def close(self, end: str, seconds: float = 5.0) -> bool:
+    def close(self, end: str, seconds: float = 60.0) -> bool:
         """Send the last text; whether the kernel is idle again and fit for the next cell."""
         self.client.input(end)
         self.deadline = time.monotonic() + seconds
@@ -88,33 +95,42 @@ class Channel:
 
     def _next(self) -> str:
         """The text of the next input request of our own execute request."""
-        until = min(self.deadline, time.monotonic() + self.message_seconds)
         sockets = {each.socket: each for each in (self.client.stdin_channel, self.client.iopub_channel)}
         sockets[self.client.shell_channel.socket] = self.client.shell_channel
         poller = zmq.Poller()
         for socket in sockets:
             poller.register(socket, zmq.POLLIN)
+        look = time.monotonic() + LOOK_SECONDS
         while True:
             ready = dict(poller.poll(POLL_SECONDS * 1000))
             for socket in ready:
                 if (text := self._taken(sockets[socket])) is not None:
                     return text
-            if time.monotonic() > until:
-                raise NoAnswer(f"no answer came within {min(self.seconds, self.message_seconds):.0f} s")
+            if time.monotonic() > self.deadline:
+                self.late = True
+                raise NoAnswer(f"no answer came within {self.wall_seconds:.0f} s")
+            if time.monotonic() > look:
+                look = time.monotonic() + LOOK_SECONDS
+                if self.spent() > self.may_spend:
+                    self.late = getattr(self.spent, "is_wall", False)
+                    raise NoAnswer(f"no answer came within {self.seconds:.0f} s of computing")
             if not ready and not self.alive():
                 raise NoAnswer("the kernel died while it was asked")
 
     def _taken(self, channel: Any) -> str | None:
         """A text if one came on this channel."""
         try:
-            message = channel.get_msg(timeout=0)
+            parts = channel.socket.recv_multipart(zmq.NOBLOCK)
+            if channel is self.client.iopub_channel:  # counted as it comes: what is in it is the kernel's to choose
+                self._count(sum(map(len, parts)))
+                return None
+            message = self.client.session.deserialize(self.client.session.feed_identities(parts)[1])
             kind, content = message["msg_type"], message["content"]
             ours = message["parent_header"].get("msg_id") == self._request
+        except (NoAnswer, MemoryError):
+            raise
         except Exception as error:  # whatever the kernel sent, it is no message
             raise NoAnswer(f"the kernel sent no message ({type(error).__name__})") from None
-        if channel is self.client.iopub_channel:
-            self._count(content)
-            return None
         if not ours:
             return None
         if kind == "input_request" and isinstance(content, dict) and isinstance(content.get("prompt"), str):
@@ -126,8 +142,8 @@ class Channel:
             raise NoAnswer(f"the kernel stopped answering ({name})")
         return None
 
-    def _count(self, content: Any) -> None:
-        self.output_bytes -= len(str(content))
+    def _count(self, size: int) -> None:
+        self.output_bytes -= size
         if self.output_bytes < 0:
             raise NoAnswer("your code printed more than a submission may")
 

@@ -5,6 +5,8 @@ modules, optimizers) stays here, and the student's code reaches of it only what 
 kernel is evaluated, imported or unpickled; a kernel that lies can do no more than give a wrong answer.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
@@ -21,8 +23,8 @@ from labkit.course.grade.talk.protocol.remotes import ABILITIES, Remote
 from labkit.course.grade.talk.protocol.wire import WireError, dumps
 from labkit.course.grade.talk.quoting import error_name, error_text
 
-TOTAL_BYTES = 512 * 2**20  # of all that one kernel says in one conversation
-MESSAGES = 200_000
+TOTAL_BYTES = 256 * 2**20  # of all that one kernel says in one conversation
+MESSAGES = 100_000
 FUNCTIONS = (FunctionType, MethodType, BuiltinFunctionType)
 MODULE_NAMES = frozenset(
     (
@@ -67,10 +69,18 @@ class Conversation(Side):
     Args:
         send: sends a text and gives the kernel's next text; it raises `NoAnswer` when there will be none.
         checks: modules (or packages) whose classes' public names the student's code may reach.
+        seconds: the most that this process may compute for it.
     """
 
-    def __init__(self, send: Callable[[str], str], checks: Sequence[str] = ("labkit.checking",)) -> None:
+    def __init__(
+        self,
+        send: Callable[[str], str],
+        checks: Sequence[str] = ("labkit.checking",),
+        *,
+        seconds: float = math.inf,
+    ) -> None:
         super().__init__("t", self._counted(send), watches=False)
+        self._until = time.process_time() + seconds
         self.checks = tuple(checks)
         self.broken = ""
         self._bytes = self._messages = 0
@@ -82,6 +92,8 @@ class Conversation(Side):
             self._messages += 1
             if self._bytes > TOTAL_BYTES or self._messages > MESSAGES:
                 raise NoAnswer("its answers together are too many or too large")
+            if time.process_time() > self._until:
+                raise NoAnswer("its answers together take too long to be looked at")
             return answer
 
         return counted

@@ -11,7 +11,7 @@ from hostile_course import VICTIM, hand_in
 from labkit.course.grade.demo import fill
 from labkit.course.grade.demo_lab import demo_lab
 from labkit.course.grade.intake.prepare import prepare
-from labkit.course.grade.layout import release_path
+from labkit.course.grade.layout import Place
 from labkit.course.grade.marks.gradebook import ingest
 from labkit.course.grade.release import release
 
@@ -21,13 +21,13 @@ def template(tmp_path_factory):
     """A course where an honest student has been graded."""
     course = tmp_path_factory.mktemp("course")
     lab = demo_lab(course)
-    release(lab, course)
-    honest = nbformat.read(release_path(course, lab), as_version=4)
+    release(Place(course, lab))
+    honest = nbformat.read(Place(course, lab).release, as_version=4)
     fill(honest)
     hand_in(course / "honest", {f"{VICTIM}/{lab.path.name}": honest})
-    prepare(course, lab, course / "honest")
+    prepare(Place(course, lab), course / "honest")
     run_trusted(course, lab)
-    ingest(course, lab)
+    ingest(Place(course, lab))
     return course, lab, honest
 
 

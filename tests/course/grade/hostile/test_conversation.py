@@ -220,10 +220,9 @@ def test_whatever_a_function_returns_is_a_hint_and_no_crash():
 ENDS = {
     "os._exit in the middle": ("import os\ndef log_density(x):\n    os._exit(0)", "kernel died", "died"),
     "a function that never returns": (
-        "def log_density(x):\n    while True:\n        try:\n            import time; time.sleep(1)\n"
-        "        except BaseException: pass",
+        "def log_density(x):\n    while True:\n        try:\n            pass\n        except BaseException: pass",
         "time-out",
-        "20 s",
+        "12 s",
     ),
     "a flood": ("def log_density(x):\n    while True: print('x' * 1000)", "output flood", "printed"),
     "input replaced": (
@@ -242,7 +241,7 @@ def test_what_ends_the_conversation_earns_nothing_and_says_why(tmp_path, name):
     attack, status, word = ENDS[name]
     lab = lab_in(tmp_path)
     folder = submit(tmp_path, lab, "eve", density=attack)
-    limits = replace(LIMITS, cell_seconds=20)
+    limits = replace(LIMITS, cell_seconds=12)
     outcome = execute(folder, tmp_path / "out", lab, kernel=PLAIN, limits=limits, salt=11)
     assert outcome["status"] == status and word in outcome["reason"]
     assert share(outcome, FIRST) == 0 and outcome["exercises"][FIRST]["reason"] == outcome["reason"]

@@ -189,25 +189,6 @@ def test_leaving_a_daemon(start, ending):
     assert soon(lambda: not with_token(token))
 
 
-def test_links_that_lead_the_collector_outside(start, tmp_path):
-    (tmp_path / "source").write_text(SECRET)
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "lab.ipynb").write_text("handed in")
-    session = start(tmp_path / "work")
-    code = f"""
-import os
-os.mkdir("artefacts")
-os.symlink({str(tmp_path / "source")!r}, "artefacts/solution.npz")
-os.symlink({str(tmp_path)!r}, "more")
-os.remove("lab.ipynb")
-os.symlink({str(tmp_path / "source")!r}, "lab.ipynb")
-open("kept", "w").write("kept")
-"""
-    assert session.run(code) == ""
-    session.manager.shutdown_kernel()
-    assert [path.name for path in (tmp_path / "work").rglob("*")] == ["kept"]
-
-
 def test_garbage_in_the_way_out(start, tmp_path):
     """The relay's own pipe is the student's to write into: it costs the student's kernel and nothing else."""
     (tmp_path / "work").mkdir()
@@ -231,7 +212,7 @@ def test_garbage_in_the_way_out(start, tmp_path):
 def test_a_submission_ends_as_in_any_sandbox(sandbox, tmp_path, cells, status):
     lab = lab_in(tmp_path / "course")
     submission = submit(tmp_path / "course", lab, "ada", **cells)
-    limits = replace(LIMITS, cell_seconds=20) if status == "time-out" else LIMITS
+    limits = replace(LIMITS, cell_seconds=12) if status == "time-out" else LIMITS
     kernel = Kernel(sandbox, (), {"LABKIT_PROFILE": "smoke", "LABKIT_OFFLINE": "1", "OMP_NUM_THREADS": "1"})
     outcome = execute(submission, tmp_path / "out", lab, kernel=kernel, limits=limits, salt=5)
     assert (outcome["status"], outcome["sandbox"]) == (status, "container"), outcome["reason"]

@@ -15,7 +15,7 @@ from hostile_course import VICTIM, grade, hand_in, snapshot
 from labkit.course.grade.intake import collect
 from labkit.course.grade.intake.collect import RefusedError, read_file
 from labkit.course.grade.intake.prepare import prepare
-from labkit.course.grade.layout import source_path, student_folder
+from labkit.course.grade.layout import Place
 
 pytest.importorskip("nbgrader", reason="needs the extra `grade`")
 
@@ -37,7 +37,7 @@ def test_a_zip_that_leads_out_of_its_folder(room, tmp_path, entry):
         packed.writestr(entry, nbformat.writes(honest))
         packed.writestr("bob.ipynb", nbformat.writes(honest))
     before = snapshot(course, without=[course / "submitted" / "bob"])
-    result = prepare(course, lab, archive)
+    result = prepare(Place(course, lab), archive)
     assert set(result.students) == {"bob"} and "leads out" in result.left_out[0]
     del before[course / "gradebook.db"]
     assert {path: path.read_bytes() for path in before} == before
@@ -52,7 +52,7 @@ def test_a_zip_that_leads_out_of_its_folder(room, tmp_path, entry):
 )
 def test_a_name_with_a_path_in_it(student):
     harmless = collect._harmless(student, set())
-    folder = student_folder(Path("/course"), "submitted", harmless, type("Lab", (), {"number": "demo"}))
+    folder = Place(Path("/course"), type("Lab", (), {"number": "demo"}), harmless).folder("submitted")
     assert os.path.normpath(folder) == str(folder) and folder.parent.parent == Path("/course/submitted")
     assert not set("*?[]\n/\\") & set(harmless) and len(harmless) < 80
 
@@ -60,14 +60,14 @@ def test_a_name_with_a_path_in_it(student):
 def test_a_backslash_in_a_files_name(room, tmp_path):
     course, lab, honest = room
     source = hand_in(tmp_path / "in", {f"x\\..\\..\\{VICTIM}.ipynb": honest, f"x\\..\\{VICTIM}/x.ipynb": honest})
-    result = prepare(course, lab, source)
+    result = prepare(Place(course, lab), source)
     assert not result.students and len(result.left_out) == 2
 
 
 def test_a_name_that_looks_like_anothers_takes_nobodys_place(room, tmp_path):
     course, lab, honest = room
     source = hand_in(tmp_path / "in", {"Eve A.ipynb": b"{}", "Eve_A.ipynb": honest, "eve a.ipynb": b"{}"})
-    result = prepare(course, lab, source)
+    result = prepare(Place(course, lab), source)
     assert sorted(result.students) == ["Eve_A", "Eve_A-2", "eve_a-3"]
     assert result.students["Eve_A"]["refused"] is None, "whose own name it is keeps it"
     assert all(result.students[who]["refused"] for who in ("Eve_A-2", "eve_a-3"))
@@ -78,10 +78,10 @@ def test_a_symbolic_link_in_place_of_a_submission(room, tmp_path):
     course, lab, _ = room
     source = tmp_path / "in"
     (source / "mallory").mkdir(parents=True)
-    (source / "mallory" / lab.path.name).symlink_to(source_path(course, lab))
-    (source / "oscar.ipynb").symlink_to(student_folder(course, "submitted", VICTIM, lab) / lab.path.name)
+    (source / "mallory" / lab.path.name).symlink_to(Place(course, lab).source)
+    (source / "oscar.ipynb").symlink_to(Place(course, lab, VICTIM).notebook("submitted"))
     (source / "trudy").symlink_to(course / "submitted" / VICTIM)
-    result = prepare(course, lab, source)
+    result = prepare(Place(course, lab), source)
     assert all("symbolic link" in about["refused"] for about in result.students.values())
     assert {"mallory", "oscar"} <= set(result.students)
     assert sum(grade(course, lab).values()) == 0
@@ -99,7 +99,7 @@ def test_names_that_no_file_or_terminal_should_hold(room, tmp_path):
     (source / half.replace("ipynb", "txt")).write_text("")
     (source / "mallory").mkdir()
     (source / "mallory" / half).symlink_to("elsewhere")
-    result = prepare(course, lab, source)
+    result = prepare(Place(course, lab), source)
     told = [about["refused"] for about in result.students.values() if about["refused"]] + result.left_out
     assert len(told) == 3 and all(each.isprintable() for each in told)
     assert result.students["bob"]["refused"] is None
@@ -110,7 +110,7 @@ def test_names_that_no_file_or_terminal_should_hold(room, tmp_path):
 def test_a_symbolic_link_that_appears_after_the_look(room, tmp_path, monkeypatch):
     course, lab, _ = room
     link = tmp_path / "link.ipynb"
-    link.symlink_to(source_path(course, lab))
+    link.symlink_to(Place(course, lab).source)
     with pytest.raises(RefusedError, match="cannot be read"):
         read_file(link, 10**6)
     monkeypatch.delattr(os, "O_NOFOLLOW")
@@ -124,8 +124,8 @@ def test_a_symbolic_link_in_a_zip(room, tmp_path):
     entry = zipfile.ZipInfo(f"mallory/{lab.path.name}")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(archive, "w") as packed:
-        packed.writestr(entry, str(source_path(course, lab)))
-    assert "symbolic link" in prepare(course, lab, archive).students["mallory"]["refused"]
+        packed.writestr(entry, str(Place(course, lab).source))
+    assert "symbolic link" in prepare(Place(course, lab), archive).students["mallory"]["refused"]
     assert grade(course, lab) == {"mallory": 0}
 
 
@@ -133,5 +133,5 @@ def test_a_pipe_is_not_waited_for(room, tmp_path):
     course, lab, honest = room
     source = hand_in(tmp_path / "in", {"bob.ipynb": honest})
     os.mkfifo(source / "mallory.ipynb")
-    found = prepare(course, lab, source).students
+    found = prepare(Place(course, lab), source).students
     assert "no plain file" in found["mallory"]["refused"] and not found["bob"]["refused"]

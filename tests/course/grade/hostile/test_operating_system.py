@@ -186,27 +186,3 @@ def test_leaving_a_daemon(start_sandboxed, start_plain, ending):
         assert runs(daemon) if survives else soon(lambda: not runs(daemon))  # noqa: B023
         if survives:
             daemon.kill()
-
-
-def test_links_that_lead_the_collector_outside(start_sandboxed, start_plain, course, tmp_path):
-    """A link among the artefacts, a folder of artefacts that is one, and the notebook itself replaced by one."""
-    code = f"""
-import os
-os.mkdir("artefacts")
-os.symlink({str(course["source"])!r}, "artefacts/solution.npz")
-os.symlink({str(course["source"].parent)!r}, "more")
-os.remove("03a.ipynb")
-os.symlink({str(course["source"])!r}, "03a.ipynb")
-"""
-    for name in ("sandboxed", "plain"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "03a.ipynb").write_text("handed in")
-    plain = start_plain(tmp_path / "plain")
-    assert plain.run(code) == ""
-    for leak in ("artefacts/solution.npz", "more/03a.ipynb", "03a.ipynb"):
-        assert (tmp_path / "plain" / leak).read_text() == SECRET
-    session = start_sandboxed(tmp_path / "sandboxed")
-    assert session.run(code) == ""
-    session.manager.shutdown_kernel()
-    assert list((tmp_path / "sandboxed").rglob("*")) == []
-    assert course["source"].read_text() == SECRET

@@ -13,7 +13,7 @@ from hostile_course import TESTS, VICTIM, hand_in, name
 from nbformat.v4 import new_markdown_cell, new_raw_cell
 
 from labkit.course.grade.intake.prepare import prepare
-from labkit.course.grade.layout import student_folder
+from labkit.course.grade.layout import Place
 from labkit.course.grade.marks.feedback import write_feedback
 from labkit.course.grade.marks.gradebook import ingest
 
@@ -109,17 +109,17 @@ def test_a_stream_and_an_error_that_hold_scripts(room, tmp_path):
 
 def assert_harmless(course, lab, notebook, tmp_path, *, outputs, stock=True, exercises=None, **about):
     """Feedback and formgrader's page act no more than an honest student's; nbgrader as it comes lets it act."""
-    prepare(course, lab, hand_in(tmp_path / "in", {"mallory.ipynb": notebook}))
+    prepare(Place(course, lab), hand_in(tmp_path / "in", {"mallory.ipynb": notebook}))
     write_outcome(course, lab, "mallory", exercises=exercises or {}, **about)
-    executed = student_folder(course, "executed", "mallory", lab) / lab.path.name
+    executed = Place(course, lab, "mallory").notebook("executed")
     raw = json.loads(executed.read_text())
     next(cell for cell in raw["cells"] if cell["cell_type"] == "code")["outputs"] = outputs
     executed.write_text(json.dumps(raw))
-    ingest(course, lab)
-    pages = {path.parts[-3]: path.read_text(encoding="utf-8") for path in write_feedback(course, lab)}
+    ingest(Place(course, lab))
+    pages = {path.parts[-3]: path.read_text(encoding="utf-8") for path in write_feedback(Place(course, lab))[0]}
     assert active(pages["mallory"]) == active(pages[VICTIM])
     for student in ("mallory", VICTIM):
-        shown_page = student_folder(course, "autograded", student, lab) / lab.path.name
+        shown_page = Place(course, lab, student).notebook("autograded")
         pages[student] = active(stock_page(nbformat.read(shown_page, as_version=4)))
     assert pages["mallory"] == pages[VICTIM], "formgrader without our settings"
     if stock and (outputs or not exercises):

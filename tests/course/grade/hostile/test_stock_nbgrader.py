@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from labkit.course.grade.layout import open_gradebook
+from labkit.course.grade.layout import Place, open_gradebook
 
 pytest.importorskip("nbgrader", reason="needs the extra `grade`")
 
@@ -76,7 +76,7 @@ def graded(tmp_path_factory):
     source = course / "source" / "lab" / "lab.ipynb"
     source.parent.mkdir(parents=True)
     nbformat.write(instructors(), source)
-    with open_gradebook(course):
+    with open_gradebook(Place(course, None), new=True):
         config = Config(CourseDirectory={"root": str(course), "db_url": f"sqlite:///{course / 'gradebook.db'}"})
     found = {}
     with pytest.MonkeyPatch.context() as patch:

@@ -25,6 +25,7 @@ from labkit.course.grade.talk.protocol.wire import (
     tensor_from,
 )
 
+LIMIT_HIDDEN = 64 * 2**20  # bytes of all tensors of which a side names only the shape: their room costs it nothing
 ONLY_HERE = 2  # references to a value that nothing but its entry holds, with the one that counts them
 
 
@@ -44,7 +45,7 @@ class Tensors:
         self.local = False  # a backward pass that must not leave this side
         self._handles: dict[int, str] = {}
         self._nodes: dict[Any, str] = {}
-        self._made = 0
+        self._made = self._hidden_bytes = 0
 
     def encode(self, value: Shared, *, copy: bool = False) -> dict[str, Any] | None:
         """The JSON of a tensor or array: its handle if the other side has it, else its content with a new handle.
@@ -152,7 +153,8 @@ class Tensors:
         if not isinstance(about, list) or len(about) != 4:
             raise WireError("a shared tensor is malformed")
         kind, handle, name, shape = about
-        value = empty_tensor(name, shape)
+        value = empty_tensor(name, shape, LIMIT_HIDDEN - self._hidden_bytes)
+        self._hidden_bytes += value.numel() * value.element_size()
         wrong = not isinstance(handle, str) or handle.startswith(self.prefix) or handle in self.entries
         if wrong or kind not in ("leaf", "parameter") or not (value.is_floating_point() or value.is_complex()):
             raise WireError("a shared tensor is malformed")

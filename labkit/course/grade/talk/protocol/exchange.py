@@ -19,6 +19,9 @@ from labkit.course.grade.talk.protocol.drawing_states import get_states, mark, s
 from labkit.course.grade.talk.protocol.remotes import ABILITIES, Remote, RemoteModule, remote_class
 from labkit.course.grade.talk.protocol.wire import Decoder, WireError, decode, dumps, encode, loads
 
+# Exceptions and objects of one conversation that a side keeps: the other side asks for them at no cost of its own.
+LIMIT_RAISED = 2_000
+LIMIT_OBJECTS = 20_000
 # What crosses as a copy; every other object stays where it is.
 PLAIN = (str, bool, int, float, complex, tuple, list, set, frozenset, dict, np.generic, torch.dtype)
 
@@ -189,6 +192,8 @@ class Side:
     def _reference(self, value: Any) -> dict[str, Any]:
         handle = self._handles.get(id(value))
         if handle is None:
+            if len(self._objects) >= LIMIT_OBJECTS:
+                raise NoAnswer("its answers ask for too many objects")
             handle = f"{self.prefix}o{len(self._objects)}"
             self._objects[handle], self._handles[id(value)] = value, handle
         return {"object": [handle, type(value).__name__, self.abilities(value)]}
@@ -218,6 +223,9 @@ class Side:
     def _described(self, error: BaseException) -> dict[str, Any]:
         if (origin := getattr(error, "_labkit_origin", None)) is not None:
             return {"origin": origin}
+        if len(self._raised) >= LIMIT_RAISED:
+            raise NoAnswer("its answers raised too many exceptions")
+        error.__traceback__ = error.__context__ = None  # whose frames hold all that was handed over
         self._raised.append(error)
         bases = [base.__name__ for base in type(error).__mro__]
         return {"types": bases[:10], "text": str(error)[:2000], "number": len(self._raised) - 1}

@@ -1,12 +1,9 @@
 """Stand-ins for objects that stay in the other process: what is done with one is asked of the side that holds it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
-
-if TYPE_CHECKING:
-    from labkit.course.grade.talk.protocol.exchange import Side
 
 # What can be done with an object from afar → the method that does it.
 ABILITIES = {
@@ -21,7 +18,7 @@ ABILITIES = {
 class Remote:
     """Stands for an object of the other side; subclasses made by `remote_class` have its abilities."""
 
-    def __init__(self, side: "Side", handle: str) -> None:
+    def __init__(self, side: Any, handle: str) -> None:
         object.__setattr__(self, "_far", (side, handle))
 
     def __getattr__(self, name: str) -> Any:
@@ -31,7 +28,7 @@ class Remote:
 class RemoteModule(nn.Module):
     """Stands for a module of the other side, and is one itself, so that it may be a part of others."""
 
-    def __init__(self, side: "Side", handle: str) -> None:
+    def __init__(self, side: Any, handle: str) -> None:
         super().__init__()
         object.__setattr__(self, "_far", (side, handle))
 

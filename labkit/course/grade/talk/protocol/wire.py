@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LIMIT_BYTES = 64 * 2**20  # of one message
+LIMIT_BYTES = 16 * 2**20  # of one message, and of each value in it
 LIMIT_DEPTH = 32
-LIMIT_ITEMS = 1_000_000  # brackets and commas of one message: each becomes an object of its own
+LIMIT_ITEMS = 500_000  # brackets and commas of one message: each becomes an object of its own
+COLLIDING = 4  # members of a set or dict for each hash: numbers can be chosen whose hashes are all the same
 
 TORCH_TYPES = {
     str(kind).removeprefix("torch."): kind
@@ -122,10 +123,11 @@ def decode(data: Any, hooks: dict[str, Decoder] | None = None, depth: int = 0) -
             return hooks[tag](payload)
         if tag in ("tuple", "set", "frozenset"):
             items = [decode(each, hooks, depth + 1) for each in _list(payload)]
-            return {"tuple": tuple, "set": set, "frozenset": frozenset}[tag](items)
+            return tuple(items) if tag == "tuple" else {"set": set, "frozenset": frozenset}[tag](_spread(items))
         if tag == "dict":
             pairs = [_list(pair, 2) for pair in _list(payload)]
-            return {decode(k, hooks, depth + 1): decode(v, hooks, depth + 1) for k, v in pairs}
+            keys = _spread([decode(key, hooks, depth + 1) for key, _ in pairs])
+            return {key: decode(value, hooks, depth + 1) for key, (_, value) in zip(keys, pairs)}
         if tag in _NUMBERS:
             return _NUMBERS[tag](payload)
     except (TypeError, ValueError, OverflowError, RuntimeError, binascii.Error) as error:
@@ -175,8 +177,8 @@ def tensor_from(payload: Any) -> Tensor:
     return flat.reshape(shape)
 
 
-def empty_tensor(name: Any, shape: Any) -> Tensor:
-    """Zeros of a type and shape.
+def empty_tensor(name: Any, shape: Any, room: int = LIMIT_BYTES) -> Tensor:
+    """Zeros of a type and shape, of at most `room` bytes.
 
     Raises:
         WireError: malformed, or too large.
@@ -184,7 +186,7 @@ def empty_tensor(name: Any, shape: Any) -> Tensor:
     if not isinstance(name, str) or name not in TORCH_TYPES:
         raise WireError("a tensor has an unknown type")
     whole = all(type(each) is int and 0 <= each <= LIMIT_BYTES for each in _list(shape))
-    if not whole or len(shape) > 16 or math.prod(shape) * TORCH_TYPES[name].itemsize > LIMIT_BYTES:
+    if not whole or len(shape) > 16 or math.prod(shape) * TORCH_TYPES[name].itemsize > room:
         raise WireError("the shape of a tensor is malformed or too large")
     return torch.zeros(shape, dtype=TORCH_TYPES[name])
 
@@ -251,6 +253,9 @@ def _decode_strings(payload: Any) -> np.ndarray:
     shape, items = _list(payload, 2)
     if not all(isinstance(each, str) for each in _list(items)):
         raise WireError("an array of strings holds something else")
+    # Each takes as much room as the longest.
+    if 4 * len(items) * max(map(len, items), default=0) > LIMIT_BYTES:
+        raise WireError(f"an array of strings takes more than {LIMIT_BYTES / 2**20:.0f} MB")
     return np.array(items, dtype=str).reshape(_shape(shape, len(items), 1))
 
 
@@ -279,6 +284,13 @@ def _list(value: Any, length: int | None = None) -> list[Any]:
     return value
 
 
+def _spread(items: list[Any]) -> list[Any]:
+    """The items, if they can be looked up at a reasonable cost."""
+    if len(items) > COLLIDING * max(8, len(set(map(hash, items)))):
+        raise WireError("the members of a set or dict collide")
+    return items
+
+
 def _bytes(text: Any) -> bytes:
     if not isinstance(text, str):
         raise WireError("the bytes of an array are no text")
@@ -287,7 +299,7 @@ def _bytes(text: Any) -> bytes:
 
 def _shape(shape: Any, size: int, item: int) -> tuple[int, ...]:
     """The shape if it holds just `size` bytes."""
-    whole = all(type(each) is int and 0 <= each <= 2**40 for each in _list(shape))
+    whole = all(type(each) is int and 0 <= each <= LIMIT_BYTES for each in _list(shape))
     if not whole or len(shape) > 16 or math.prod(shape) * item != size:
         raise WireError("the shape of an array does not fit its bytes")
     return tuple(shape)

@@ -1,0 +1,179 @@
+"""What learning platforms, browsers and editors make of a notebook handed in, and whose it is."""
+
+import io
+import json
+import time
+import zipfile
+from datetime import date, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+from typer.testing import CliRunner
+
+from labkit.course.cli import app
+from labkit.course.grade.demo import RIGHT, fill
+from labkit.course.grade.demo_lab import demo_lab
+from labkit.course.grade.intake.collect import collect
+from labkit.course.grade.intake.prepare import prepare
+from labkit.course.grade.layout import Place
+from labkit.course.grade.release import release
+
+STEM = "01b_olivetti_generalising"
+LAB = SimpleNamespace(stem=STEM, number="01b", path=Path(f"{STEM}.ipynb"))
+METADATA = """\
+submission_1:
+  :submitters:
+  - :name: Ada Lovelace
+    :sid: '12'
+  :created_at: 2026-11-20 10:00:00
+submission_2:
+  :submitters:
+  - :name: "Bob"
+  - :name: Cy Twombly
+"""
+
+
+def book(mark):
+    return json.dumps({"nbformat": 4, "cells": [], "mark": mark}).encode()
+
+
+def packed(files, dates=()):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for place, (name, content) in enumerate(files.items()):
+            moment = dates[place] if dates else (2026, 11, 20, 10, 0, 0)
+            archive.writestr(zipfile.ZipInfo(name, moment), content)
+    return data.getvalue()
+
+
+CASES = {
+    "Canvas": (
+        {
+            f"doejane_123_78_{STEM}.ipynb": book("old"),
+            f"doejane_123_99_{STEM}-1.ipynb": book("doejane"),
+            f"smithbob_LATE_22_79_{STEM}.ipynb": book("smithbob"),
+            f"lee_late_32_79_{STEM} (2).ipynb": book("lee"),
+            "ray_7_9_03a_other.ipynb": book("another lab"),
+        },
+        {"doejane", "smithbob", "lee"},
+    ),
+    "Canvas, two of one name": (
+        {f"doejane_1_2_{STEM}.ipynb": book("doejane_1"), f"doejane_9_3_{STEM}.ipynb": book("doejane_9")},
+        {"doejane_1", "doejane_9"},
+    ),
+    "Moodle, with students' zips": (
+        {
+            "Ada L_1_assignsubmission_file_/lab.zip": packed({f"{STEM}.ipynb": book("Ada_L_1")}),
+            "Bo_2_assignsubmission_file_/x/deep.ZIP": packed({f"a/b/{STEM}.ipynb": book("Bo_2")}),
+            f"Cy_3_assignsubmission_file_{STEM}.ipynb": book("Cy_3"),
+        },
+        {"Ada_L_1", "Bo_2", "Cy_3"},
+    ),
+    "Blackboard": (
+        {
+            f"Lab_1_jdoe_attempt_2026-11-21-10-15-30_{STEM}.ipynb": book("jdoe"),
+            f"Lab_1_jdoe_attempt_2026-11-20-10-15-30_{STEM}.ipynb": book("old"),
+            "Lab_1_jdoe_attempt_2026-11-21-10-15-30.txt": b"Name: Doe",
+        },
+        {"jdoe"},
+    ),
+    "Google Classroom": ({f"Ada Lovelace - {STEM}.ipynb": book("Ada_Lovelace"), "Bo - x.pdf": b""}, {"Ada_Lovelace"}),
+    "Gradescope": (
+        {
+            f"assignment_77_export/submission_1/{STEM}.ipynb": book("Ada_Lovelace"),
+            "assignment_77_export/submission_2/mine.ipynb": book("Bob"),
+            "assignment_77_export/submission_metadata.yml": METADATA.encode(),
+        },
+        {"Ada_Lovelace", "Bob", "Cy_Twombly"},
+    ),
+    "browsers, mail programs and editors": (
+        {
+            "ada.ipynb.txt": book("ada"),
+            "bob (2).ipynb": book("bob"),
+            "cy.json": book("cy"),
+            f"dan_{STEM}-1.ipynb": book("dan"),
+            f"eve_{STEM} (1).ipynb.json": book("eve"),
+            f"{STEM}_finn.IPYNB": book("finn"),
+            f"gus/{STEM} - Copy.ipynb": book("gus"),
+            "grades.json": b"{}",
+        },
+        {"ada", "bob", "cy", "dan", "eve", "finn", "gus"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("form", ["zip", "folder"])
+def test_each_gets_one_notebook_the_newest_whatever_made_the_names(tmp_path, name, form):
+    files, people = CASES[name]
+    source = tmp_path / "in.zip"
+    source.write_bytes(packed(files))
+    if form == "folder":
+        source = tmp_path / "in"
+        with zipfile.ZipFile(tmp_path / "in.zip") as archive:
+            archive.extractall(source)
+    found, _ = collect(source, LAB)
+    assert {each.student for each in found} == people
+    for each in found:
+        mark = json.loads(each.read(10**6))["mark"]
+        assert mark == each.student or (mark, each.student) == ("Bob", "Cy_Twombly")
+        assert each.taken.split("/")[-1].lower().split(".")[0].rstrip(" ()-Copy0123456789") and not each.refused
+    if name == "Canvas":
+        assert ["Canvas marks it as late."] in [each.notes for each in found if each.student == "smithbob"]
+    if name == "Blackboard":
+        assert found[0].modified == datetime(2026, 11, 21, 10, 15, 30).timestamp()
+
+
+def test_names_of_any_length_cost_no_time(tmp_path):
+    (tmp_path / "in.zip").write_bytes(packed({"ada/" + "_" * 60_000 + ".ipynb": book("x"), "(" * 60_000: b""}))
+    begun = time.process_time()
+    collect(tmp_path / "in.zip", LAB)
+    assert time.process_time() - begun < 2
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    pytest.importorskip("nbgrader", reason="needs the extra `grade`")
+    lab = demo_lab(tmp_path_factory.mktemp("labs"))
+    made = Place(tmp_path_factory.mktemp("a course?"), lab)
+    release(made)
+    return made
+
+
+@pytest.fixture
+def answered(place):
+    notebook = nbformat.read(place.release, as_version=4)
+    fill(notebook)
+    return nbformat.writes(notebook)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_notebook_in_any_of_unicodes_forms_is_taken(place, answered, tmp_path, encoding):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "ada.ipynb").write_bytes(answered.encode(encoding))
+    result = prepare(place, tmp_path / "in")
+    assert not result.students["ada"]["refused"]
+    assert RIGHT["essay"] in place.of("ada").notebook("submitted").read_text(encoding="utf-8")
+
+
+def test_a_deadline_that_is_a_day_ends_with_it_and_is_said_with_who_is_late(place, answered, tmp_path, monkeypatch):
+    files = {f"{who}/{place.lab.path.name}": answered for who in ("eve", "finn")}
+    source = tmp_path / "in.zip"
+    source.write_bytes(packed(files, dates=[(2026, 11, 20, 9, 0, 0), (2026, 11, 21, 0, 0, 2)]))
+    result = prepare(place, source, deadline=date(2026, 11, 20))
+    assert result.students["eve"]["late_seconds"] == 0 and 0 < result.students["finn"]["late_seconds"] < 3
+    (place.course / place.lab.path.name).write_text(place.lab.path.read_text())
+    command = ["grade", "prepare", "demo", "--from", str(source), "--course", str(place.course)]
+    done = CliRunner().invoke(app, [*command, "--deadline", "2026-11-20"])
+    assert done.exit_code == 0, done.output
+    assert "2026-11-20 23:59:59" in done.output and "late: finn" in done.output
+    assert f"eve: took 'eve/{place.lab.path.name}' of 2026-11-20 09:00\n" in done.output
+    again = CliRunner().invoke(app, command)
+    assert "2026-11-20 23:59:59" in again.output, "what the gradebook remembers is said, too"
+
+
+def test_a_course_whose_path_holds_a_question_mark_keeps_its_gradebook(place):
+    assert "?" in str(place.course) and place.gradebook_file.is_file()
+    assert [path.name for path in place.course.parent.glob("a course*")] == [place.course.name]
