@@ -50,10 +50,9 @@ class Checkpoints:
         if not self.path.exists():
             return None
         content = self._read()
-        if content["hash"] != config_hash(self._config):
-            differing = differences(content["config"], self._config)
+        if content["config"] != self._config:
             raise LabkitError(
-                f"{self.path}: is the checkpoint of another run ({differing}); "
+                f"{self.path}: is the checkpoint of another run ({_differences(content['config'], self._config)}); "
                 "choose another run_dir, or delete the file to train anew."
             )
         return content["state"]
@@ -67,7 +66,7 @@ class Checkpoints:
         if self.path is None:
             return
         started = time.monotonic()
-        content = {"format": FORMAT, "config": self._config, "hash": config_hash(self._config), "state": state}
+        content = {"format": FORMAT, "config": self._config, "state": state}
         with atomic_path(self.path) as temporary, open(temporary, "wb") as stream:
             try:
                 torch.save(content, stream)
@@ -83,22 +82,18 @@ class Checkpoints:
     def _read(self) -> dict[str, Any]:
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-            whole = (
-                isinstance(content, dict)
-                and content["format"] == FORMAT
-                and {"config", "hash", "state"} <= content.keys()
-            )
-        except Exception as error:
-            raise self._foreign() from error
-        if not whole:
-            raise self._foreign()
+            if (
+                not isinstance(content, dict)
+                or content["format"] != FORMAT
+                or not {"config", "state"} <= content.keys()
+            ):
+                raise ValueError("is something else")
+        except Exception as error:  # whatever torch meets in another's file
+            raise LabkitError(
+                f"{self.path}: is not a whole labkit checkpoint (cut short, or made by something else); "
+                "delete it to train anew, or choose another run_dir."
+            ) from error
         return content
-
-    def _foreign(self) -> LabkitError:
-        return LabkitError(
-            f"{self.path}: is not a whole labkit checkpoint (cut short, or made by something else); "
-            "delete it to train anew, or choose another run_dir."
-        )
 
 
 def plain(value: Any, of: str) -> Any:
@@ -127,36 +122,39 @@ def describe_run(
 ) -> dict[str, Any]:
     """Model, updates, data and settings as plain values; equal for two calls of `fit` that do the same.
 
-    It cannot see the code of a loss. The data are told apart by the mean size of their numbers, which depends
-    neither on their order nor on the device.
+    It cannot see the code of a loss. The data are told apart by the mean |x| of an epoch to four digits, which
+    depends neither on their order nor on the device; a model by its class and the shapes in it.
     """
+    layout = [(name, list(value.shape)) for name, value in model.state_dict().items()]
+    numbers = sum(value.numel() for value in model.state_dict().values())
+    short = hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:8]
+    firsts = (batch[0] if isinstance(batch, tuple | list) else batch for batch in batches.epoch(0))
+    total = sum(first.abs().mean(dtype=torch.float32) * len(first) for first in firsts)
     return {
-        "model": describe_model(model),
+        "model": f"{type(model).__name__} of {numbers:,} numbers in {len(layout)} tensors ({short})",
         **{update.name: _describe_update(update) for update in updates},
-        "data": describe_data(batches),
+        "data": f"{batches.count} items in {len(batches)} batches, mean size {float(total) / batches.count:.4g}",
         "batches": {name.strip("_"): value for name, value in vars(batches).items() if isinstance(value, _SIMPLE)},
         **settings,
     }
 
 
 def _describe_update(update: Update) -> dict[str, Any]:
-    described = describe_optimizer(update.optimizer) | describe_schedule(update.schedule)
-    return described | {"clip": update.clip, **update.settings}
+    """Settings of the loss, of the optimizer without its way of computing, and of the schedule without what moves."""
+    how = {"lr", "foreach", "fused", "capturable", "differentiable"}
+    moving = {"last_epoch", "best", "num_bad_epochs", "cooldown_counter", "T_cur", "T_i", "base_lrs", "mode_worse"}
+    rates = [float(group.get("initial_lr", group["lr"])) for group in update.optimizer.param_groups]
+    about = {"optimizer": type(update.optimizer).__name__, "lr": rates[0] if len(rates) == 1 else rates}
+    about |= {name: value for name, value in update.optimizer.defaults.items() if name not in how}
+    if update.schedule is not None:
+        about["schedule"] = type(update.schedule).__name__
+        for name, value in update.schedule.state_dict().items():
+            if isinstance(value, (*_SIMPLE, list, tuple)) and name not in moving and not name.startswith("_"):
+                about[name] = value
+    return about | {"clip": update.clip, **update.settings}
 
 
-def describe_data(batches: Any) -> str:
-    """Number of items and of batches, and the mean |x| of an epoch to four digits."""
-    firsts = (batch[0] if isinstance(batch, tuple | list) else batch for batch in batches.epoch(0))
-    total = sum(first.abs().mean(dtype=torch.float32) * len(first) for first in firsts)
-    return f"{batches.count} items in {len(batches)} batches, mean size {float(total) / batches.count:.4g}"
-
-
-def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a config as canonical JSON, hexadecimal."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any], most: int = 3) -> str:
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any], most: int = 3) -> str:
     """The first few entries in which a checkpoint's config and this run's differ, for a person."""
     there, here = _flat(there), _flat(here)
     absent = "absent"
@@ -165,40 +163,8 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any], most: int = 3
     return "; ".join(said) + (f"; and {len(names) - most} more" if len(names) > most else "")
 
 
-def describe_model(model: nn.Module) -> str:
-    """Class, size and layout of a model, e.g. "RealNVP of 122,304 numbers in 96 tensors (1f2e3d4c)"."""
-    layout = [(name, list(value.shape)) for name, value in model.state_dict().items()]
-    numbers = sum(value.numel() for value in model.state_dict().values())
-    short = hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:8]
-    return f"{type(model).__name__} of {numbers:,} numbers in {len(layout)} tensors ({short})"
-
-
-def describe_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Class and settings of an optimizer, its initial rates included, its way of computing left out."""
-    how = {"lr", "foreach", "fused", "capturable", "differentiable"}
-    rates = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
-    settings = {name: value for name, value in optimizer.defaults.items() if name not in how}
-    return {"optimizer": type(optimizer).__name__, "lr": rates[0] if len(rates) == 1 else rates, **settings}
-
-
-def describe_schedule(schedule: Any) -> dict[str, Any]:
-    """Class and settings of a scheduler, without what changes while it runs."""
-    if schedule is None:
-        return {}
-    moving = ["last_epoch", "best", "num_bad_epochs", "cooldown_counter", "T_cur", "T_i", "base_lrs", "mode_worse"]
-    settings = {
-        name: value
-        for name, value in schedule.state_dict().items()
-        if isinstance(value, (*_SIMPLE, list, tuple)) and name not in moving and not name.startswith("_")
-    }
-    return {"schedule": type(schedule).__name__, **settings}
-
-
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     entries: dict[str, Any] = {}
     for name, value in config.items():
-        if isinstance(value, Mapping):
-            entries |= _flat(value, f"{prefix}{name}.")
-        else:
-            entries[f"{prefix}{name}"] = value
+        entries |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return entries

@@ -32,15 +32,16 @@ class TrainingDiverged(LabkitError):  # noqa: N818
 
 
 class Batches(Protocol):
-    """What `fit` needs of data; `labkit.faces.ResidentBatches` has it."""
+    """Data for `fit`, such as `labkit.faces.ResidentBatches`: `count` items in `len()` batches an epoch.
+
+    `epoch(number)` gives that epoch's, the same each time: tensors (N, …), or tuples that begin with one.
+    """
 
     count: int
 
-    def __len__(self) -> int:
-        """Batches in an epoch."""
+    def __len__(self) -> int: ...
 
-    def epoch(self, number: int) -> Iterator[Any]:
-        """The batches of that epoch, the same whenever asked: tensors (N, …), or tuples that begin with one."""
+    def epoch(self, number: int) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,14 @@ def fit(
     """
     updates = [updates] if isinstance(updates, Update) else list(updates)
     _check(model, updates, batches, epochs, precision)
-    _check_looks(validate, validate_every, watch, patience, callbacks)
+    if (watch and not validate) or (patience is not None and not watch):
+        raise LabkitError("fit: patience needs watch, and watch needs validate; give all that are needed.")
+    if len({callback.name for callback in callbacks}) < len(callbacks) or validate_every < 1:
+        names = [callback.name for callback in callbacks]
+        raise LabkitError(
+            f"fit: callbacks {names} share a name, or validate_every = {validate_every} is not 1 or more; "
+            "give each callback its own name, and validate_every at least 1."
+        )
     computed_in = resolve_precision(precision, trained_parameters(updates[0])[0].device)
     run = TrainingState(model, [GuardedStep(update, model, computed_in) for update in updates])
     settings = {"precision": precision, "seed": seed, "watch": watch, "patience": patience}
@@ -267,8 +275,7 @@ def _items(batch: Any) -> int:
 
 def _stop_if_diverged(run: TrainingState) -> None:
     for step in run.steps:
-        in_a_row = step.books.in_a_row
-        if in_a_row >= SKIPS_BEFORE_STOP:
+        if (in_a_row := step.books.in_a_row) >= SKIPS_BEFORE_STOP:
             raise TrainingDiverged(
                 f"update {step.update.name!r}: the loss or its gradient was not finite in the last {in_a_row} "
                 f"steps, up to epoch {run.epoch}; lower the learning rate, or limit the gradient (clip=1.0)."
@@ -322,15 +329,3 @@ def _check(model: nn.Module, updates: list[Update], batches: Batches, epochs: in
         raise LabkitError("fit: there is no update, no batch or no epoch; give at least one of each.")
     if precision not in ("float32", "bf16", "auto"):
         raise LabkitError(f'fit: precision={precision!r} is not known; it is "float32", "bf16" or "auto".')
-
-
-def _check_looks(
-    validate: Any, validate_every: int, watch: str | None, patience: int | None, callbacks: Sequence[Callback]
-) -> None:
-    if (watch and not validate) or (patience is not None and not watch):
-        raise LabkitError("fit: patience needs watch, and watch needs validate; give all that are needed.")
-    names = [callback.name for callback in callbacks]
-    if len(set(names)) < len(names):
-        raise LabkitError(f"fit: two callbacks share a name in {names}; give each its own.")
-    if validate_every < 1:
-        raise LabkitError(f"fit: validate_every must be at least 1, not {validate_every}.")

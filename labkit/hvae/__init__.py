@@ -2,7 +2,7 @@
 
 from labkit.hvae.discretised_logistic import log_mass
 from labkit.hvae.groups import HVAEConfig
-from labkit.hvae.measures import elbo_bits, importance_weighted_bits, level_share, redrawn, statistics_of_samples
+from labkit.hvae.measures import elbo_bits, importance_weighted_bits, redrawn, statistics_of_samples
 from labkit.hvae.nets import HVAE, count_parameters
 from labkit.hvae.training import HVAETraining, kl_weight, kl_weights, update
 
@@ -15,7 +15,6 @@ __all__ = [
     "importance_weighted_bits",
     "kl_weight",
     "kl_weights",
-    "level_share",
     "log_mass",
     "redrawn",
     "statistics_of_samples",

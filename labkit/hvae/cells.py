@@ -136,14 +136,6 @@ def statistics_kept(net: nn.Module) -> Iterator[None]:
             layer.num_batches_tracked.copy_(count)
 
 
-def generative_cell_parameters(channels: int, expansion: int = 3, depthwise: bool = True) -> int:
-    """Weights of a `GenerativeCell`, counted by formula: convolutions, 2 per normalised channel, the squeeze."""
-    hidden, squeezed = expansion * channels, max(channels // SQUEEZE, 4)
-    convolutions = 2 * channels * hidden + KERNEL**2 * hidden * (1 if depthwise else hidden)
-    gate = 2 * channels * squeezed + squeezed + channels
-    return convolutions + 2 * (2 * channels + 2 * hidden) + gate
-
-
 def receptive_field(kernels: list[int], strides: list[int] | None = None) -> int:
     """Side of the square of input pixels that one output of a stack of convolutions can see.
 

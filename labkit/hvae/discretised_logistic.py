@@ -90,24 +90,6 @@ def expected_image(parameters: Tensor, channels: int = 3, mixtures: int = 1) -> 
     return (log_weight.exp()[:, :, None] * mean.clamp(-1, 1)).sum(1)
 
 
-def draw(
-    parameters: Tensor, channels: int = 3, mixtures: int = 1, generator: torch.Generator | None = None
-) -> Tensor:
-    """Images (N, C, H, W) of levels in [−1, 1], drawn from p(x): with the noise of each pixel."""
-    log_weight, mean, log_scale = parts(parameters, channels, mixtures)
-
-    def uniform(like: Tensor) -> Tensor:
-        u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-        return u.clamp(1e-6, 1 - 1e-6)
-
-    chosen = (log_weight - torch.log(-torch.log(uniform(log_weight)))).argmax(1, keepdim=True)
-    where = chosen[:, :, None].expand(-1, -1, channels, -1, -1)
-    mean, log_scale = (each.gather(1, where)[:, 0] for each in (mean, log_scale))
-    u = uniform(mean)
-    x = mean + torch.exp(log_scale) * (torch.log(u) - torch.log1p(-u))
-    return ((x.clamp(-1, 1) + 1) / (2 * HALF)).round() * (2 * HALF) - 1
-
-
 def bits_per_dim(log_likelihood_nats: Tensor, dims: int) -> Tensor:
     """−log₂ p(x) / dims from nats: 8 for the uniform distribution over 256 levels."""
     return -log_likelihood_nats / (dims * math.log(2))

@@ -105,16 +105,3 @@ def redrawn(
     first, second = model.noise(n, generator), model.noise(n, generator)
     mixed = [second[i] if i in places else first[i] for i in range(len(first))]
     return model.decode(first, temperature), model.decode(mixed, temperature)
-
-
-def level_share(
-    model: HVAE, n: int, place: int | tuple[int, ...], *, temperature: float = 1.0, seed: int = 0
-) -> float:
-    """Share of the variance of samples' pixels that is lost if these groups' noise is not known: 0 to 1.
-
-    ½ E[(x − x′)²] / Var x over pairs that differ in that noise alone (Sobol's total index, by Jansen's estimator).
-    The shares of all groups add up to more than 1 where groups act together.
-    """
-    x, other = redrawn(model, n, place, temperature=temperature, seed=seed)
-    both = torch.cat((x, other))
-    return ((x - other).square().mean() / 2 / both.var(0).mean()).item()

@@ -18,15 +18,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from labkit.errors import LabkitError
 from labkit.fit.step import Update
 from labkit.vae.nets import VAE, gaussian_log_likelihood, kl_divergence
 
-Likelihood = Literal["gaussian", "bernoulli"]
 Penalty = Literal["kl", "tc"]
-Sampling = Literal["stratified", "weighted"]
 
 
 @dataclass(frozen=True)
@@ -36,27 +33,17 @@ class Objective:
     Attributes:
         beta: factor of the KL (β-VAE) or of the total correlation (β-TCVAE); 1 is a plain VAE in both.
         penalty: "kl" for the β-VAE, "tc" for the β-TCVAE.
-        likelihood: of pixels in [−1, 1]: "gaussian" with one σ, or "bernoulli" of (x + 1) / 2.
-        sigma: σ of the Gaussian; black to white is 2.
-        sampling: how a batch estimates q(z), see `log_weights`.
+        sigma: σ of the Gaussian likelihood of pixels in [−1, 1]; black to white is 2.
     """
 
     beta: float = 1.0
     penalty: Penalty = "kl"
-    likelihood: Likelihood = "gaussian"
     sigma: float = 0.1
-    sampling: Sampling = "stratified"
 
     def __post_init__(self) -> None:
-        known = (
-            self.penalty in ("kl", "tc")
-            and self.likelihood in ("gaussian", "bernoulli")
-            and self.sampling in ("stratified", "weighted")
-        )
-        if not known or not self.beta >= 0 or not self.sigma > 0:
+        if self.penalty not in ("kl", "tc") or not self.beta >= 0 or not self.sigma > 0:
             raise LabkitError(
-                f'Objective: {self} is not possible; penalty is "kl" or "tc", likelihood "gaussian" or "bernoulli", '
-                'sampling "stratified" or "weighted", beta 0 or more, sigma positive.'
+                f'Objective: {self} is not possible; penalty is "kl" or "tc", beta 0 or more, sigma positive.'
             )
 
 
@@ -74,26 +61,12 @@ class KLParts:
         return self.index_code + self.total_correlation + self.dimension_wise
 
 
-def log_likelihood(x: Tensor, image: Tensor, likelihood: Likelihood, sigma: float) -> Tensor:
-    """log p(x | z) of each image in nats, (N,), for pixels and decoded pictures in [−1, 1].
-
-    Of the Bernoulli, the mean of grey pixels is taken for a probability, as the papers do: not a density of them.
-    """
-    if likelihood == "gaussian":
-        return gaussian_log_likelihood(x, image, sigma)
-    lost = functional.binary_cross_entropy((image + 1) / 2, (x + 1) / 2, reduction="none")
-    return -lost.flatten(1).sum(1)
-
-
-def log_weights(
-    batch: int, dataset_size: int, sampling: Sampling = "stratified", device: torch.device | str | None = None
-) -> Tensor:
+def log_weights(batch: int, dataset_size: int, device: torch.device | str | None = None) -> Tensor:
     """Logarithms of the weights (B, B) with which a batch's posteriors stand for q(z): row i for z drawn from x_i.
 
-    "stratified": the own posterior with weight 1/N, the other B − 1 share the rest: without bias, since the own
-    image is one of N and the others are a fair sample of the others. It is the paper's minibatch-stratified
-    sampling, averaged over which image is set aside. "weighted": all with 1/(NB), the paper's minibatch-weighted
-    sampling, which is too low: by log B where posteriors are narrow, by log N where they all overlap.
+    The own posterior has weight 1/N, the other B − 1 share the rest: without bias, since the own image is one of N
+    and the others are a fair sample of the others. It is the paper's minibatch-stratified sampling, averaged over
+    which image is set aside.
 
     Raises:
         LabkitError: a batch of one, or one larger than the data set.
@@ -103,25 +76,20 @@ def log_weights(
             f"log_weights: a batch of {batch} must have 2 images or more, and no more than the data set's "
             f"{dataset_size}."
         )
-    like = {"dtype": torch.float64, "device": device}
-    if sampling == "weighted":
-        return torch.full((batch, batch), -math.log(dataset_size * batch), **like)
     others = math.log((dataset_size - 1) / (dataset_size * (batch - 1)))
-    return torch.full((batch, batch), others, **like).fill_diagonal_(-math.log(dataset_size))
+    weights = torch.full((batch, batch), others, dtype=torch.float64, device=device)
+    return weights.fill_diagonal_(-math.log(dataset_size))
 
 
-def kl_parts(
-    z: Tensor, mean: Tensor, log_var: Tensor, dataset_size: int, sampling: Sampling = "stratified"
-) -> KLParts:
+def kl_parts(z: Tensor, mean: Tensor, log_var: Tensor, dataset_size: int) -> KLParts:
     """Estimate the three parts of the KL from a batch.
 
     Args:
         z: one latent for each image, drawn from its posterior, (B, M).
         mean, log_var: the posteriors, (B, M) each.
         dataset_size: N. With N = B the batch is all there is, and nothing is estimated but the mean over z.
-        sampling: see `log_weights`.
     """
-    weights = log_weights(len(z), dataset_size, sampling, z.device).to(z.dtype)
+    weights = log_weights(len(z), dataset_size, z.device).to(z.dtype)
     # log q(z_i[m] | x_j), (B, B, M)
     densities = gaussian_log_density(z[:, None], mean[None], log_var[None])
     posterior = densities.diagonal().sum(0)
@@ -147,11 +115,11 @@ def disentangling_loss(
     mean, log_var = model.encode(x)
     z = model.reparameterise(mean, log_var)
     image, mean, log_var = (value.to(x.dtype) for value in (model.decode(z), mean, log_var))
-    lost = -log_likelihood(x, image, objective.likelihood, objective.sigma).mean()
+    lost = -gaussian_log_likelihood(x, image, objective.sigma).mean()
     kl = kl_divergence(mean, log_var).sum(1).mean()
     terms = {"reconstruction": lost, "kl": kl, "mse": (image - x).square().mean()}
     if objective.penalty == "tc":
-        parts = kl_parts(z.to(x.dtype), mean, log_var, dataset_size, objective.sampling)
+        parts = kl_parts(z.to(x.dtype), mean, log_var, dataset_size)
         terms["tc"] = parts.total_correlation.mean()
         loss = lost + kl + (objective.beta - 1) * terms["tc"]
     else:

@@ -49,25 +49,6 @@ class KLWeight:
                 f'KLWeight: {self} is not possible; numbers must be positive, the reduction "mean" or "sum".'
             )
 
-    @classmethod
-    def from_beta(
-        cls, beta: float, reduction: Reduction, pixels: int, latent_dim: int, *, sigma: float
-    ) -> "KLWeight":
-        """The weight that trains the β-VAE of this β and this decoder σ: λ = 2σ²rβ."""
-        return cls(2 * sigma**2 * _per_pixel(reduction, pixels) * beta, reduction, pixels, latent_dim)
-
-    @classmethod
-    def from_beta_norm(
-        cls, beta_norm: float, reduction: Reduction, pixels: int, latent_dim: int, *, sigma: float
-    ) -> "KLWeight":
-        """The weight of β = β_norm · N / M at this decoder σ."""
-        return cls.from_beta(beta_norm * pixels / latent_dim, reduction, pixels, latent_dim, sigma=sigma)
-
-    @classmethod
-    def from_sigma(cls, sigma: float, reduction: Reduction, pixels: int, latent_dim: int) -> "KLWeight":
-        """The weight that trains a plain VAE (β = 1) whose decoder has this σ."""
-        return cls.from_beta(1.0, reduction, pixels, latent_dim, sigma=sigma)
-
     @property
     def sigma(self) -> float:
         """The decoder's σ at which this weight is a plain VAE, β = 1."""

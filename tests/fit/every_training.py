@@ -69,7 +69,7 @@ def beta_vae(device="cpu", **objective):
 
 
 def tc_vae(device="cpu"):
-    return beta_vae(device, penalty="tc", likelihood="bernoulli")
+    return beta_vae(device, penalty="tc")
 
 
 def hierarchical_vae(device="cpu", **config):

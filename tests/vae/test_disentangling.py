@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Bernoulli, Normal, kl_divergence
+from torch.distributions import Normal, kl_divergence
 
 from labkit.errors import LabkitError
 from labkit.faces.batches import ResidentBatches
@@ -16,9 +16,9 @@ from labkit.vae.disentangling import (
     disentangling_loss,
     disentangling_update,
     kl_parts,
-    log_likelihood,
     log_weights,
 )
+from labkit.vae.nets import gaussian_log_likelihood
 from labkit.vae.small import SmallConfig, SmallVAE
 
 N = 12
@@ -63,7 +63,7 @@ def test_the_loss_draws_latents_as_the_model_does():
         model.to_log_var.bias.fill_(4.0)  # so that a picture shows how wide its posterior is
     torch.manual_seed(1)
     z = model.reparameterise(*model.encode(x))
-    expected = -log_likelihood(x, model.decode(z), "gaussian", 0.1).mean()
+    expected = -gaussian_log_likelihood(x, model.decode(z), 0.1).mean()
     torch.manual_seed(1)
     _, terms = disentangling_loss(model, x, Objective(sigma=0.1), 100)
     torch.testing.assert_close(terms["reconstruction"], expected.detach())
@@ -74,12 +74,6 @@ def test_beta_weighs_its_own_term(penalty, term):
     one, terms = loss_of(Objective(1.0, penalty, sigma=1.0))
     five, _ = loss_of(Objective(5.0, penalty, sigma=1.0))
     torch.testing.assert_close(five - one, 4 * terms[term], atol=1e-2, rtol=1e-4)
-
-
-def test_bernoulli_is_that_of_torch():
-    x, image = torch.rand(2, 3, 1, 4, 4).mul(2).sub(1)
-    expected = Bernoulli((image + 1) / 2, validate_args=False).log_prob((x + 1) / 2).sum((1, 2, 3))
-    torch.testing.assert_close(log_likelihood(x, image, "bernoulli", 0.1), expected)
 
 
 def slow_parts(z, mean, log_var, weights):
@@ -96,14 +90,10 @@ def slow_parts(z, mean, log_var, weights):
     return [torch.stack([torch.as_tensor(row[k], dtype=torch.float64) for row in found]) for k in range(3)]
 
 
-@pytest.mark.parametrize("sampling", ["stratified", "weighted"])
 @pytest.mark.parametrize("dataset_size", [N, 500])
-def test_parts_are_those_of_a_slow_loop(sampling, dataset_size):
-    found = kl_parts(*posterior(), dataset_size, sampling)
-    own, other = {
-        "stratified": (1 / dataset_size, (1 - 1 / dataset_size) / (N - 1)),
-        "weighted": (1 / (N * dataset_size),) * 2,
-    }[sampling]
+def test_parts_are_those_of_a_slow_loop(dataset_size):
+    found = kl_parts(*posterior(), dataset_size)
+    own, other = 1 / dataset_size, (1 - 1 / dataset_size) / (N - 1)
     weights = np.full((N, N), other)
     np.fill_diagonal(weights, own)
     for got, expected in zip(
@@ -122,7 +112,7 @@ def test_parts_add_up_to_the_kl():
     totals = [kl_parts(z[start : start + N], mean, log_var, N).total for start in range(0, len(z) // N * N, N)]
     closed = kl_divergence(Normal(mean, torch.exp(log_var / 2)), Normal(0.0, 1.0)).sum(1).mean()
     assert abs(torch.cat(totals).mean() - closed) < 0.15
-    parts = kl_parts(z[:N], mean, log_var, 300, "weighted")
+    parts = kl_parts(z[:N], mean, log_var, 300)
     torch.testing.assert_close(parts.total, kl_parts(z[:N], mean, log_var, N).total)
 
 
@@ -143,18 +133,15 @@ def test_total_correlation_of_an_independent_gaussian_is_about_zero():
     assert abs(dependent + 0.5 * math.log(1 - inherited**2)) < 0.08
 
 
-def test_stratified_weights_are_without_bias_and_weighted_ones_too_low():
+def test_weights_are_without_bias():
     z, mean, log_var = posterior(N)
     densities = Normal(mean, torch.exp(log_var / 2)).log_prob(z[0]).sum(1).exp()
     truth = densities.mean()  # q(z_0) over all N
-    rng = np.random.default_rng(0)
-    drawn = {"stratified": [], "weighted": []}
+    rng, values = np.random.default_rng(0), []
     for _ in range(3000):
         rows = [0, *rng.choice(np.arange(1, N), 3, replace=False)]
-        for sampling, values in drawn.items():
-            values.append((log_weights(4, N, sampling)[0].exp() * densities[rows]).sum().item())
-    assert abs(np.mean(drawn["stratified"]) / truth - 1) < 0.02
-    assert np.mean(drawn["weighted"]) < 0.5 * truth
+        values.append((log_weights(4, N)[0].exp() * densities[rows]).sum().item())
+    assert abs(np.mean(values) / truth - 1) < 0.02
     torch.testing.assert_close(log_weights(4, N).exp().sum(1), torch.ones(4, dtype=torch.float64))
 
 
@@ -185,8 +172,7 @@ def test_training_lowers_the_loss_and_resumes(penalty, tmp_path):
 def test_impossible_objectives_are_refused():
     good = Objective()
     for wrong in (
-        {"beta": -1.0}, {"beta": math.nan}, {"sigma": 0.0}, {"penalty": "mmd"}, {"likelihood": "laplace"},
-        {"sampling": "all"},
+        {"beta": -1.0}, {"beta": math.nan}, {"sigma": 0.0}, {"penalty": "mmd"},
     ):  # fmt: skip
         with pytest.raises(LabkitError, match="Objective"):
             replace(good, **wrong)

@@ -1,0 +1,32 @@
+"""How much of the package a reader opens to follow one training: notebook 03a's, of report E's VAE."""
+
+import ast
+from pathlib import Path
+
+import labkit
+
+PACKAGE = Path(labkit.__file__).parent
+STORY = ("fit", "vae")  # rooms whose code a training runs through
+NAMED = ("run", "faces.batches", "fit.loop", "vae.instance_norm", "vae.training")  # what the notebook itself names
+ASIDE = {"vae.kl_weight", "fit.sweep", "fit.sweep_cluster"}  # a unit conversion, and what comes before and after
+
+
+def imported(module: str) -> set[str]:
+    """Modules of the story's rooms that a module imports at its head."""
+    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labkit."):
+            found.add(node.module.removeprefix("labkit."))
+    return {name for name in found if name.split(".")[0] in STORY and "." in name}
+
+
+def test_one_vae_training_is_followed_through_twelve_files():
+    to_open, opened = [*NAMED], set()
+    while to_open:
+        module = to_open.pop()
+        if module not in opened | ASIDE:
+            opened.add(module)
+            to_open += imported(module) if module.split(".")[0] in STORY else []
+    assert {"fit.step", "fit.state", "fit.checkpoint", "vae.nets"} <= opened
+    assert len(opened) <= 12, sorted(opened)
