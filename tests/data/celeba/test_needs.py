@@ -1,4 +1,4 @@
-"""Photographs without the labels that a lab needs: a sentence and drawn faces in their place, never an error later."""
+"""Photographs without the labels that a lab needs: a sentence and drawn faces in their place, no error later."""
 
 import numpy as np
 import pytest
