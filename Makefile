@@ -24,7 +24,7 @@ run: $(READY) ## execute every lab and write runs/PROFILE/index.html
 	@$(KIT) -m labkit run --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
 test: $(READY) ## the tests, each notebook included
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadfile -m 'not bench'
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadfile -m 'not bench and not kinds'
 
 bench: $(READY) ## timings, into tests/benchmarks/results/; DEVICE=cuda on a GPU
 	@$(KIT) -c 'import pytorch_lightning' 2>/dev/null || \

@@ -25,7 +25,7 @@ class Amplification:
         data, generated: its share in each, with `…_low` and `…_high`, its Wilson interval.
         ratio: generated / data: below 1 a rare group became rarer; with `ratio_low` and `ratio_high`, both of whose
             shares count as samples, so that the interval is wide rather than narrow where the data are all there is.
-        data_count, generated_count: images read.
+        data_count, generated_count: what each share is of: people or images of the data, images generated.
     """
 
     data: float
@@ -73,8 +73,28 @@ def wilson(
     return low, high
 
 
-def amplification(data: np.ndarray, generated: np.ndarray, confidence: float = CONFIDENCE) -> Amplification:
+def by_person(belongs: np.ndarray, people: np.ndarray) -> tuple[float, int]:
+    """Count and total for `wilson` where pictures of one person are one observation and not several.
+
+    Args:
+        belongs: bool (N,), which pictures are of the group.
+        people: int (N,), who is on them; −1 where unknown, each of which counts for itself.
+
+    Returns:
+        The share of the pictures times the number of people, and that number.
+    """
+    known = people >= 0
+    total = len(np.unique(people[known])) + int((~known).sum())
+    return float(np.mean(belongs)) * total, total
+
+
+def amplification(
+    data: np.ndarray, generated: np.ndarray, people: np.ndarray | None = None, confidence: float = CONFIDENCE
+) -> Amplification:
     """The share of a group among `generated` images against that in `data`: bool (N,) and (M,), who belongs to it.
+
+    Args:
+        people: int (N,), who is on the data's pictures, see `by_person`; None where each shows somebody else.
 
     Raises:
         LabkitError: not bool (N,), empty, or nobody in the data belongs to the group.
@@ -85,7 +105,8 @@ def amplification(data: np.ndarray, generated: np.ndarray, confidence: float = C
             "amplification: data and generated must be bool (N,), not empty, and some of the data in the group; "
             "compare a factor with a threshold first."
         )
-    counts, totals = np.array([data.sum(), generated.sum()]), np.array([len(data), len(generated)])
+    seen = (data.sum(), len(data)) if people is None else by_person(data, np.asarray(people))
+    counts, totals = np.array([seen, (generated.sum(), len(generated))], np.float64).T
     low, high = wilson(counts, totals, confidence)
     share = counts / totals
     ratio_low, ratio_high = ratio_limits(share[1], low[1], high[1], share[0], low[0], high[0])

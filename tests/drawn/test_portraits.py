@@ -4,9 +4,12 @@ import functools
 import multiprocessing
 import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,12 +256,80 @@ def test_the_cache_is_read(own_cache):
     assert not synthetic_celeba(3).images.any()
 
 
-def test_a_stale_recipe_is_not_read(monkeypatch):
+@pytest.fixture
+def fresh():
+    """The recipe as a new process would find it; forgotten again afterwards."""
+
+    def recipe():
+        MODULE.recipe.cache_clear()
+        return MODULE.recipe()
+
+    yield recipe
+    MODULE.recipe.cache_clear()
+
+
+def test_a_stale_recipe_is_not_read(monkeypatch, fresh):
     with monkeypatch.context() as patch:
-        patch.setattr(MODULE, "DRAWN_BY", ("render.py",))
+        patch.setattr(MODULE, "PROBES", 3)
+        fresh()
         synthetic_celeba(3)
         np.save(cached_files()[0][0], np.zeros((3, 3, 64, 64), np.uint8))
+    fresh()
     assert synthetic_celeba(3).images.any()
+
+
+def test_the_recipe_does_not_change_where_code_is_moved_or_reworded(tmp_path, fresh):
+    """In a copy of the kit: every file of the drawn world reworded, its definitions in one more module."""
+    kit = tmp_path / "labkit"
+    home = Path(MODULE.__file__).parents[1]
+    shutil.copytree(home, kit, ignore=shutil.ignore_patterns("__pycache__", "course", "labs"))
+    for path in (kit / "drawn").rglob("*.py"):
+        path.write_text("# other words\n" + path.read_text(encoding="utf-8") + "\n# and more\n", encoding="utf-8")
+    (kit / "drawn" / "people.py").rename(kit / "drawn" / "moved.py")
+    (kit / "drawn" / "people.py").write_text("from labkit.drawn.moved import *\n")
+    program = "import labkit.drawn.portraits as p; print(p.__file__, p.recipe())"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    where, found = done.stdout.split()
+    assert Path(where).is_relative_to(tmp_path) and found == fresh()
+
+
+CHANGES = {
+    "a colour of hair": ("labkit.drawn.renderer.hair", "GREY"),
+    "a colour of lips": ("labkit.drawn.renderer.features", "LIPSTICK"),
+    "where the head leans": ("labkit.drawn.renderer.pose", "NECK"),
+    "how many are dyed": ("labkit.drawn.people", "DYED"),
+    "how many wear make-up": ("labkit.drawn.people", "MADE_UP"),
+    "how many are men": ("labkit.drawn.people", "FEWER_MEN"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_recipe_changes_with_a_colour_a_feature_or_a_prior(monkeypatch, fresh, change):
+    before = fresh()
+    assert fresh() == before
+    module, name = CHANGES[change]
+    value = getattr(sys.modules[module], name)
+    monkeypatch.setattr(
+        sys.modules[module], name, tuple(0.5 * v for v in value) if isinstance(value, tuple) else 0.5 * value
+    )
+    assert fresh() != before
+
+
+def test_the_recipe_changes_where_glasses_are_not_drawn(monkeypatch, fresh):
+    before = fresh()
+    at = FACTOR_NAMES.index("glasses")
+
+    def bare(factors, *options, **named):
+        factors = factors.clone()
+        factors[:, at] = 0
+        return render(factors, *options, **named)
+
+    monkeypatch.setattr(MODULE, "render", bare)
+    assert fresh() != before
 
 
 def test_a_cut_file_is_drawn_anew():

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from labkit.errors import LabkitError
-from labkit.metrics.imbalance import amplification, corrected_share, distribution, ratio_limits, wilson
+from labkit.metrics.imbalance import amplification, by_person, corrected_share, distribution, ratio_limits, wilson
 
 
 def group(count, total):
@@ -116,3 +116,24 @@ def test_a_corrected_share_stays_a_share():
     for wrong in ((0.2, 0.3, 0.3), (0.2, 0.1, 0.4), (1.2, 0.9, 0.1), (0.2, 1.1, 0.1)):
         with pytest.raises(LabkitError, match="corrected_share"):
             corrected_share(*wrong)
+
+
+def test_three_pictures_of_a_person_are_one_observation():
+    people = np.repeat(np.arange(100), 3)
+    belongs = people < 20
+    assert by_person(belongs, people) == (pytest.approx(20), 100)
+    assert by_person(belongs[:6], np.array([0, 0, 0, -1, -1, -1])) == (pytest.approx(4), 4)
+    one, three = amplification(group(20, 100), group(50, 500)), amplification(belongs, group(50, 500), people)
+    assert (three.data_low, three.data_high) == pytest.approx((one.data_low, one.data_high))
+    assert (three.ratio_low, three.ratio_high) == pytest.approx((one.ratio_low, one.ratio_high))
+
+
+def test_people_and_not_pictures_make_the_interval_cover():
+    rng, people = np.random.default_rng(0), np.repeat(np.arange(60), 3)
+    drawn = rng.random((2000, 60)) < 0.3
+    limits = {"people": [], "pictures": []}
+    for row in drawn:
+        limits["people"].append(wilson(*by_person(row[people], people)))
+        limits["pictures"].append(wilson(row[people].sum(), len(people)))
+    covered = {name: np.mean([low <= 0.3 <= high for low, high in each]) for name, each in limits.items()}
+    assert 0.93 < covered["people"] < 0.98 and covered["pictures"] < 0.8
