@@ -5,6 +5,7 @@ people, groups. `at_least` puts comparisons together and keeps false findings at
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,13 +84,16 @@ def resample(
     _, groups = np.unique(np.asarray(groups), return_inverse=True)
     members = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
     rng = np.random.default_rng(seed)
-    drawn = [
-        statistic(np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))]))
-        for _ in range(draws)
-    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a draw may lack what the statistic needs, as one of two classes: NaN
+        drawn = [
+            statistic(np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))]))
+            for _ in range(draws)
+        ]
+        spread = float(np.nanstd(drawn))
     # A bootstrap of n groups is too narrow by √((n − 1) / n).
     wider = math.sqrt(len(members) / max(1, len(members) - 1))
-    return Estimate(float(statistic(np.arange(len(groups)))), float(np.nanstd(drawn)) * wider, len(members), unit)
+    return Estimate(float(statistic(np.arange(len(groups)))), spread * wider, len(members), unit)
 
 
 def share(values: Any, groups: Any, unit: str = "people") -> Estimate:
