@@ -213,3 +213,28 @@ def test_where_every_notebook_would_fail_nobody_is_graded(tmp_path):
     with pytest.raises(LabkitError, match=r"No module named 'of_another_checkout'.*nobody was graded"):
         run_submissions(Place(tmp_path, lab), unsafe=True)
     assert not outcomes(tmp_path)
+
+
+def test_a_corrected_check_or_a_name_runs_what_it_touches_again(tmp_path, monkeypatch):
+    lab = lab_in(tmp_path)
+    for student in STUDENTS:
+        submit(tmp_path, lab, student)
+    done = []
+
+    def work_on(task):
+        done.append(task.submission.parent.name)
+        about = {"notebook_sha256": sha256(task.submission / lab.path.name), "checks": task.state, "status": "ok"}
+        write_json(task.out / room.OUTCOME, about)
+
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "_limited", work_on)
+    place = Place(tmp_path, lab)
+    run_submissions(place, unsafe=True)
+    run_submissions(place, unsafe=True)
+    assert sorted(done) == sorted(STUDENTS)
+    assert len(run_submissions(place, unsafe=True, student="bob")) == 1 and done[2:] == ["bob"]
+    with pytest.raises(LabkitError, match="nobody: has nothing prepared"):
+        run_submissions(place, unsafe=True, student="nobody")
+    monkeypatch.setattr(room, "state_of_checks", lambda path: "corrected")
+    run_submissions(place, unsafe=True)
+    assert sorted(done[3:]) == sorted(STUDENTS)
