@@ -82,11 +82,12 @@ def run(
     scheduler: Annotated[str | None, typer.Option(help="tcp://… of a dask scheduler: more machines")] = None,
     unsafe: UnsafeOption = False,
     container: ContainerOption = False,
+    student: Annotated[str, typer.Option(help="run this one alone, and once more")] = "",
 ) -> None:
     """Execute what is prepared and not yet run, each in a sandbox of its own."""
     from labkit.course.grade.run import run_submissions
 
-    settings = {"jobs": jobs, "scheduler": scheduler, "unsafe": unsafe, "container": container}
+    settings = {"jobs": jobs, "scheduler": scheduler, "unsafe": unsafe, "container": container, "student": student}
     outcomes = run_submissions(_place(lab, course), **settings)
     for outcome in outcomes:
         if outcome["status"] != "ok":

@@ -49,12 +49,14 @@ class Result:
 
     Attributes:
         again: what stopped it may have been the load of the machine, and it should be run again, alone.
+        checks: state of the instructor's notebook and its checks.
     """
 
     status: str = "ok"
     reason: str = ""
     exercises: dict[str, dict[str, Any]] = field(default_factory=dict)
     again: bool = False
+    checks: str = ""
 
     def stop(self, status: str, reason: str, *, again: bool = False) -> None:
         """The first reason to stop is the one that counts."""
@@ -67,7 +69,15 @@ class Stopped(Exception):  # noqa: N818 - not an error: the submission's own end
 
 
 def execute(
-    submission: Path, out: Path, lab: Lab, *, kernel: Kernel, limits: Limits, salt: int, alone: bool = False
+    submission: Path,
+    out: Path,
+    lab: Lab,
+    *,
+    kernel: Kernel,
+    limits: Limits,
+    salt: int,
+    alone: bool = False,
+    state: str = "",
 ) -> dict[str, Any]:
     """Execute the submission in folder `submission`, leave the notebook and outcome.json in folder `out`.
 
@@ -79,6 +89,7 @@ def execute(
         limits: what it may take.
         salt: of the checks' inputs.
         alone: nothing else is being graded here, so that a time-out counts.
+        state: see `Result.checks`.
 
     Raises:
         LabkitError: the instructor's notebook, or the sandbox, is not in order.
@@ -87,7 +98,7 @@ def execute(
     asked = exercises(lab.path)
     notebook = submission / lab.path.name
     rmtree(out, ignore_errors=True)
-    result = Result()
+    result = Result(checks=state)
     if (cells := _read(submission, notebook, result)) is not None:
         with TemporaryDirectory(prefix="labkit-") as room:
             work = Path(room) / "work"

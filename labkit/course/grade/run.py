@@ -18,6 +18,7 @@ from typing import Any
 from labkit.course.grade.exercises import exercises
 from labkit.course.grade.layout import Place
 from labkit.course.grade.limited import Overrun, run_limited
+from labkit.course.grade.marks.nothing import state_of_checks
 from labkit.course.grade.sandbox.kernels import NONE, Kernel
 from labkit.course.grade.sandbox.limits import WALL_FACTOR, Limits
 from labkit.course.run.labs import Lab
@@ -41,6 +42,7 @@ class Task:
     limits: Limits
     salt: int
     alone: bool = False
+    state: str = ""  # of the instructor's notebook and its checks
 
 
 def run_submissions(
@@ -51,10 +53,12 @@ def run_submissions(
     unsafe: bool = False,
     container: bool = False,
     limits: Limits | None = None,
+    student: str = "",
 ) -> list[dict[str, Any]]:
     """Execute every prepared submission of a lab that has no outcome yet; the outcomes of all, by student.
 
-    What the load of the machine may have stopped is run once more, alone.
+    An outcome from before the notebook or a check was corrected counts as none. What the load of the machine may have
+    stopped is run once more, alone.
 
     Args:
         place: with a scheduler all workers must see the course's folder under the same path.
@@ -63,10 +67,11 @@ def run_submissions(
         unsafe: run student code without a sandbox.
         container: run it in podman or docker instead of under bubblewrap.
         limits: what one submission may take.
+        student: run this one alone, also where there is an outcome.
 
     Raises:
-        LabkitError: there is nothing prepared, no sandbox, the scheduler cannot be reached, or what every notebook
-            begins with fails in the sandbox.
+        LabkitError: there is nothing prepared, or not of that student, no sandbox, the scheduler cannot be reached,
+            or what every notebook begins with fails in the sandbox.
     """
     place = replace(place, course=Path(place.course).resolve())
     lab = place.lab
@@ -76,9 +81,22 @@ def run_submissions(
         raise LabkitError(
             f"{place.course}: nothing of lab {lab.number} is prepared; run `labkit grade prepare` first."
         )
-    kernel = choose_kernel(unsafe=unsafe, container=container)
+    if student:
+        prepared = [each for each in prepared if each.student == student]
+        if not prepared:
+            raise LabkitError(f"{student}: has nothing prepared for lab {lab.number}; see `labkit grade prepare`.")
+        (prepared[0].folder("executed") / OUTCOME).unlink(missing_ok=True)
+    kernel, state = choose_kernel(unsafe=unsafe, container=container), state_of_checks(lab.path)
     tasks = [
-        Task(each.folder("submitted"), each.folder("executed"), lab, kernel, limits or Limits(), _salt(each))
+        Task(
+            each.folder("submitted"),
+            each.folder("executed"),
+            lab,
+            kernel,
+            limits or Limits(),
+            _salt(each),
+            state=state,
+        )
         for each in prepared
     ]
     if missing := [task for task in tasks if finished(task) is None]:
@@ -124,6 +142,8 @@ def finished(task: Task) -> dict[str, Any] | None:
     now = sha256(notebook) if notebook.is_file() else ""
     if not isinstance(outcome, dict) or outcome.get("notebook_sha256") != now or outcome.get("again"):
         return None
+    if outcome.get("checks") not in (None, task.state):
+        return None
     return outcome
 
 
@@ -136,7 +156,7 @@ def do(task: Task) -> None:
     torch.set_num_threads(1)  # each task has a core of its own
     if finished(task) is None:
         settings = {"kernel": task.kernel, "limits": task.limits, "salt": task.salt, "alone": task.alone}
-        execute(task.submission, task.out, task.lab, **settings)
+        execute(task.submission, task.out, task.lab, state=task.state, **settings)
 
 
 def _probe(task: Task) -> None:
@@ -215,10 +235,10 @@ def _give_up(task: Task, why: str = "") -> None:
         if why
         else "the worker that graded it died or stopped with an error each time"
     )
-    result = Result("refused", f"{why}; look at it by hand.")
+    result = Result("refused", f"{why}; look at it by hand.", checks=task.state)
     try:
         progress = json.loads((task.out / PROGRESS).read_text(encoding="utf-8"))
-        result = Result("kernel died", result.reason, progress["exercises"])
+        result = Result("kernel died", result.reason, progress["exercises"], checks=task.state)
     except (OSError, ValueError, KeyError, TypeError):
         pass
     leave_outcome(task.submission, task.out, task.lab, task.kernel, result, 0.0)

@@ -17,6 +17,7 @@ from small_lab import FIRST, SECOND, lab_in, share, submit
 
 from labkit.course.grade import run as room
 from labkit.course.grade.layout import Place
+from labkit.course.grade.limited import Overrun
 from labkit.course.grade.run import _salt, run_submissions
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_json
@@ -163,3 +164,77 @@ def test_hidden_inputs_are_the_same_for_one_notebook_and_others_for_any_other(tm
     path.write_text(path.read_text() + " ")
     salts.append(_salt(ada))
     assert salts[0] == salts[1] and len(set(salts)) == 3 and all(0 < each < 2**63 for each in salts)
+
+
+def test_what_the_clock_stopped_is_run_again_alone_before_it_counts(tmp_path, monkeypatch):
+    lab = lab_in(tmp_path)
+    for student in STUDENTS:
+        submit(tmp_path, lab, student)
+    done = []
+
+    def work_on(task):
+        student = task.submission.parent.name
+        done.append((student, task.alone))
+        late = student == "bob" and not task.alone
+        outcome = {"notebook_sha256": sha256(task.submission / lab.path.name), "again": late, "student": student}
+        write_json(task.out / room.OUTCOME, outcome | {"status": "time-out" if late else "ok"})
+
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "_limited", work_on)
+    found = run_submissions(Place(tmp_path, lab), unsafe=True)
+    assert [each["status"] for each in found] == ["ok", "ok"]
+    assert sorted(done) == [("ada", False), ("bob", False), ("bob", True)]
+    run_submissions(Place(tmp_path, lab), unsafe=True)
+    assert len(done) == 3
+
+
+def test_a_worker_that_is_ended_for_its_computing_time_keeps_what_was_asked_before(tmp_path, monkeypatch):
+    lab = lab_in(tmp_path)
+    submit(tmp_path, lab, "ada")
+    done = []
+
+    def work_on(task):
+        done.append(task)
+        asked = {FIRST: {"properties": [{"name": "x", "passed": True, "hint": ""}], "reason": ""}}
+        write_json(task.out / "progress.json", {"asking": SECOND, "exercises": asked})
+        raise Overrun("it took more computing time than it may", certain=True)
+
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "_limited", work_on)
+    (found,) = run_submissions(Place(tmp_path, lab), unsafe=True)
+    assert share(found, FIRST) == 1 and share(found, SECOND) == 0 and len(done) == 1
+    assert "computing time" in found["reason"] and "by hand" in found["exercises"][SECOND]["reason"]
+
+
+def test_where_every_notebook_would_fail_nobody_is_graded(tmp_path):
+    lab = lab_in(tmp_path)
+    lab.path.write_text(lab.path.read_text().replace("import sys", "import sys, of_another_checkout"))
+    submit(tmp_path, lab, "ada")
+    with pytest.raises(LabkitError, match=r"No module named 'of_another_checkout'.*nobody was graded"):
+        run_submissions(Place(tmp_path, lab), unsafe=True)
+    assert not outcomes(tmp_path)
+
+
+def test_a_corrected_check_or_a_name_runs_what_it_touches_again(tmp_path, monkeypatch):
+    lab = lab_in(tmp_path)
+    for student in STUDENTS:
+        submit(tmp_path, lab, student)
+    done = []
+
+    def work_on(task):
+        done.append(task.submission.parent.name)
+        about = {"notebook_sha256": sha256(task.submission / lab.path.name), "checks": task.state, "status": "ok"}
+        write_json(task.out / room.OUTCOME, about)
+
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "_limited", work_on)
+    place = Place(tmp_path, lab)
+    run_submissions(place, unsafe=True)
+    run_submissions(place, unsafe=True)
+    assert sorted(done) == sorted(STUDENTS)
+    assert len(run_submissions(place, unsafe=True, student="bob")) == 1 and done[2:] == ["bob"]
+    with pytest.raises(LabkitError, match="nobody: has nothing prepared"):
+        run_submissions(place, unsafe=True, student="nobody")
+    monkeypatch.setattr(room, "state_of_checks", lambda path: "corrected")
+    run_submissions(place, unsafe=True)
+    assert sorted(done[3:]) == sorted(STUDENTS)

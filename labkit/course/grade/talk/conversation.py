@@ -25,6 +25,7 @@ from labkit.course.grade.talk.quoting import error_name, error_text
 
 TOTAL_BYTES = 256 * 2**20  # of all that one kernel says in one conversation
 MESSAGES = 100_000
+CHECKS = ("labkit.checking", "labkit.labs")  # whose classes a check may hand to a student
 FUNCTIONS = (FunctionType, MethodType, BuiltinFunctionType)
 MODULE_NAMES = frozenset(
     (
@@ -75,7 +76,7 @@ class Conversation(Side):
     def __init__(
         self,
         send: Callable[[str], str],
-        checks: Sequence[str] = ("labkit.checking",),
+        checks: Sequence[str] = CHECKS,
         *,
         seconds: float = math.inf,
     ) -> None:
@@ -209,7 +210,7 @@ class Conversation(Side):
         return on
 
 
-def loopback(functions: dict[str, Any], checks: Sequence[str] = ("labkit.checking",)) -> Conversation:
+def loopback(functions: dict[str, Any], checks: Sequence[str] = CHECKS) -> Conversation:
     """A conversation with functions of this very process, in the same texts as with a kernel: for tests of checks."""
     from labkit.course.grade.talk.protocol.answering import Answering
 

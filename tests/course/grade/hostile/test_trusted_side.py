@@ -1,0 +1,194 @@
+"""Attacks on the process that grades: its time, its memory, its sockets, its reading of what a kernel sends."""
+
+import json
+import os
+import resource
+import socket
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from small_lab import FIRST, LIMITS, PLAIN, SECOND, lab_in, share, submit
+
+from labkit.checking import evaluate
+from labkit.course.grade.execute import execute
+from labkit.course.grade.limited import MEBIBYTE, run_limited
+from labkit.course.grade.marks.neutral import neutral_outputs, safe_html
+from labkit.course.grade.run import Task, do
+from labkit.course.grade.sandbox.limits import Limits
+from labkit.course.grade.sandbox.processes import open_sockets
+from labkit.course.grade.sandbox.sandbox import SOCKETS
+from labkit.course.grade.talk.conversation import Conversation
+from labkit.course.grade.talk.protocol.wire import LIMIT_BYTES, WireError, decode
+
+pytest_plugins = ["kernels"]
+COLLIDING = [k * (2**61 - 1) for k in range(6_000)]
+
+
+@pytest.mark.parametrize("form", ["set", "frozenset", "dict"])
+def test_numbers_whose_hashes_all_collide(form):
+    payload = [[each, 0] for each in COLLIDING] if form == "dict" else COLLIDING
+    begun = time.process_time()
+    with pytest.raises(WireError, match="collide"):
+        decode({form: payload})
+    mine, begun = time.process_time() - begun, time.process_time()
+    set(COLLIDING)
+    assert time.process_time() - begun > 4 * mine
+    many = list(range(50_000))
+    assert len(decode({form: [[each, 0] for each in many] if form == "dict" else many})) == 50_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"strings": [[900], ["a" * 10**6] + [""] * 899]},
+        {"strings": [[2, 2], ["a" * (LIMIT_BYTES // 8), "", "", ""]]},
+        {"tensor": ["float32", [0, 2**40], "", False]},
+        {"array": ["<f8", [2**40, 0], ""]},
+    ],
+)
+def test_a_small_message_that_becomes_large(data):
+    with pytest.raises(WireError):
+        decode(data)
+    assert np.array(["a" * 1000] + [""] * 899).nbytes > 2 * 10**6, "each takes the room of the longest"
+
+
+def test_tensors_that_are_only_named_have_a_limit_together():
+    handles = iter(range(10**6))
+
+    def hidden(count):
+        return [["leaf", f"k{next(handles)}", "float64", [2**20]] for _ in range(count)]
+
+    side = Conversation(lambda text: text)
+    shared = {"share": ["inner", "kx", ["float32", [], "AAAAAA=="], [], hidden(100)]}
+    with pytest.raises(WireError, match="too large"):
+        side.decode(shared)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"do": "product", "with": ["t1", {"tensor": ["float32", [], "AAAAAA==", False]}, True]},
+        {"do": "attribute", "with": [{"known": "t1"}, "nothing"]},
+        {"do": "length", "with": [3]},
+    ],
+)
+def test_questions_without_end(question):
+    """Each was answered, with what had been raised kept for ever: 62 s and 1.7 GB."""
+    asked, text = iter(range(10**6)), json.dumps(question)
+    side = Conversation(lambda _: (next(asked) and text) or text)
+    begun = time.process_time()
+    (found,) = side.ask(lambda f: evaluate({"holds": lambda: f(np.zeros(10_000)) and None}), ["f"])
+    assert not found.passed and "too many" in side.broken and time.process_time() - begun < 20
+    assert next(asked) < 3_000
+    assert all(each.__traceback__ is None for each in side._raised)
+
+
+def test_answers_that_take_too_long_to_be_looked_at():
+    side = Conversation(lambda text: json.dumps({"return": list(range(1000))}), seconds=0.3)
+    (found,) = side.ask(lambda f: evaluate({"holds": lambda: [f(1) for _ in range(100_000)] and None}), ["f"])
+    assert not found.passed and "too long to be looked at" in side.broken
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<style " * 20_000, "<script" * 20_000, "<style>" * 20_000 + "</style", "<" * 100_000, "</style" * 20_000],
+)
+def test_html_on_which_a_pattern_backtracks(text):
+    output = {"output_type": "display_data", "data": {"text/html": text, "text/plain": "x"}}
+    begun = time.process_time()
+    neutral_outputs([output])
+    safe_html(text)
+    assert time.process_time() - begun < 15
+    assert "style" not in safe_html("a<style>b{}</style>c<STYLE x>d</style >e") and safe_html("a<script>x") == "a"
+
+
+# In a kernel, from a cell: what each ends as.
+CELLS = {
+    "an output of a kind that none has": (
+        "from IPython.display import display\ndisplay({'text/html': {'a': 1}}, raw=True)\n"
+        "display({'x/y': [1]}, raw=True)",
+        "ok",
+    ),
+    "messages that are none": (
+        "k = get_ipython().kernel\n"
+        "for content in ({}, {'name': 3}, {'data': 3, 'metadata': None}, {'execution_state': 3}):\n"
+        "    for kind in ('stream', 'display_data', 'error', 'update_display_data', 'clear_output', 'what'):\n"
+        "        k.session.send(k.iopub_socket, kind, content, parent=k.get_parent())",
+        "ok",
+    ),
+    "one print of more than may be received": ("print('x' * 60_000_000)", "output flood"),
+    "buffers beside a message": (
+        "k = get_ipython().kernel\n"
+        "for _ in range(100):\n"
+        "    k.session.send(k.iopub_socket, 'comm_msg', {'comm_id': 'x', 'data': {}}, parent=k.get_parent(),\n"
+        "                   buffers=[bytes(500_000)])\n"
+        "import time; time.sleep(3)",
+        "output flood",
+    ),
+}
+
+
+def peak(task):
+    """What the grading process took at most, in MB."""
+    do(task)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_what_a_cell_sends_costs_its_own_submission_at_most(tmp_path, name):
+    between, status = CELLS[name]
+    lab = lab_in(tmp_path)
+    folder, out = submit(tmp_path, lab, "eve", between=between), tmp_path / "out"
+    limits = replace(LIMITS, output_bytes=8 * MEBIBYTE)
+    taken = run_limited(peak, Task(folder, out, lab, PLAIN, limits, 11), cpu_seconds=None, wall_seconds=500)
+    outcome = json.loads((out / "outcome.json").read_text())
+    assert outcome["status"] == status, outcome["reason"]
+    assert share(outcome, FIRST) == 1 and share(outcome, SECOND) == (status == "ok")
+    assert taken < 600
+
+
+def test_a_sleeper_is_ended_by_the_clock_and_said_to_be_run_again(tmp_path):
+    lab = lab_in(tmp_path)
+    folder = submit(tmp_path, lab, "eve", between="import time; time.sleep(10_000)")
+    limits = Limits(cell_seconds=10, notebook_seconds=100)
+    outcome = execute(folder, tmp_path / "out", lab, kernel=PLAIN, limits=limits, salt=1)
+    assert outcome["status"] == "time-out" and "took longer than 50 s" in outcome["reason"] and outcome["again"]
+
+
+def test_a_kernels_sockets_are_not_reached_through_a_link(start_sandboxed, tmp_path):
+    """Whoever owns the folder may put a link in a socket's place, to any socket on the grader's side."""
+    session = start_sandboxed()
+    target = tmp_path / "s"
+    elsewhere = socket.socket(socket.AF_UNIX)
+    elsewhere.bind(str(target))
+    elsewhere.listen()
+    elsewhere.settimeout(2)
+    name = f"{SOCKETS}/kernel-1"
+    assert session.run(f"import os; os.unlink({name!r}); os.symlink({str(target)!r}, {name!r})") == ""
+    provisioner = session.manager.provisioner
+    for path, reached in (
+        (provisioner._folder / "run" / "kernel-1", False),
+        (Path(f"/proc/{provisioner._inside}/root{name}"), True),
+    ):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(str(path))
+            if reached:
+                elsewhere.accept()[0].close()
+            else:
+                with pytest.raises(TimeoutError):
+                    elsewhere.accept()
+    assert open_sockets(Path(f"/proc/{provisioner._inside}/root{SOCKETS}"), ["kernel-1"]) == {}
+    elsewhere.close()
+
+
+def test_what_is_no_socket_is_not_taken_for_one(tmp_path):
+    (tmp_path / "a").write_text("")
+    before = len(os.listdir("/proc/self/fd"))
+    assert open_sockets(tmp_path, ["a"]) == open_sockets(tmp_path, ["none"]) == {}
+    assert len(os.listdir("/proc/self/fd")) == before
