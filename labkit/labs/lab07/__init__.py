@@ -1,0 +1,8 @@
+"""Checks of lab 07's exercises, and its claims."""
+
+from labkit.labs.lab07.likelihood import likelihood
+from labkit.labs.lab07.loss import regression
+from labkit.labs.lab07.path import straight_path
+from labkit.labs.lab07.solvers import solvers
+
+__all__ = ["likelihood", "regression", "solvers", "straight_path"]
