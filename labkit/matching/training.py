@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.fit import Update
+from labkit.fit.step import Update
 from labkit.matching.nets import CodeFlow
 from labkit.matching.path import independent, path
 from labkit.matching.solvers import Velocity
@@ -62,4 +62,6 @@ def update(
 
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=weight_decay, fused=True)
     # The assignment is found on the CPU, which no CUDA graph can hold.
-    return Update("matching", loss, optimizer, capturable=coupling is independent)
+    settings = {"flow": str(model.config), "coupling": coupling.__name__}
+    settings |= {"noise": noise, "drop": drop, "draws": draws}
+    return Update("matching", loss, optimizer, settings=settings, capturable=coupling is independent)
