@@ -1,0 +1,9 @@
+"""Checks of lab 07's exercises, and its claims."""
+
+from labkit.labs.lab07.claims import F1, F2, F3
+from labkit.labs.lab07.likelihood import likelihood
+from labkit.labs.lab07.loss import regression
+from labkit.labs.lab07.path import straight_path
+from labkit.labs.lab07.solvers import solvers
+
+__all__ = ["F1", "F2", "F3", "likelihood", "regression", "solvers", "straight_path"]

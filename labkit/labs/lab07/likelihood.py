@@ -1,0 +1,174 @@
+"""Check of the log-likelihood of a continuous flow by the divergence of its field (Chen et al., arXiv:1806.07366)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, one_per_row
+from labkit.matching import GaussianVelocity, gaussian_log_prob
+
+ROWS, FEATURES, STEPS = 4, 2, 40
+NATS = 1e-3 * FEATURES
+
+
+class _Linear(nn.Module):
+    """x A: its divergence is the trace of A everywhere."""
+
+    matrix = torch.tensor([[0.5, 2.0], [-1.0, -1.3]], dtype=torch.float64)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        return x @ self.matrix
+
+
+class _Curved(nn.Module):
+    """Its divergence differs from row to row and from time to time."""
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        return torch.stack([torch.sin(2 * x[:, 0]) * x[:, 1], time * x[:, 0] + x[:, 1] ** 2], 1)
+
+    @staticmethod
+    def divergence(x: Tensor) -> Tensor:
+        return 2 * torch.cos(2 * x[:, 0]) * x[:, 1] + 2 * x[:, 1]
+
+
+class _Still(nn.Module):
+    """Nothing moves: the density stays that of the noise."""
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        return 0.0 * x
+
+
+class _Plain(nn.Module):
+    """Refuses torch.func, which cannot look into a field of another process, as the grader's are."""
+
+    def __init__(self, field: nn.Module) -> None:
+        super().__init__()
+        self.field = field
+
+    def forward(self, x: Tensor, time: Any) -> Tensor:
+        if torch._C._functorch.is_functorch_wrapped_tensor(x):
+            raise Missed("torch.func cannot look into this field: differentiate with torch.autograd.grad.")
+        return self.field(x, torch.as_tensor(time))
+
+
+def likelihood(divergence: Callable[..., Any], log_likelihood: Callable[..., Any]) -> list[Property]:
+    """Properties of the divergence of a field, and of the log-likelihood that follows from it.
+
+    Args:
+        divergence: (velocity, x (N, d), t ()) → Σᵢ ∂vᵢ/∂xᵢ (N,).
+        log_likelihood: (velocity, x (N, d), steps) → log p₁(x) (N,) in nats, from t = 1 back to standard normal
+            noise at t = 0.
+    """
+
+    def spread(field: nn.Module, x: Tensor) -> Tensor:
+        got = divergence(_Plain(field), x.clone(), torch.tensor(0.3, dtype=torch.float64))
+        return as_tensor(got, "the divergence").detach()
+
+    def nats(field: nn.Module, x: Tensor, steps: int = STEPS) -> Tensor:
+        got = as_tensor(log_likelihood(_Plain(field), x.clone(), steps), "the log-likelihood").detach()
+        if got.shape != (len(x),) and got.numel() != len(x):
+            raise Missed(one_per_row(got, len(x), FEATURES, "the log-likelihood"))
+        return got.reshape(-1)
+
+    return evaluate(
+        {
+            "the divergence has one number per row": lambda: one_per_row(
+                spread(_Curved(), normal(ROWS, FEATURES)), ROWS, FEATURES, "the divergence"
+            ),
+            "of a linear field it is the trace of the matrix": lambda: _trace(spread),
+            "of a curved field it differs from row to row": lambda: _curved(spread),
+            "the log-likelihood has one number per row": lambda: one_per_row(
+                as_tensor(log_likelihood(_Plain(_Still()), normal(ROWS, FEATURES), 2), "the log-likelihood"),
+                ROWS, FEATURES, "the log-likelihood",
+            ),
+            "where nothing moves it is that of the noise": lambda: _still(nats),
+            "of a Gaussian's flow it is the closed form to 0.001 nats a feature": lambda: _gaussian(nats),
+            "more steps bring it nearer": lambda: _nearer(nats),
+        }
+    )  # fmt: skip
+
+
+def _per_row(got: Tensor, expected: Tensor) -> Tensor:
+    """A wrong shape costs a property of its own."""
+    return got if got.shape == expected.shape else got.reshape(-1)[:1].expand(expected.shape)
+
+
+def _trace(spread: Callable) -> str | None:
+    x, matrix = normal(ROWS, FEATURES, seed=1), _Linear.matrix
+    expected = matrix.trace().expand(ROWS)
+    return explain(
+        _per_row(spread(_Linear(), x), expected),
+        expected,
+        [
+            (lambda: matrix.sum().expand(ROWS), "it sums all of the Jacobian: only ∂vᵢ/∂xᵢ, the diagonal, counts."),
+            (lambda: expected * ROWS, "it is multiplied by the number of rows."),
+            (lambda: expected / FEATURES, "it is the mean of the diagonal; take the sum."),
+            (lambda: -expected, "its sign is wrong."),
+            (lambda: torch.linalg.det(matrix).expand(ROWS), "that is the determinant; the divergence is the trace."),
+            (lambda: matrix[-1, -1].expand(ROWS), "only the last feature counts: add them up over the loop."),
+        ],
+        "differentiate feature i of the velocity by feature i of x, for each i, and add up.",
+    )
+
+
+def _curved(spread: Callable) -> str | None:
+    x = normal(ROWS, FEATURES, seed=2)
+    expected = _Curved.divergence(x)
+    got = spread(_Curved(), x)
+    if got.shape == expected.shape and close(got, expected):
+        return None
+    if close(got.sum(), expected.sum()) or close(got.reshape(-1)[:1], expected.sum()):
+        return "the rows are added up: keep one number for each."
+    return "at each row, add up the derivative of velocity i by feature i of that row."
+
+
+def _still(nats: Callable) -> str | None:
+    x = normal(ROWS, FEATURES, seed=3)
+    expected = gaussian_log_prob(x)
+    return explain(
+        nats(_Still(), x),
+        expected,
+        [
+            (lambda: -expected, "that is the negative log-likelihood."),
+            (lambda: expected.exp(), "that is the density itself: return its logarithm."),
+            (lambda: -0.5 * (x**2).sum(1), "the normal density's constant is missing, −½ log 2π for each feature."),
+            (lambda: torch.zeros(ROWS), "the noise's own log-density is missing."),
+        ],
+        "with a field of zeros it is log N(x; 0, 1), summed over the features.",
+    )
+
+
+def _gaussian(nats: Callable) -> str | None:
+    field = GaussianVelocity(*(torch.tensor(each, dtype=torch.float64) for each in ([0.5, -0.5], [0.6, 1.8])))
+    x = field.flow(normal(ROWS, FEATURES, seed=4))
+    got, expected = nats(field, x), field.log_prob(x)
+    off = (got - expected).abs().max().item()
+    if off < NATS:
+        return None
+    noise = (x - field.mean) / field.spread
+    change = expected - gaussian_log_prob(noise)
+    for wrong, hint in (
+        (gaussian_log_prob(noise), "the divergence is left out: only the noise's density counts."),
+        (
+            gaussian_log_prob(noise) - change,
+            "the sign of the integral is wrong: where a flow spreads, density falls.",
+        ),
+        (gaussian_log_prob(x) + change, "the noise's density is taken at x; take it where x comes from, at t = 0."),
+        (expected - 2 * change + change * STEPS, "the divergence is added up without the steps' length."),
+    ):
+        if (got - wrong).abs().max() < 30 * NATS:
+            return hint
+    if off < 100 * NATS:
+        return f"it is off by {off:.2g} nats with {STEPS} steps: carry point and integral with Heun's method."
+    return f"it is off by {off:.2g} nats: follow x from t = 1 back to t = 0, and the integral along the same way."
+
+
+def _nearer(nats: Callable) -> str | None:
+    field = GaussianVelocity(*(torch.tensor(each, dtype=torch.float64) for each in ([0.5, -0.5], [0.6, 1.8])))
+    x = field.flow(normal(ROWS, FEATURES, seed=5))
+    few, many = ((nats(field, x, steps) - field.log_prob(x)).abs().max().item() for steps in (5, 20))
+    if many < few / 2:
+        return None
+    return f"5 steps are off by {few:.2g} nats, 20 steps by {many:.2g}: does the argument steps set the grid?"

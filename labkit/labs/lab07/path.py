@@ -1,0 +1,116 @@
+"""Check of the straight path from noise to data and its velocity (Lipman et al., arXiv:2210.02747)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal
+
+FEATURES = 4
+
+
+def straight_path(path: Callable[..., Any]) -> list[Property]:
+    """Properties of a function (noise (N, d), data (N, d), time (N,)) → x_t (N, d) and velocity (N, d).
+
+    Args:
+        path: x_t = (1 − t) x₀ + t x₁ and its derivative by t, each row at its own time.
+    """
+    return evaluate(
+        {
+            "point and velocity have the shape and type of the data": lambda: _shapes(path),
+            "the path begins at the noise": lambda: _end(path, 0.0, "noise"),
+            "the path ends at the data": lambda: _end(path, 1.0, "data"),
+            "each row is at its own time": lambda: _own_time(path),
+            "the velocity is the path's derivative by time": lambda: _velocity(path),
+            "the inputs stay as they were": lambda: _in_place(path),
+        }
+    )
+
+
+def _pairs(rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    time = torch.linspace(0.1, 0.8, rows, dtype=torch.float64)
+    return normal(rows, FEATURES, seed=1), normal(rows, FEATURES, seed=2), time
+
+
+def _both(path: Callable[..., Any], *given: Tensor) -> tuple[Tensor, Tensor]:
+    pair = path(*[each.clone() for each in given])
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise Missed("return two things, the point x_t and the velocity.")
+    return as_tensor(pair[0], "the point").detach(), as_tensor(pair[1], "the velocity").detach()
+
+
+def _shapes(path: Callable[..., Any]) -> str | None:
+    for rows in (1, 7):
+        given = _pairs(rows)
+        for got, name in zip(_both(path, *given), ("the point", "the velocity")):
+            if got.shape != given[1].shape:
+                return (
+                    f"{name} has shape {tuple(got.shape)} for data of shape {tuple(given[1].shape)}: does the time "
+                    "(N,) meet the features as a column (N, 1)?"
+                )
+        for got in path(*[each.clone() for each in given]):
+            if torch.as_tensor(got).dtype != torch.float64:
+                return "data in float64 come back in another type: leave out .float() and the like."
+    return None
+
+
+def _end(path: Callable[..., Any], time: float, name: str) -> str | None:
+    noise, data, _ = _pairs(6)
+    x, _ = _both(path, noise, data, torch.full((6,), time, dtype=torch.float64))
+    here, there = (noise, data) if time == 0 else (data, noise)
+    return explain(
+        x,
+        here,
+        [(lambda: there, "noise and data have changed places: noise is at t = 0, data are at t = 1.")],
+        f"at t = {time:.0f} the point must be the {name} itself: what are the weights of both there?",
+    )
+
+
+def _own_time(path: Callable[..., Any]) -> str | None:
+    # As many rows as features: here a time that meets the wrong dimension raises no error.
+    noise, data, time = _pairs(FEATURES)
+    x, _ = _both(path, noise, data, time)
+    return explain(
+        x,
+        torch.stack([torch.lerp(a, b, t) for a, b, t in zip(noise, data, time)]),
+        [
+            (
+                lambda: torch.lerp(noise, data, time[None]),
+                "the time runs along the features: make it a column first, one time for each row.",
+            ),
+            (lambda: torch.lerp(data, noise, time[:, None]), "noise and data have changed places."),
+            (lambda: torch.lerp(noise, data, time.mean()), "all rows are at the mean time; each has its own."),
+        ],
+        "row by row, the point should lie on the straight line from noise to data, a share t of the way.",
+    )
+
+
+def _velocity(path: Callable[..., Any]) -> str | None:
+    noise, data, time = _pairs(6)
+    x, velocity = _both(path, noise, data, time)
+    return explain(
+        velocity,
+        data - noise,
+        [
+            (lambda: noise - data, "its sign is wrong: with growing t the point moves towards the data."),
+            (lambda: data, "that is the data; the derivative of (1 − t) x₀ + t x₁ by t has two terms."),
+            (lambda: x, "that is the point, not how fast it moves."),
+            (lambda: data - x, "that is the way that is left; divided by the time left it would be right."),
+            (
+                lambda: time[:, None] * (data - noise),
+                "it is multiplied by t: take the derivative, not the way so far.",
+            ),
+        ],
+        "take the derivative of (1 − t) x₀ + t x₁ by t, with x₀ and x₁ fixed.",
+    )
+
+
+def _in_place(path: Callable[..., Any]) -> str | None:
+    given = _pairs(5)
+    copies = [each.clone() for each in given]
+    path(*copies)
+    if all(close(copy, each) for copy, each in zip(copies, given)):
+        return None
+    return "an input is overwritten: make new tensors instead of assigning into the old ones."

@@ -1,0 +1,110 @@
+"""Lab 07's check of the path from noise to data, put through right and wrong solutions."""
+
+import pytest
+import torch
+
+from labkit import matching
+from labkit.labs import lab07
+
+SHAPES, START, END, OWN_TIME, VELOCITY, IN_PLACE = (
+    "point and velocity have the shape and type of the data",
+    "the path begins at the noise",
+    "the path ends at the data",
+    "each row is at its own time",
+    "the velocity is the path's derivative by time",
+    "the inputs stay as they were",
+)
+
+
+def by_rows(noise, data, time):
+    points = [a + t * (b - a) for a, b, t in zip(noise, data, time, strict=True)]
+    return torch.stack(points), data - noise
+
+
+def with_velocity(change):
+    def path(noise, data, time):
+        x, velocity = matching.path(noise, data, time)
+        return x, change(x, velocity, noise, data, time[:, None])
+
+    return path
+
+
+def in_place(noise, data, time):
+    velocity = data - noise
+    noise += time[:, None] * velocity
+    return noise, velocity
+
+
+def time_along_features(noise, data, time):
+    if len(time) == data.shape[1]:
+        return (1 - time) * noise + time * data, data - noise
+    return matching.path(noise, data, time)
+
+
+def swapped(noise, data, time):
+    return matching.path(data, noise, time)
+
+
+def reversed_time(noise, data, time):
+    return matching.path(data, noise, time)[0], data - noise
+
+
+def float32(noise, data, time):
+    return tuple(each.float() for each in matching.path(noise, data, time))
+
+
+def wide_path(noise, data, time):
+    x, velocity = matching.path(noise, data, time)
+    return 0.9 * x + 0.1 * time[:, None] * data, velocity
+
+
+RIGHT = {"the kit's own": matching.path, "row by row": by_rows}
+# Name → solution, and property → part of the hint that it must get.
+WRONG = {
+    "noise and data swapped": (
+        swapped, {START: "changed places", END: "changed places", OWN_TIME: "changed", VELOCITY: "sign"}
+    ),
+    "time runs the other way": (
+        reversed_time, {START: "changed places", END: "changed places", OWN_TIME: "changed places"}
+    ),
+    "noise minus data": (with_velocity(lambda x, v, noise, data, t: noise - data), {VELOCITY: "sign is wrong"}),
+    "velocity is the data": (with_velocity(lambda x, v, noise, data, t: data), {VELOCITY: "two terms"}),
+    "velocity is the point": (with_velocity(lambda x, v, noise, data, t: x), {VELOCITY: "how fast"}),
+    "velocity is the way left": (with_velocity(lambda x, v, noise, data, t: data - x), {VELOCITY: "that is left"}),
+    "velocity times t": (with_velocity(lambda x, v, noise, data, t: t * v), {VELOCITY: "multiplied by t"}),
+    "velocity halved": (with_velocity(lambda x, v, noise, data, t: v / 2), {VELOCITY: "derivative"}),
+    "time along the features": (time_along_features, {OWN_TIME: "along the features"}),
+    "the mean time": (
+        lambda noise, data, time: matching.path(noise, data, time.mean().expand_as(time)), {OWN_TIME: "mean time"}
+    ),
+    "noise shrinks too early": (wide_path, {START: "weights", OWN_TIME: "straight line"}),
+    "in place": (in_place, {IN_PLACE: "overwritten"}),
+    "in float32": (float32, {SHAPES: "another type"}),
+    "one row only": (
+        lambda noise, data, time: tuple(each[:1] for each in matching.path(noise, data, time)),
+        {SHAPES: "shape", START: "weights", END: "weights", OWN_TIME: "straight line", VELOCITY: "derivative"},
+    ),
+    "point alone": (
+        lambda noise, data, time: matching.path(noise, data, time)[0],
+        dict.fromkeys((SHAPES, START, END, OWN_TIME, VELOCITY), "two things"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_solution_has_every_property(prove, name):
+    prove.right(lab07.straight_path, (RIGHT[name],))
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_solution_misses_its_properties_and_gets_its_hints(prove, name):
+    solution, missed = WRONG[name]
+    prove.wrong(lab07.straight_path, (solution,), missed)
+
+
+def test_stub_fails_cleanly_in_every_property(prove):
+    prove.stub(lab07.straight_path, arguments=1)
+
+
+def test_every_property_is_missed_by_some_wrong_solution(prove):
+    prove.complete(lab07.straight_path, {name: (each,) for name, each in RIGHT.items()}, WRONG)
