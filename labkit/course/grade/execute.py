@@ -268,9 +268,9 @@ class Executor(NotebookClient):
             if self._output_left < 0 and message["msg_type"] != "status":
                 return None
             return super().process_message(message, cell, cell_index)
-        except CellExecutionComplete:
+        except (CellExecutionComplete, MemoryError):
             raise
-        except (KeyError, TypeError, ValueError, AttributeError, NotImplementedError):
+        except Exception:  # of the message's readers, which take it for one of ipykernel's
             return None
 
     def _kill(self) -> None:

@@ -85,7 +85,7 @@ def test_each_command_says_what_is_wrong_in_one_sentence(place, fault, command, 
         assert re.search(words, str(error)) or "nobody is graded" in str(error), error
     else:
         assert command in ("unread", "prepare", "feedback") and fault in ("of another course", "older")
-    if held:
+    if isinstance(held, sqlite3.Connection):
         held.close()
 
 

@@ -17,9 +17,11 @@ OTHERS = {
     "2.5": lambda *a, **k: 2.5,
     "text": lambda *a, **k: "an answer",
     "twos": lambda *a, **k: a[0] * 0 + 2.0,
-    "a row of halves": lambda *a, **k: torch.full((len(a[0]),), 0.5),
+    "a row of thirds": lambda *a, **k: torch.full((len(a[0]),), 1 / 3),
     "numpy ones": lambda *a, **k: np.ones(len(a[0])),
-    "all but the first argument": lambda *a, **k: a[1:],
+    "all but the last argument": lambda *a, **k: a[:-1],
+    "thirds": lambda *a, **k: a[0] * 0 + 1 / 3,
+    "minus one": lambda *a, **k: a[0] * 0 - 1.0,
 }
 
 

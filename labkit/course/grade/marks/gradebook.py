@@ -79,6 +79,7 @@ def ingest(place: Place, rule: LateRule | None = None) -> Ingested:
         LabkitError: the lab is not released or has no submissions, or the gradebook cannot be used. One bad
             submission does not stop the others.
     """
+    from nbgrader.api import MissingEntry
     from sqlalchemy.exc import SQLAlchemyError
 
     released, result, number = read_release(place), Ingested(), place.lab.number
@@ -94,7 +95,7 @@ def ingest(place: Place, rule: LateRule | None = None) -> Ingested:
             try:
                 _ingest_one(gradebook, record, released)
                 result.graded.append(record.student)
-            except SQLAlchemyError:  # of the database, not of this submission
+            except (SQLAlchemyError, MissingEntry):  # of the database, not of this submission
                 raise
             except Exception as error:  # one submission must not keep the others from their grades
                 gradebook.db.rollback()

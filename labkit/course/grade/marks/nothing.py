@@ -99,9 +99,11 @@ def trivial_answers() -> dict[str, Answer]:
     answers |= {kind.__name__: lambda *a, _kind=kind, **k: _kind() for kind in (list, tuple, dict, set)}
     for place in (0, 1, 2, -1):
         answers[f"argument {place}"] = lambda *a, _place=place, **k: _take(a, k, _place)
-        for name, make in LIKE.items():
+        for name, make in LIKE.items() if place in (0, -1) else ():
             answers[f"{name} of argument {place}"] = lambda *a, _p=place, _m=make, **k: _m(_take(a, k, _p))
     answers["all arguments"] = lambda *a, **k: a
+    answers["arguments but the first"] = lambda *a, **k: a[1:]
+    answers["arguments reversed"] = lambda *a, **k: a[::-1]
     answers["argument and zeros"] = lambda *a, **k: (_take(a, k, 0), torch.zeros(len(_take(a, k, 0))))
     answers["argument and 0"] = lambda *a, **k: (_take(a, k, 0), 0.0)
     answers["argument twice"] = lambda *a, **k: (_take(a, k, 0),) * 2
@@ -120,6 +122,11 @@ LIKE: dict[str, Answer] = {
     "first column": lambda value: value[:, 0],
     "sum": lambda value: value.sum(),
     "mean": lambda value: value.mean(),
+    "reversed": lambda value: value.flip(0) if isinstance(value, torch.Tensor) else value[::-1],
+    "twice": lambda value: value * 2,
+    "absolute": abs,
+    "halves": lambda value: value * 0 + 0.5,
+    "one half a row": lambda value: _rows(value) * 0.0 + 0.5,
     "half": lambda value: value[: len(value) // 2],
     "list of zeros": lambda value: [0.0] * len(value),
 }
