@@ -124,7 +124,7 @@ class _Table:
         if self.header is not None and usual == len(self.header) + 1:
             self.header = ["image names", *self.header]  # the official header does not name that column
         self.width = len(self.header) if self.header is not None else usual
-        whole = [line for line, count in zip(lines, counts, strict=True) if count == self.width]
+        whole = [line for line, count in zip(lines, counts, strict=True) if count and count == self.width]
         self.problems[f"{self.kind}: unreadable rows"] = len(lines) - len(whole)
         self.cells = pd.DataFrame(columns=range(self.width), dtype=str)
         if whole:
