@@ -3,6 +3,7 @@
 from labkit.faces.batches import ResidentBatches
 from labkit.faces.faceset import TEST, TRAIN, VALIDATION, FaceSet, Provenance
 from labkit.faces.photo import load_photo
+from labkit.faces.pixels import to_input, to_pixels
 from labkit.faces.splits import split_by_image, split_by_person, split_stratified
 
 __all__ = [
@@ -16,4 +17,6 @@ __all__ = [
     "split_by_image",
     "split_by_person",
     "split_stratified",
+    "to_input",
+    "to_pixels",
 ]

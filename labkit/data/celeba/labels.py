@@ -124,25 +124,26 @@ class _Table:
         if self.header is not None and usual == len(self.header) + 1:
             self.header = ["image names", *self.header]  # the official header does not name that column
         self.width = len(self.header) if self.header is not None else usual
-        whole = [line for line, count in zip(lines, counts, strict=True) if count == self.width]
+        whole = [line for line, count in zip(lines, counts, strict=True) if count and count == self.width]
         self.problems[f"{self.kind}: unreadable rows"] = len(lines) - len(whole)
         self.cells = pd.DataFrame(columns=range(self.width), dtype=str)
         if whole:
             form = {"sep": sign or r"\s+", "header": None, "quoting": csv.QUOTE_NONE, "index_col": False}
             text = io.StringIO("\n".join(whole))
             self.cells = pd.read_csv(text, **form, names=range(self.width), dtype=str, keep_default_na=False)
-            self.cells = self.cells.apply(lambda column: column.str.strip())
 
     def _find_names(self) -> None:
         """The column that names most images, as `rows`, the index of each row's image or −1."""
         best, self.rows, self.names_at = 0, np.full(len(self.cells), -1), 0
         for place in self.cells.columns:
-            keys = self.cells[place].str.replace(r".*[/\\]", "", regex=True)
+            keys = [re.split(r"[/\\]", value.strip())[-1] for value in self.cells[place]]
             if self.by_stem:
-                keys = keys.str.replace(r"(?<=.)\.[^.]*$", "", regex=True)
+                keys = [key.rpartition(".")[0] or key for key in keys]
             rows = self.index.get_indexer(keys)
             if (found := int((rows >= 0).sum())) > best:
                 best, self.rows, self.names_at = found, rows, place
+            if 2 * best > len(self.cells):
+                break
         if not best and len(self.cells):
             held = ", ".join(repr(value) for value in self.cells.iloc[0, :3])
             raise LabkitError(
@@ -167,8 +168,7 @@ class _Table:
         ]
         self.problems["attributes: unknown columns"] = len(extra)
         taken = self.cells.iloc[:, [header.index(key) for key in plain]]
-        signs = (column.str.lower().map(SIGNS).fillna(BAD).astype(np.int8) for _, column in taken.items())
-        values = np.column_stack(list(signs))
+        values = np.column_stack([_signs(column) for _, column in taken.items()])
         # Of the two ways to say no, the rarer is a bad value; a bad value spoils its row.
         no = -1 if (values == -1).sum() >= (values == 0).sum() else 0
         spoilt = ~np.isin(values, (1, no)).all(axis=1)
@@ -219,6 +219,12 @@ class _Table:
         return joined
 
 
+def _signs(column: pd.Series) -> np.ndarray:
+    """int8 (R,) of −1, 0, 1, BAD for the cells of one attribute, each spelling looked up once."""
+    places, spellings = column.factorize()
+    return np.array([SIGNS.get(each.strip().lower(), BAD) for each in spellings], np.int8)[places]
+
+
 def _plain(name: str) -> str:
     """A column's name without what programs change in it: case, blanks and dashes."""
     return re.sub(r"[^a-z0-9]", "_", name.lower())
@@ -247,5 +253,5 @@ def _is_number(token: str) -> bool:
 
 
 def _number(token: str) -> int:
-    token = token.removesuffix(".0")  # a table that pandas wrote where some numbers were missing
+    token = token.strip().removesuffix(".0")  # a table that pandas wrote where some numbers were missing
     return int(token) if _is_number(token) else UNKNOWN

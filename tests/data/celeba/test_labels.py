@@ -324,3 +324,9 @@ def test_two_columns_that_could_be_the_identity_are_refused(tmp_path):
     text = "\n".join(["image_id,a,b", *(f"{name},1,2" for name in NAMES)])
     with pytest.raises(LabkitError, match="which of its columns is the identity"):
         read(tmp_path, identity=text)
+
+
+@pytest.mark.parametrize("kind", ["attributes", "identity", "partition"])
+def test_a_file_of_absurd_lines_is_a_sentence(tmp_path, kind):
+    with pytest.raises(LabkitError, match=r"its .* (lacks|does not say)"):
+        read(tmp_path, **{kind: "\n".join(["1 " * 9000] * 3)})
