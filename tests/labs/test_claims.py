@@ -56,10 +56,8 @@ def test_rule_gives_its_verdict(name, spec, verdict):
 @pytest.mark.parametrize("name", CASES)
 def test_rule_can_be_failed_and_passed_and_left_open(name):
     verdicts = {CASES[name].verdict, *(verdict for _, verdict in CASES[name].changes)}
-    if name == "D10":
-        assert verdicts >= {REPRODUCED, NOT_REPRODUCED, UNDECIDED}
     assert (CORRECTED if name == "A6" else REPRODUCED) in verdicts
-    assert NOT_REPRODUCED in verdicts or name == "C8"
+    assert NOT_REPRODUCED in verdicts
     assert (UNDECIDED in verdicts) != CASES[name].deterministic
 
 

@@ -93,10 +93,11 @@ def C7(correlation, dependence, mig):
 )  # fmt: skip
 def C8(elbo_higgins, elbo_mig, beta_error, epochs):
     poor, rises = [below(elbo_higgins, 0.5), below(elbo_mig, 0.5)], above(beta_error, 0.9)
+    fails = all_of(*(~each for each in poor))
     return decide(
         all_of(*poor, rises),
-        fails=all_of(*(~each for each in poor)),
-        corrected=any_of(*(~each for each in poor), ~rises),
+        fails=fails,
+        corrected=all_of(any_of(*(~each for each in poor), ~rises), fact(not fails.shown)),
         to_refute=enough(epochs, EPOCHS_TRAINED, "epochs"),
     )
 
