@@ -37,7 +37,7 @@ def F2(epochs, plain, cured):
     "F3", "07a", "mini-batch optimal transport straightens paths: fewer steps for the same quality",
     expected="less bend, and better faces from four steps",
     rule="optimal against independent pairing, seed by seed: the intervals of bend, a log ratio of squared "
-    "deviations from a straight line, and of few_steps, a log ratio of energy distances to the faces of the "
+    "deviations from a straight line, and of few_steps, a difference of energy distances to the faces of the "
     "split after four Euler steps, both below 0; corrected where the paths are straighter and the faces "
     "after four steps are not better; not refuted before 300 epochs",
     protocol="noise 0.5 on the codes, {epochs} epochs in batches of 128, {seeds} seeds, {samples:,} samples",
