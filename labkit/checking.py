@@ -5,22 +5,47 @@ student's code raises leaves a check: it becomes the hint of a missed property.
 """
 
 import hashlib
+import math
+import re
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 TOLERANCE = 1e-5
+KOLMOGOROV = 2.8  # of √n · D: a sample of the right law passes it with probability 3e-7
 
 STUB = "this cell still holds the stub: write its body in place of `raise NotImplementedError`."
-AGAIN = "the same as above stands in the way."
+AGAIN = "blocked by the error above."
+UNEARNED = "it holds, but counts only once a property holds that needs a solution."
 
-Test = Callable[[], "str | None"]
+
+class Hint(NamedTuple):
+    """What is said of a property that a student's code misses.
+
+    Attributes:
+        where: the smallest failing case: what came, what was expected.
+        why: the likely mistake.
+        formula: what would be right.
+    """
+
+    where: str = ""
+    why: str = ""
+    formula: str = ""
+
+    def text(self) -> str:
+        """Where and why; the formula alone where there is nothing else to say."""
+        return " ".join(filter(None, (self.where, self.why))) or self.formula
+
+
+Test = Callable[[], "str | Hint | None"]
 # What a common mistake would have given, and what to say of it.
 Mistake = tuple[Callable[[], Any], str]
 
@@ -33,42 +58,105 @@ class Property:
         name: what must hold, in a few words.
         passed: whether it does.
         hint: the likely mistake, in a sentence; empty where it holds.
+        where, why, formula: the parts of the hint, see `Hint`; the formula is not part of it.
     """
 
     name: str
     passed: bool
     hint: str
+    where: str = ""
+    why: str = ""
+    formula: str = ""
 
 
 class Missed(Exception):  # noqa: N818 - not an error: what a test says of the code it looked at
     """Raised within a test to end it with a hint."""
 
 
+def weak(test: Test) -> Test:
+    """Mark a test that a constant, the identity or an empty answer passes: it earns nothing by itself."""
+
+    def marked() -> "str | Hint | None":
+        return test()
+
+    marked.weak = True
+    return marked
+
+
 def evaluate(tests: dict[str, Test]) -> list[Property]:
     """Run the tests in order, one property each.
+
+    A property whose test is `weak` counts as missed until one holds that is not, so that points need a solution.
 
     Args:
         tests: name of the property → a test, which returns None where it holds and else a hint, or raises `Missed`.
     """
+    found = [(name, _run(test), getattr(test, "weak", False)) for name, test in tests.items()]
+    strong = [hint for _, hint, is_weak in found if not is_weak]
+    earned = not strong or any(hint is None for hint in strong)
     properties: list[Property] = []
-    for name, test in tests.items():
-        hint, raised = _run(test)
-        seen = raised and any(each.hint == hint for each in properties)
-        properties.append(Property(name, not hint, AGAIN if seen else hint))
+    for name, hint, is_weak in found:
+        if hint is None and is_weak and not earned:
+            hint = Hint(why=UNEARNED)
+        if hint is None:
+            properties.append(Property(name, True, ""))
+            continue
+        text = hint.text()
+        # One cause, one line: what stops several properties is said once.
+        again = text != UNEARNED and any(each.hint == text for each in properties)
+        properties.append(Property(name, False, AGAIN if again else text, *hint))
     return properties
 
 
-def _run(test: Test) -> tuple[str, bool]:
-    """The hint, empty if there is none to give, and whether the student's code raised."""
+DTYPE_ERROR = re.compile(r"dtype|scalar type|\b(Double|Float|Half)\b")
+_DTYPE = ContextVar("dtype", default=torch.float64)
+
+
+def _run(test: Test) -> Hint | None:
+    """What a test has to say, None if nothing.
+
+    Inputs are float64, where mistakes stand out from rounding; code that makes float32 tensors of its own is right too,
+    and is asked again in float32.
+    """
     try:
-        return test() or "", False
-    except Missed as missed:
-        return str(missed), False
-    except NotImplementedError:
-        return STUB, True
+        return _outcome(test)
     except Exception as error:
-        said = " ".join(str(error).split())
-        return f"your code stopped with {type(error).__name__}: {said[:200] or 'no message'}.", True
+        if not DTYPE_ERROR.search(str(error)):
+            return _stopped(error)
+    before = _DTYPE.set(torch.float32)
+    try:
+        return _outcome(test)
+    except Exception as error:
+        return _stopped(error)
+    finally:
+        _DTYPE.reset(before)
+
+
+def _outcome(test: Test) -> Hint | None:
+    try:
+        hint = test()
+    except Missed as missed:
+        hint = missed.args[0] if missed.args and isinstance(missed.args[0], Hint) else str(missed) or "it is missed."
+    except NotImplementedError:
+        hint = STUB
+    return Hint(why=hint) if isinstance(hint, str) and hint else hint or None
+
+
+def _stopped(error: Exception) -> Hint:
+    said = " ".join(str(error).split())
+    line = _students_line(error)
+    at = f" in line {line.lineno} of your code: {line.line}" if line else ""
+    return Hint(why=f"your code stopped with {type(error).__name__}: {said[:200] or 'no message'}{at or '.'}")
+
+
+def _students_line(error: Exception) -> traceback.FrameSummary | None:
+    """The last line of the traceback that is neither the kit's nor a library's."""
+    ours = str(Path(__file__).parent)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        library = any(part in frame.filename for part in ("site-packages", "lib/python", "<frozen"))
+        if frame.line and not library and not frame.filename.startswith(ours):
+            return frame
+    return None
 
 
 _SALT = ContextVar("salt", default=0)
@@ -98,9 +186,35 @@ def drawing_seed(seed: int) -> int:
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
-    """Standard normal numbers in float64, the same at every call under one salt."""
+    """Standard normal numbers of `dtype()`, the same at every call under one salt."""
     generator = torch.Generator().manual_seed(drawing_seed(seed))
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype())
+
+
+def dtype() -> torch.dtype:
+    """What inputs of a check are: float64, or float32 where a student's code wants that."""
+    return _DTYPE.get()
+
+
+def hold_again(check: Callable[..., Sequence[Property]], *functions: Any) -> None:
+    """Assert a check's properties on inputs that students have not seen: for the hidden tests of a notebook.
+
+    Raises:
+        AssertionError: one does not hold, with its name and hint.
+    """
+    with salted(20_261_128):
+        missed = [each for each in check(*functions) if not each.passed]
+    assert not missed, f"{missed[0].name}: {missed[0].hint}"
+
+
+def report(properties: Sequence[Any]) -> list[str]:
+    """Lines that say of each property whether it holds, each hint once."""
+    lines = []
+    for each in properties:
+        shown = "" if each.passed or each.hint in (AGAIN, UNEARNED) else f"\n    hint: {each.hint}"
+        also = {AGAIN: " (blocked by the error above)", UNEARNED: " (holds, but counts only with another one)"}
+        lines.append(f"{'✓' if each.passed else '✗'} {each.name}{also.get(each.hint, '')}{shown}")
+    return lines
 
 
 def random_numbers(seed: int = 0) -> np.random.Generator:
@@ -115,32 +229,167 @@ def as_tensor(value: Any, what: str) -> Tensor:
         Missed: it is None or cannot be one.
     """
     if value is None:
-        raise Missed(f"{what} is None: does your function end with a return?")
+        raise Missed(f"{what} is None: the `return` is missing; does your function end with a return?")
     try:
         return torch.as_tensor(value).double()
     except (TypeError, ValueError, RuntimeError):
         raise Missed(f"{what} is a {type(value).__name__}; return a tensor.") from None
 
 
+def results(value: Any, *names: str) -> tuple[Tensor, ...]:
+    """The things that a function returned, as float64 tensors that keep their graph.
+
+    Raises:
+        Missed: there are more or fewer, or one is no tensor.
+    """
+    if value is None:
+        raise Missed("it returns None: the `return` is missing.")
+    if not isinstance(value, tuple | list) or len(value) != len(names):
+        number = {2: "two", 3: "three"}.get(len(names), str(len(names)))
+        raise Missed(f"return {number} things: {', '.join(names[:-1])} and {names[-1]}.")
+    return tuple(as_tensor(each, name) for each, name in zip(value, names, strict=True))
+
+
 def close(got: Tensor, expected: Any, tolerance: float = TOLERANCE) -> bool:
     """Whether two tensors have one shape and, to `tolerance` relative and absolute, one content.
 
-    NaN is close to nothing.
+    NaN is close to nothing; in float32 the tolerance is ten times as wide.
     """
     expected = torch.as_tensor(expected).double()
-    return got.shape == expected.shape and torch.allclose(got, expected, rtol=tolerance, atol=tolerance)
+    if dtype() == torch.float32:
+        tolerance = max(tolerance, min(10 * tolerance, 1e-3))
+    return got.shape == expected.shape and torch.allclose(got.double(), expected, rtol=tolerance, atol=tolerance)
 
 
-def explain(got: Tensor, expected: Any, mistakes: Sequence[Mistake], otherwise: str) -> str | None:
-    """None if `got` is as expected, else the hint of the first mistake that gives the same."""
+def explain(
+    got: Tensor, expected: Any, mistakes: Sequence[Mistake] = (), otherwise: str = "", **inputs: Tensor
+) -> Hint | None:
+    """None if `got` is as expected, else the hint of the first mistake that gives the same.
+
+    Args:
+        mistakes: those of this exercise; after them come the common ones.
+        otherwise: what would be right.
+        inputs: name → what the function was given, to say where a NaN came from.
+    """
     if close(got, expected):
         return None
+    expected = torch.as_tensor(expected).double()
     for wrong, hint in mistakes:
         if close(got, wrong()):
-            return hint
-    if not bool(got.isfinite().all()):
-        return f"{int((~got.isfinite()).sum())} of {got.numel()} values are not finite. {otherwise}"
-    return otherwise
+            return Hint(why=hint, formula=otherwise)
+    return Hint(_where(got, expected), _nan(got, inputs) or _common(got, expected), otherwise)
+
+
+def _where(got: Tensor, expected: Tensor) -> str:
+    """The first number that is off."""
+    if got.shape != expected.shape:
+        return f"it has shape {tuple(got.shape)}, expected {tuple(expected.shape)}."
+    off = ~torch.isclose(got, expected, rtol=TOLERANCE, atol=TOLERANCE)
+    if not off.any():
+        return ""
+    place = [int(i) for i in off.nonzero()[0]]
+    at = f"at {place}" if place else "here"
+    return f"{at} it is {got[tuple(place)]:.4g}, expected {expected[tuple(place)]:.4g}."
+
+
+def _nan(got: Tensor, inputs: dict[str, Tensor]) -> str:
+    """That there is NaN or infinity, and which input it came with."""
+    bad = ~got.isfinite()
+    if not bad.any():
+        return ""
+    kind = "NaN" if got.isnan().any() else "infinite"
+    said = f"{int(bad.sum())} of {got.numel()} values are {kind}"
+    for name, value in inputs.items():
+        for what, mask in (("negative", value < 0), ("0", value == 0)):
+            rows = mask if mask.shape == bad.shape else mask.flatten(1).any(1) if mask.ndim > bad.ndim else None
+            if rows is not None and rows.shape == bad.shape and rows.any() and bool((rows == bad).all()):
+                return f"{said}, just where {name} is {what}: a root, logarithm or quotient of {name} itself?"
+    return f"{said}: a root or logarithm of a negative number, 0/0, or an overflow of exp?"
+
+
+# What a function of the right answer would look like, and what to say of it.
+COMMON: tuple[tuple[Callable[[Tensor], Tensor], str], ...] = (
+    (lambda x: -x, "the sign is flipped."),
+    (lambda x: x.abs(), "the sign is lost: an absolute value too many."),
+    (lambda x: x.square(), "it is squared once too often."),
+    (lambda x: x.exp(), "that is exp of the answer: the logarithm is missing."),
+    (lambda x: x.abs().sqrt(), "that is the root of the answer."),
+    (lambda x: torch.zeros_like(x), "it is 0 everywhere."),
+    (lambda x: x.flip(0) if x.ndim else x, "the order is reversed."),
+)
+FACTORS = {2.0: "a factor ½ is missing", 0.5: "a factor ½ too many", 1 / math.log(2): "in bits, not in nats"}
+
+
+def _common(got: Tensor, expected: Tensor) -> str:
+    """A mistake that any exercise can have, or nothing."""
+    if got.shape != expected.shape:
+        if got.shape == expected.shape[::-1]:
+            return "rows and columns are swapped: transpose it."
+        if got.ndim < expected.ndim:
+            return "a sum or mean runs over one dimension too many."
+        return "a sum or mean over one dimension is missing, or keepdim is too much."
+    for change, why in COMMON:
+        if close(got, change(expected)):
+            return why
+    ratio = got / expected
+    if got.numel() > 1 and bool(ratio.isfinite().all()) and close(ratio, ratio.mean().expand_as(ratio), 1e-4):
+        factor = ratio.mean().item()
+        known = next((why for value, why in FACTORS.items() if abs(factor - value) < 1e-4), "")
+        count = round(1 / factor) if 0 < factor < 1 else 0
+        if not known and count > 1 and abs(factor * count - 1) < 1e-4:
+            known = f"a mean over {count} where a sum belongs"
+        if not known and factor > 1 and abs(factor - round(factor)) < 1e-4:
+            known = f"a sum over {round(factor)} where a mean belongs"
+        return f"every value is {factor:.4g} times the right one{': ' + known if known else ''}."
+    offset = got - expected
+    if got.numel() > 1 and bool(offset.isfinite().all()) and close(offset, offset.mean().expand_as(offset), 1e-4):
+        return f"every value is off by the same {offset.mean():.4g}: a constant is missing or wrong."
+    return ""
+
+
+def same_gradients(got: Any, expected: Any, **inputs: Tensor) -> Hint | None:
+    """None if a function's result has the gradient that a reference's has.
+
+    Args:
+        got, expected: a tensor each, of the student's function and of the reference, from these very inputs.
+        inputs: name → tensor that requires a gradient.
+    """
+    if not got.requires_grad:
+        return Hint(why="no gradient: leave out .item(), .detach() and numpy, and compute with tensors.")
+    weights = normal(*got.shape, seed=99).double() if got.shape else torch.ones(()).double()
+    found, right = (
+        torch.autograd.grad((weights * each).sum(), list(inputs.values()), allow_unused=True, retain_graph=True)
+        for each in (got, expected)
+    )
+    for name, mine, wanted in zip(inputs, found, right, strict=True):
+        if wanted is None or not bool(wanted.any()):
+            continue
+        if mine is None or not bool(mine.any()):
+            return Hint(why=f"no gradient reaches {name}: leave out .detach() and .data; that part would never learn.")
+        if not close(mine.double(), wanted, 1e-4):
+            return Hint(why=f"the gradient of {name} is not that of the formula: is a part of it detached?")
+    return None
+
+
+def law(sample: Any, cdf: Callable[[Tensor], Tensor], what: str) -> str | None:
+    """None if numbers follow a law, by the Kolmogorov–Smirnov distance; the whole law, not its first two moments.
+
+    Args:
+        cdf: the law's distribution function, of a float64 tensor.
+    """
+    values = torch.as_tensor(sample).double().flatten().sort().values
+    count = len(values)
+    steps = torch.arange(count + 1, dtype=torch.float64) / count
+    under = cdf(values)
+    distance = torch.maximum((steps[1:] - under).abs(), (under - steps[:-1]).abs()).max().item()
+    if distance * count**0.5 < KOLMOGOROV:
+        return None
+    return f"{what} does not follow its law: distribution functions are {distance:.2f} apart over {count:,} numbers."
+
+
+def normal_cdf(values: Tensor) -> Tensor:
+    """Distribution function of N(0, 1)."""
+    return torch.special.ndtr(values)
 
 
 def row_values(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
