@@ -51,6 +51,7 @@ def start_lab(
     profile = choose_profile(profile)
     folder = Path(out) if out is not None else default_folder(lab, profile)
     run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder)
+    plt.rcdefaults()  # a matplotlibrc of the user's, e.g. text.usetex, must not decide how a lab's figures look
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,9 @@ class Checkpoints:
 
     def _read(self) -> dict[str, Any]:
         try:
+            with zipfile.ZipFile(self.path) as archive:
+                if damaged := archive.testzip():  # torch itself would load a flipped byte as a weight
+                    raise ValueError(damaged)
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             if (
                 not isinstance(content, dict)

@@ -110,7 +110,10 @@ def test_an_executor_ends_with_whoever_started_it(project, tmp_path):
 def _runs(pid: int) -> bool:
     import psutil
 
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it may end between any two looks
+        return False
 
 
 def test_a_wrong_address_is_one_sentence(monkeypatch):

@@ -70,3 +70,37 @@ def test_what_is_no_notebook_is_refused(tmp_path, content):
 def test_parameters_are_the_names_set_in_their_cell(tmp_path, make_lab):
     path = make_lab(tmp_path, "01_lab", [], extra="PHOTO: str = ''  # a file\nA = B = 1")
     assert read_lab(path).parameters == ("PROFILE", "SEED", "DATA", "OUT", "PHOTO", "A", "B")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("02_my_notes.ipynb", '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'),
+        ("02_damaged.ipynb", '{"cells": [{"cell_type"'),
+        ("02_deep.ipynb", "[" * 100_000),
+        ("02_null.ipynb", '{"cells": [null], "metadata": null}'),
+        ("02_list.ipynb", '{"cells": [], "metadata": {"labkit": []}}'),
+        ("02_tags.ipynb", '{"cells": [{"source": "", "metadata": null}], "metadata": {}}'),
+        ("01_lab-Copy1.ipynb", None),
+        ("01_lab - Copy (2).ipynb", None),
+        ("01_lab copy.ipynb", None),
+        ("01_lab (1).ipynb", None),
+    ],
+)
+def test_what_lies_beside_the_labs_is_skipped_with_one_line(tmp_path, make_lab, capsys, name, content):
+    path = make_lab(tmp_path, "01_lab", [])
+    (tmp_path / name).write_text(path.read_text() if content is None else content)
+    assert [lab.path for lab in list_labs(tmp_path)] == [path]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("labkit: skipped") and name in line
+
+
+@pytest.mark.parametrize("value", [None, 3, [], "x", {}, {"smoke": None, "cpu": 1, "gpu": 1}])
+@pytest.mark.parametrize("name", ["minutes", "budget_seconds", "objectives", "points"])
+def test_metadata_of_another_shape_are_refused_or_read(tmp_path, make_lab, name, value):
+    path = make_lab(tmp_path, "01_lab", [])
+    rewritten(path, lambda notebook: notebook.metadata.labkit.update({name: value}))
+    try:
+        read_lab(path)
+    except LabkitError as refusal:
+        assert str(path) in str(refusal)

@@ -1,0 +1,116 @@
+"""A record is believed only whole: missing, changed or misshapen files of it are noticed."""
+
+import json
+
+import pytest
+
+from labkit.course.pages.run_page import write_index
+from labkit.course.run.freshness import record_hashes, why_stale
+from labkit.course.run.results import Result
+from labkit.files import write_json
+from labkit.record import SHAPES, read_record
+
+NOW = {"labkit": "a", "data": "b"}
+CLAIM = {"id": "A1", "text": "it holds", "verdict": "reproduced", "measured": {"x": 1.0}, "data": "drawn"}
+SOURCE = {"label": "drawn faces", "real": False, "source": "drawn"}
+FILES = {
+    "config.json": {"lab": "00", "device": "cpu", "seed": 0, "data": [SOURCE], "versions": {"torch": "2"}},
+    "metrics.json": {"values": {"nll": 1.0}},
+    "checks.json": {"coupling": [{"name": "round trip", "passed": True, "hint": ""}]},
+    "claims.json": [CLAIM],
+    "figures.json": [{"name": "line", "file": "figures/line.png", "alt": "A line."}],
+    "timings.json": {"total": 60.0},
+}
+
+
+@pytest.fixture
+def record(tmp_path):
+    """A whole record, done and fresh."""
+    folder = tmp_path / "smoke" / "00_lab"
+    for name, value in FILES.items():
+        write_json(folder / name, value)
+    (folder / "figures").mkdir()
+    for name in ("notebook.ipynb", "notebook.html", "figures/line.png"):
+        (folder / name).write_bytes(b"content of " + name.encode())
+    settle(folder)
+    return folder
+
+
+def settle(folder):
+    about = {"state": "ok", "message": "", "seconds": 60.0, "title": "A lab", "fingerprint": NOW}
+    write_json(folder / "state.json", about | {"record": record_hashes(folder)})
+
+
+PARTS = [*FILES, "notebook.ipynb", "notebook.html", "figures/line.png"]
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped"])
+def test_a_record_with_a_damaged_file_is_not_fresh(record, name, damage):
+    assert not why_stale(record, NOW)
+    content = (record / name).read_bytes()
+    half = len(content) // 2
+    (record / name).unlink()
+    if damage != "missing":
+        rest = b"" if damage == "cut" else bytes([content[half] ^ 1]) + content[half + 1 :]
+        (record / name).write_bytes(content[:half] + rest)
+    assert why_stale(record, NOW) == f"{name} of its record changed or went missing"
+
+
+def test_a_record_without_a_notebook_never_was_whole(record):
+    (record / "notebook.ipynb").unlink()
+    settle(record)
+    assert "notebook.ipynb" in why_stale(record, NOW)
+
+
+def test_it_is_said_what_changed(record):
+    assert why_stale(record, NOW | {"data": "other"}) == "its data changed"
+    write_json(record / "state.json", read_record(record, "state.json", {}) | {"state": "failed"})
+    assert "not ended well" in why_stale(record, NOW)
+
+
+def other_shapes(value):
+    """Valid JSON that is like `value` but of another shape somewhere."""
+    yield from ([], {}, None, 3, "text", [None], {"a": None}, [[]], {"a": [None]}, {"a": [1]})
+    if isinstance(value, list):
+        yield from ([{}], [value[0], None])
+        value, wrap = value[0], lambda each: [each]
+    else:
+        wrap = dict
+    for name in value:
+        yield wrap({key: item for key, item in value.items() if key != name})
+        yield from (wrap(value | {name: other}) for other in (None, [None], {"a": None}))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_json_of_another_shape_stops_nothing(record, name):
+    good = json.loads((record / name).read_text())
+    for value in other_shapes(good):
+        write_json(record / name, value)
+        if value != good:
+            assert why_stale(record, NOW)
+        Result.of(record, "ok")
+        write_index(record.parent)
+    (record / name).write_text("[" * 100_000)
+    write_index(record.parent)
+
+
+def test_the_page_says_what_is_known_of_each_lab(record):
+    def page(*running):
+        return write_index(record.parent, running).read_text(encoding="utf-8")
+
+    assert "✓ complete" in page() and "1.0 min" in page() and "✓ 1 reproduced" in page()
+    assert "▸ running" in page("00_lab") and "✓ complete" not in page("00_lab")
+    assert "▸ running" in page("01_first_time")
+    (record / "state.json").unlink()
+    assert "run by hand" in page()
+    (record / "timings.json").unlink()
+    assert "begun by hand, not finished" in page() and "0.0 min ·" not in page()
+
+
+def test_a_page_is_folded_and_escapes_what_it_shows(record):
+    write_json(record / "claims.json", [CLAIM | {"text": "<script>alert(1)</script>"}])
+    text = write_index(record.parent).read_text(encoding="utf-8")
+    assert "<script" not in text and "&lt;script&gt;" in text
+    fold = text.index('<details class="lab"')
+    assert fold < text.index("<figure") < text.index("</main>") and text.count("<details class=") == 1

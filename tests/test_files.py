@@ -1,0 +1,36 @@
+"""Files whole or absent, on systems that flush only what was opened for writing, and under any name."""
+
+import fcntl
+import json
+import os
+
+import pytest
+
+from labkit.errors import LabkitError
+from labkit.files import absolute, write_json, write_text
+
+
+def test_a_file_is_flushed_through_a_handle_that_may_write(monkeypatch, tmp_path):
+    """Windows refuses to flush any other."""
+
+    def fsync(descriptor):
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a.txt", "whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+def test_a_name_that_is_not_utf8_is_written_and_read_back(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    write_json(tmp_path / "a.json", {"path": name})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"path": name}
+
+
+def test_home_folders_are_found_or_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert absolute("~/my faces") == absolute("my faces") == tmp_path / "my faces"
+    with pytest.raises(LabkitError, match="there is no such home folder"):
+        absolute("~nosuchuser/faces")
