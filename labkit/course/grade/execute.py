@@ -229,8 +229,6 @@ class Executor(NotebookClient):
             cell = await super().async_execute_cell(cell, cell_index, **settings)
         finally:
             watch.cancel()
-            if self._output_left < 0:
-                self._result.stop("output flood", self._flood())
         if self._result.status != "ok":
             raise Stopped
         name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
@@ -244,14 +242,14 @@ class Executor(NotebookClient):
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = self._spent()
-            if now - before > self._limits.cell_seconds:
+            if any(each.poll(0) for each in self._monitors) and await self.km.is_alive():
+                self._result.stop("output flood", self._flood())
+            elif now - before > self._limits.cell_seconds:
                 said = f"a cell computed longer than {self._limits.cell_seconds:.0f} s."
                 self._result.stop("time-out", said, again=self._spent.is_wall)
             elif now > self._limits.notebook_seconds:
                 said = f"the notebook computed longer than {self._limits.notebook_seconds:.0f} s."
                 self._result.stop("time-out", said, again=self._spent.is_wall)
-            elif any(each.poll(0) for each in self._monitors) and await self.km.is_alive():
-                self._result.stop("output flood", self._flood())
             else:
                 continue
             self._kill()
@@ -264,6 +262,7 @@ class Executor(NotebookClient):
                 beside = sum(len(each) for each in message.get("buffers", ())) + len(str(message.get("metadata")))
                 self._output_left -= len(str(message["content"])) + beside
                 if self._output_left < 0:
+                    self._result.stop("output flood", self._flood())  # at once: the kernel may compute on a while
                     self._kill()
             if self._output_left < 0 and message["msg_type"] != "status":
                 return None
