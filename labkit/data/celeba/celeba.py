@@ -25,7 +25,7 @@ NAME = "CelebA"
 LICENCE = "non-commercial research only, © the photographers; Multimedia Laboratory, CUHK"
 PEOPLE = "people"
 LEAST_LABELLED = 100  # photographs that a lab needs labels of, and of each side of an attribute:
-LEAST_SIDE = 8
+LEAST_SIDE = 10
 LEAST_PEOPLE = 16
 PATIENCE_SECONDS = 900.0  # two labs may meet the same folder of JPEGs at once: the second waits for the first
 
@@ -93,7 +93,7 @@ def celeba(
 def lacks(faces: FaceSet, needs: Sequence[str]) -> str:
     """What a lab that `needs` these attributes, and "people", misses in the faces, in words; empty if nothing.
 
-    Enough means 100 labelled faces, 8 with and 8 without each attribute, of 16 known people.
+    Enough means 100 labelled faces, 10 with and 10 without each attribute, of 16 known people.
     """
     if not needs:
         return ""

@@ -42,7 +42,7 @@ LACKING = {
     "no table": "labels for 0 images",
     "few labels": "labels for 99 images",
     "an attribute nobody has": "0 labelled images with Male and 100 without",
-    "few have it": "7 labelled images with Male",
+    "few have it": "9 labelled images with Male",
     "few people": "15 known people",
     "unknown people": "0 known people",
 }
