@@ -18,7 +18,7 @@ from labkit.vae.resnet import ResNetConfig, ResNetVAE
 IMAGES = np.random.default_rng(0).integers(0, 256, (37, 3, 32, 32), dtype=np.uint8)
 CODES = np.random.default_rng(1).normal(size=(37, 6)).astype(np.float32)
 TOLD = np.random.default_rng(2).integers(0, 2, (37, 3)).astype(np.float32)
-OPTIONS = {"epochs": 3, "precision": "float32", "progress": False}
+OPTIONS = {"epochs": 3, "precision": "auto", "progress": False}
 GROUPS = {"size": 32, "width": 4, "groups": (1, 1, 0), "vector": 4}
 
 
