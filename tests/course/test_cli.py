@@ -46,6 +46,11 @@ def test_a_run_that_ends_well_has_status_0_a_table_and_a_page(project):
         (["run", "--data", "nowhere"], "does not exist"),
         (["run", "--out", "pyproject.toml"], "choose another folder"),
         (["run", "--jobs", "many"], "--jobs"),
+        (["run", "--budget-factor", "nan"], "must be positive"),
+        (["run", "--seed", "18446744073709551616"], "--seed 18446744073709551616: must be from 0"),
+        (["run", "--scheduler", "nonsense"], "is no address"),
+        (["run", "--data", "~nosuchuser/faces"], "no such home folder"),
+        (["run", "-p", "EPOCHS=1e999"], "finite number"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(project, arguments, words):
@@ -106,3 +111,107 @@ def test_a_parameter_is_read_as_python_or_else_as_text(text, value):
 def test_help_and_refusals_do_not_wait_for_torch():
     program = "import sys, labkit.course.cli, labkit.course.run.run; print({'torch', 'papermill'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
+
+
+VALUES = [
+    "",
+    "-1",
+    "0",
+    "nan",
+    "inf",
+    "1e999",
+    "9" * 30,
+    "x" * 300,
+    "~nosuchuser",
+    "/dev/null/x",
+    "nonsense",
+    "[",
+    "{1, 2}",
+]
+VALUES += ["\udcff", "‮", "-", "--", "a=b", "PROFILE=1", "tcp://", "tcp://[", "%s{}"]
+OPTIONS = {
+    "run": [
+        "",
+        "--profile",
+        "--data",
+        "--out",
+        "--jobs",
+        "--seed",
+        "-p",
+        "--budget-factor",
+        "--scheduler",
+        "--no-such",
+    ],
+    "labs": ["", "--markdown", "--no-such"],
+    "release": ["", "--out", "--no-such"],
+    "doctor": ["", "--no-such"],
+    "oracle": ["", "--no-such"],
+    "data": ["", "--no-such"],
+    "grade": ["", "--no-such"],
+}
+CALLS = [[command, *([option] if option else []), value] for command, all_of in OPTIONS.items() for option in all_of
+         for value in VALUES]  # fmt: skip
+
+
+def test_no_malformed_call_ends_in_a_traceback(project, monkeypatch, capsys, tmp_path):
+    """Everything but the execution of labs is real."""
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("LABKIT_OUT", str(tmp_path))
+    monkeypatch.setattr("labkit.course.run.run.run_labs", lambda *_: [])
+    monkeypatch.setattr("labkit.scheduler.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert len(CALLS) > 200
+    for call in CALLS:
+        monkeypatch.setattr(sys, "argv", ["labkit", *call])
+        with pytest.raises(SystemExit) as end:  # any other exception would be a traceback
+            cli.main()
+        said = capsys.readouterr()
+        assert end.value.code in (None, 0, 1, 2), call
+        assert "Traceback" not in said.err + said.out, call
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+@pytest.mark.parametrize(("redirect", "status"), [(">&-", 0), (">&- 2>&-", 0), (">/dev/full", 2)])
+def test_a_closed_or_full_stream_is_no_traceback(project, redirect, status):
+    if "full" in redirect and not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    command = f"'{sys.executable}' -m labkit labs {redirect}"
+    ended = subprocess.run(command, shell=True, cwd=project, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert ended.returncode == status and "Traceback" not in ended.stderr
+    assert ended.stderr == "" if status == 0 else "No space left" in ended.stderr
+
+
+def test_options_that_the_kit_does_not_know_reach_jupyterlab(project, monkeypatch):
+    started = []
+
+    class Server:
+        def __init__(self, command, env):
+            started.append(command)
+
+        def wait(self):
+            return 0
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(subprocess, "Popen", Server)
+    monkeypatch.setattr(sys, "argv", ["labkit", "lab", "--allow-root", "--port", "8899"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert started[0][2:] == ["jupyterlab", "--allow-root", "--port", "8899", str(project / "notebooks")]
+
+
+def test_data_may_have_blanks_and_a_home_folder(project, tmp_path):
+    """`make` hands on what was typed; the kit makes a path of it, the same one in every notebook's folder."""
+    home, kit = tmp_path / "home", tmp_path / "kit"
+    (home / "my faces").mkdir(parents=True)
+    kit.write_text('#!/bin/sh\nprintf %s "$LABKIT_DATA"\n')
+    kit.chmod(0o755)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    make = ["make", "-s", "-C", root, "doctor", f"KIT={kit}", "READY="]
+    for typed in ("~/my faces", "/data/my faces", "../$faces"):
+        raw = subprocess.run([*make, f"DATA={typed}"], capture_output=True, text=True, timeout=60).stdout
+        assert raw == typed
+    program = "import os, sys; from labkit.course import cli; sys.argv = ['labkit', 'labs']\n"
+    program += "try:\n    cli.main()\nexcept SystemExit:\n    print(os.environ['LABKIT_DATA'])"
+    environment = {**os.environ, "HOME": str(home), "LABKIT_DATA": "~/my faces"}
+    said = subprocess.check_output([sys.executable, "-c", program], cwd=project, env=environment, text=True)
+    assert said.splitlines()[-1] == str(home / "my faces")
