@@ -246,7 +246,7 @@ def test_one_bad_outcome_stops_nobody_else(graded):
     (Place(course, lab, "ben-right-otherwise").folder("executed") / "outcome.json").write_text("[")
     (Place(course, lab, "dan-mean-for-sum").folder("submitted") / "prepared.json").write_text("?")
     result = ingest(Place(course, lab))
-    assert len(result.graded) == 13 and set(result.failed) == {"ben-right-otherwise"}
+    assert len(result.graded) == 13 and set(result.left_out | result.failed) == {"ben-right-otherwise"}
     assert grades(course, lab, "ada-right")[TESTS[0]]["auto_score"] == 0
     assert grades(course, lab, "dan-mean-for-sum")[TESTS[1]]["auto_score"] == 0
     assert grades(course, lab, "cleo-no-constant")[TESTS[0]]["auto_score"] == 3
