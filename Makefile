@@ -14,7 +14,7 @@ READY := .venv/.ready-$(shell (pwd; cat pyproject.toml constraints.txt) | cksum 
 KIT := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab doctor bench gpu
+.PHONY: help run test lab doctor bench gpu mutants
 
 help: ## what can be typed here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -25,6 +25,9 @@ run: $(READY) ## execute every lab and write runs/PROFILE/index.html
 
 test: $(READY) ## the tests, each notebook included
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadfile -m 'not bench and not kinds'
+
+mutants: $(READY) ## every mutant of every exercise's solution against its check
+	@LABKIT_MUTANTS=all OMP_NUM_THREADS=1 $(KIT) -m pytest -q tests/labs/test_mutation.py
 
 bench: $(READY) ## timings, into tests/benchmarks/results/; DEVICE=cuda on a GPU
 	@$(KIT) -c 'import pytorch_lightning' 2>/dev/null || \

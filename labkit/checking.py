@@ -115,7 +115,7 @@ _DTYPE = ContextVar("dtype", default=torch.float64)
 def _run(test: Test) -> Hint | None:
     """What a test has to say, None if nothing.
 
-    Inputs are float64, where mistakes stand out from rounding; code that makes float32 tensors of its own is right too,
+    Inputs are float64, where mistakes stand out from rounding; code that makes its own float32 tensors is right too,
     and is asked again in float32.
     """
     try:
@@ -365,7 +365,7 @@ def same_gradients(got: Any, expected: Any, **inputs: Tensor) -> Hint | None:
         if wanted is None or not bool(wanted.any()):
             continue
         if mine is None or not bool(mine.any()):
-            return Hint(why=f"no gradient reaches {name}: leave out .detach() and .data; that part would never learn.")
+            return Hint(why=f"no gradient reaches {name}: leave out .detach(); that part would never be trained.")
         if not close(mine.double(), wanted, 1e-4):
             return Hint(why=f"the gradient of {name} is not that of the formula: is a part of it detached?")
     return None

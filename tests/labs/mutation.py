@@ -1,7 +1,7 @@
 """Mutants of each exercise's model solution, made from the syntax tree of its cell.
 
-As a program: `python tests/labs/mutation.py [part of a check's name …]` prints each mutant that its check lets pass and
-that the list of equivalent ones does not name.
+As a program: `python tests/labs/mutation.py [part of a check's name …]` prints each mutant that its check lets pass
+and that the list of equivalent ones does not name.
 """
 
 import ast
@@ -36,6 +36,8 @@ class Task:
     names: tuple[str, ...]
     source: str
     before: str
+    test_cell: str
+    checked: str
 
     @property
     def id(self) -> str:
@@ -67,7 +69,9 @@ def tasks() -> tuple[Task, ...]:
             for each in checks:
                 own = next(s for s in solutions if f"def {each.functions[0]}(" in s)
                 before = "\n".join((imports, *solutions[: solutions.index(own)]))
-                found.append(Task(lab.number, grade_id, each.load(), each.functions, own, before))
+                test = next(s for s in cells if "BEGIN HIDDEN" in s and f", {each.functions[0]}" in s)
+                checked = test.split("run.check(")[1].split(")")[0]
+                found.append(Task(lab.number, grade_id, each.load(), each.functions, own, before, test, checked))
     return tuple(found)
 
 
@@ -108,9 +112,9 @@ NAMES = {
     "sum": ("mean", "prod"), "mean": ("sum",), "min": ("max",), "max": ("min",), "exp": ("expm1", "square"),
     "log": ("log2", "log1p"), "log2": ("log",), "sin": ("cos",), "acos": ("asin",), "softplus": ("relu",),
     "randn": ("rand",), "randn_like": ("rand_like",), "square": ("abs",), "sqrt": ("square",), "var": ("std",),
-    "floor": ("ceil",), "round": ("int",), "cumsum": ("array",), "float": ("np.int8", "np.float16"), "int": ("float",),
-    "unique": ("array",), "zeros_like": ("ones_like",), "zeros": ("ones",), "logsumexp": ("sum",), "isfinite": ("isnan",),
-    "outer": ("add.outer",), "permutation": ("array",),
+    "floor": ("ceil",), "round": ("int",), "cumsum": ("array",), "int": ("float",), "unique": ("array",),
+    "float": ("np.int8", "np.float16"), "zeros_like": ("ones_like",), "zeros": ("ones",), "logsumexp": ("sum",),
+    "isfinite": ("isnan",), "outer": ("add.outer",), "permutation": ("array",),
 }  # fmt: skip
 
 

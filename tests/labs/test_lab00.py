@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from labkit.checking import Missed, Property, evaluate
+from labkit.checking import Missed, evaluate
 from labkit.labs.lab00 import first_check
 
 SHAPE, FALLS, ORIGIN, FAR = (
@@ -32,7 +32,7 @@ WRONG = {
     "summed over rows": (lambda x: (-0.5 * x**2 - LOG_2PI / 2).sum(0), {SHAPE: ".sum(0)"}),
     "column": (lambda x: (-0.5 * x**2 - LOG_2PI / 2).sum(1, keepdim=True), {SHAPE: "keepdim"}),
     "mean over features": (lambda x: -0.5 * (x**2).mean(1) - constant(x), {FALLS: "mean over the features"}),
-    "sign lost": (lambda x: 0.5 * (x**2).sum(1) - constant(x), {FALLS: "sign is turned"}),
+    "sign lost": (lambda x: 0.5 * (x**2).sum(1) - constant(x), {FALLS: "sign is flipped"}),
     "half lost": (lambda x: -(x**2).sum(1) - constant(x), {FALLS: "factor ½"}),
     "length for its square": (lambda x: -0.5 * x.norm(dim=1) - constant(x), {FALLS: "length of x"}),
     "no constant": (lambda x: -0.5 * (x**2).sum(1), {ORIGIN: "constant is missing"}),

@@ -104,7 +104,7 @@ WRONG = {
         {MOVED: "changed places", ROUND_TRIP: "reverse", LOG_DET: "sum of s"},
     ),
     "shift first": (
-        (affine(lambda z, s, t: (z + t) * s.exp()), inverse), {MOVED: "order is turned", ROUND_TRIP: "reverse"}
+        (affine(lambda z, s, t: (z + t) * s.exp()), inverse), {MOVED: "order is reversed", ROUND_TRIP: "reverse"}
     ),
     "shift forgotten": (
         (affine(lambda z, s, t: z * s.exp()), inverse), {MOVED: "shift t is missing", ROUND_TRIP: "reverse"}
@@ -115,7 +115,7 @@ WRONG = {
     ),
     "inverse multiplies by exp(s)": (
         (forward, affine(lambda x, s, t: (x - t) * s.exp(), -1)),
-        {INVERSE: "divides", ROUND_TRIP: "opposite", INVERSE_LOG_DET: "sign is turned"},
+        {INVERSE: "divides", ROUND_TRIP: "opposite", INVERSE_LOG_DET: "sign is flipped"},
     ),
     "inverse adds t": (
         (forward, affine(lambda x, s, t: (x + t) * (-s).exp(), -1)),
@@ -128,10 +128,10 @@ WRONG = {
     "forward reads all of z": ((peeking(forward), inverse), {PEEKS: "in forward, give s and t mask * z"}),
     "inverse reads all of x": ((forward, peeking(inverse)), {PEEKS: "in inverse, give s and t mask * x"}),
     "sign of forward's log-determinant": (
-        (with_log_det(forward, lambda value, s, mask: -value), inverse), {LOG_DET: "sign is turned"}
+        (with_log_det(forward, lambda value, s, mask: -value), inverse), {LOG_DET: "sign is flipped"}
     ),
     "sign of the inverse's log-determinant": (
-        (forward, with_log_det(inverse, lambda value, s, mask: -value)), {INVERSE_LOG_DET: "sign is turned"}
+        (forward, with_log_det(inverse, lambda value, s, mask: -value)), {INVERSE_LOG_DET: "sign is flipped"}
     ),
     "summed over the batch": (
         (with_log_det(forward, lambda value, s, mask: value.sum()), inverse), {ROWS: "for the whole batch"}

@@ -63,7 +63,7 @@ DRAWN_WRONG = {
     "noise not scaled": (
         (lambda mean, log_var: mean + torch.randn_like(mean),), {SPREAD: "not scaled", REACHED: "log_var"}
     ),
-    "sign turned": (noisy(lambda v: std(-v)), {SPREAD: "sign is turned"}),
+    "sign turned": (noisy(lambda v: std(-v)), {SPREAD: "sign is flipped"}),
     "no noise": (
         (lambda mean, log_var: mean.clone(),), {SPREAD: "noise is missing", FRESH: "two calls", REACHED: "log_var"}
     ),
@@ -78,7 +78,7 @@ DRAWN_WRONG = {
     ),
     "shared by latents": (noisy(std, lambda mean: torch.randn_like(mean[:, :1])), {FRESH: "all latents"}),
     "sampled without gradient": (
-        (lambda mean, log_var: Normal(mean, std(log_var)).sample(),), {REACHED: "hangs on nothing"}
+        (lambda mean, log_var: Normal(mean, std(log_var)).sample(),), {REACHED: "no gradient reaches z"}
     ),
     "log_var detached": (noisy(lambda v: std(v.detach())), {REACHED: "log_var"}),
 }  # fmt: skip
@@ -112,7 +112,7 @@ KL_WRONG = {
     "not summed": (changed(plain, lambda each: each), {ROWS: "each feature"}),
     "mean over latents": (changed(plain, lambda each: each.mean(1)), BOTH | {LIBRARY: "mean over the latents"}),
     "no ½": (changed(lambda *a: 2 * plain(*a)), BOTH | {LIBRARY: "½ is missing"}),
-    "sign turned": (changed(lambda *a: -plain(*a)), BOTH | {LIBRARY: "sign is turned"}),
+    "sign turned": (changed(lambda *a: -plain(*a)), BOTH | {LIBRARY: "sign is flipped"}),
     "no −1": (
         changed(lambda m, v, var: m**2 + var - v), BOTH | {LIBRARY: "−1 is missing", PRIOR: "−1 is missing"}
     ),
@@ -189,7 +189,7 @@ ELBO_WRONG = {
     "constant of one number": (
         with_likelihood(lambda s, n, sd, r: r + (n - 1) * constant(1, sd)), OFF | {LIKELIHOOD: "one number"}
     ),
-    "sign of the likelihood": (with_likelihood(lambda s, n, sd, r: -r), OFF | {LIKELIHOOD: "sign is turned"}),
+    "sign of the likelihood": (with_likelihood(lambda s, n, sd, r: -r), OFF | {LIKELIHOOD: "sign is flipped"}),
     "σ for σ²": (
         with_likelihood(lambda s, n, sd, r: -s / (2 * sd) - constant(n, sd)), OFF | {LIKELIHOOD: "2σ²"}
     ),

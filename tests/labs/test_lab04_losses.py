@@ -119,7 +119,7 @@ LOSS_WRONG = {
     ),
     "averaged": (loss_of(lambda r, f: right(r, f) / 2), {CHANCE: "ln 2", LABELS: "averaged"}),
     "sign turned": (
-        loss_of(lambda r, f: -right(r, f)), {CHANCE: "sign is turned", LABELS: "sign is turned", REACHES: ""}
+        loss_of(lambda r, f: -right(r, f)), {CHANCE: "sign is flipped", LABELS: "sign is flipped", REACHES: ""}
     ),
     "sigmoid twice": (
         loss_of(lambda r, f: right(r.sigmoid(), f.sigmoid())), {CHANCE: "", LABELS: "twice", REACHES: ""}
@@ -244,7 +244,7 @@ STEP_WRONG = {
         {RETURNED: "", G_DOWN: "goes up", ORDER: "", CLEARED: ""},
     ),
     "discriminator's sign": (
-        changed(sign=-1.0), {RETURNED: "", D_DOWN: "sign is turned", ORDER: "", CLEARED: ""}
+        changed(sign=-1.0), {RETURNED: "", D_DOWN: "sign is flipped", ORDER: "", CLEARED: ""}
     ),
     "generator's fakes detached": (
         changed(seen=torch.Tensor.detach), {G_DOWN: "not moved", ORDER: "", CLEARED: ""}

@@ -48,7 +48,7 @@ WRONG = {
     "not summed": (changed(plain, lambda each: each), {ROWS: "each feature"}),
     "mean over latents": (changed(plain, lambda each: each.mean(1)), BOTH | {LIBRARY: "mean over the latents"}),
     "no ½": (changed(lambda *a: 2 * plain(*a)), BOTH | {LIBRARY: "½ is missing"}),
-    "sign turned": (changed(lambda *a: -plain(*a)), BOTH | {LIBRARY: "sign is turned"}),
+    "sign turned": (changed(lambda *a: -plain(*a)), BOTH | {LIBRARY: "sign is flipped"}),
     "no −1": (changed(lambda *a: plain(*a) + 1), BOTH | {LIBRARY: "−1 is missing", PRIOR: "−1 is missing"}),
     "no variance": (changed(lambda m, f, s: plain(m, f, s) - (2 * f).exp()), BOTH | {PRIOR: "Δσ² is missing"}),
     "shift not divided": (

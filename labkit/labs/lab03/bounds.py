@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, one_per_row
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, one_per_row, weak
 
 ROWS, LATENTS, DRAWS = 7, 4, 5
 MANY = 40_000  # a variance is then known to 1 %
@@ -31,11 +31,11 @@ def aggregate_variance(parts: Function) -> list[Property]:
 
     return evaluate(
         {
-            "two parts, one number per latent in each": lambda: _two_vectors(both),
+            "two parts, one number per latent in each": weak(lambda: _two_vectors(both)),
             "the first is the variance of the means over images": lambda: _between(both),
             "the second is the mean of exp(log_var)": lambda: _within(both),
             "their sum is the variance of z drawn for all images": lambda: _total(both),
-            "an idle latent, posterior = prior, gives 0 and 1": lambda: _idle(both),
+            "an idle latent, posterior = prior, gives 0 and 1": weak(lambda: _idle(both)),
         }
     )
 
@@ -54,12 +54,12 @@ def importance_weighted(bound: Function) -> list[Property]:
 
     return evaluate(
         {
-            "one number for each image": lambda: one_per_row(value(*_terms()), ROWS, DRAWS, "the bound"),
+            "one number for each image": weak(lambda: one_per_row(value(*_terms()), ROWS, DRAWS, "the bound")),
             "with K = 1 it is the ELBO's sum": lambda: _single(value),
             "it is the log of the mean weight": lambda: _log_mean(value),
             "where q is exact it is log p(x) with any draws": lambda: _exact(value),
             "a poor q and many draws come near log p(x)": lambda: _near(value),
-            "terms of −100,000 nats stay finite": lambda: _large(value),
+            "terms of −100,000 nats stay finite": weak(lambda: _large(value)),
         }
     )
 
@@ -148,7 +148,7 @@ def _single(value: Function) -> str | None:
             ),
             (
                 lambda: (likelihood - prior + posterior)[:, 0],
-                "the signs of log p(z) and log q(z | x) are turned.",
+                "the signs of log p(z) and log q(z | x) are flipped.",
             ),
             (lambda: likelihood[:, 0], "log p(z) − log q(z | x) is missing."),
             (
@@ -220,9 +220,11 @@ def _near(value: Function) -> str | None:
 
 def _large(value: Function) -> str | None:
     terms = _terms()
-    got = _rows(value, (terms[0] - 1e5, *terms[1:]))
+    # Each image by another amount: the largest of a whole batch is of no use to the others.
+    shift = (1e5 + 400.0 * torch.arange(ROWS))[:, None].to(terms[0].dtype)
+    got = _rows(value, (terms[0] - shift, *terms[1:]))
     if not bool(got.isfinite().all()):
         return "exp(−100,000) is 0 on a computer, and log 0 infinite: torch.logsumexp takes the largest out first."
-    if close(got + 1e5, _rows(value, terms)):
+    if close(got + shift[:, 0], _rows(value, terms), 1e-4 if shift.dtype == torch.float64 else 0.05):
         return None
     return "100,000 nats less in every term should give 100,000 nats less."

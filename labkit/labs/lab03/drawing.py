@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checking import Property, as_tensor, close, drawing_seed, evaluate, normal
+from labkit.checking import Property, as_tensor, close, drawing_seed, dtype, evaluate, law, normal, normal_cdf, weak
 
 ROWS, LATENTS = 6, 4
 DRAWS = 40_000  # a standard deviation is then known to 0.4 %
@@ -28,8 +28,8 @@ def reparameterisation(reparameterise: Function) -> list[Property]:
 
     return evaluate(
         {
-            "z has the shape of the mean": lambda: _z_shape(draw),
-            "z lies around the mean": lambda: _centre(draw),
+            "z has the shape of the mean": weak(lambda: _z_shape(draw)),
+            "z lies around the mean": weak(lambda: _centre(draw)),
             "its standard deviation is exp(log_var / 2)": lambda: _spread(draw),
             "each number has noise of its own, new at each call": lambda: _fresh(reparameterise),
             "gradients reach the mean and log_var": lambda: _gradients(draw),
@@ -49,8 +49,8 @@ def _z_shape(draw: Function) -> str | None:
 
 def _many(draw: Function) -> Tensor:
     """What is added to a mean of 3, for `DRAWS` rows of one posterior."""
-    mean = torch.full((DRAWS, LATENTS), 3.0, dtype=torch.float64)
-    z = draw(mean, LOG_VARS.expand(DRAWS, LATENTS)).detach()
+    mean = torch.tensor([3.0, -3.0, 0.5, -7.0], dtype=dtype()).expand(DRAWS, LATENTS)
+    z = draw(mean, LOG_VARS.to(dtype()).expand(DRAWS, LATENTS)).detach()
     return torch.broadcast_to(z, mean.shape) - mean
 
 
@@ -70,11 +70,14 @@ def _spread(draw: Function) -> str | None:
         "log_var is the logarithm of the variance; halve it before exp, or take the root.": LOG_VARS.exp(),
         "log_var is used as if it were the standard deviation: exp(log_var / 2).": LOG_VARS.abs(),
         "the noise is not scaled: times exp(log_var / 2).": torch.ones(LATENTS),
-        "the sign is turned: exp(+log_var / 2).": torch.exp(-LOG_VARS / 2),
+        "the sign is flipped: exp(+log_var / 2).": torch.exp(-LOG_VARS / 2),
         "rand is uniform between 0 and 1: randn_like is the normal one.": torch.exp(LOG_VARS / 2) / 3**0.5,
     }
     if close(got, torch.exp(LOG_VARS / 2), 0.03):
-        return None
+        still = posterior()[0]
+        if not close(draw(still, torch.full_like(still, -60.0)).detach(), still):
+            return "with a variance of e⁻⁶⁰ z should be the mean itself, to five digits."
+        return law(noise / torch.exp(LOG_VARS / 2), normal_cdf, "the noise")
     found = [hint for hint, wrong in mistakes.items() if close(got, wrong, 0.03)]
     return found[0] if found else "the noise should be multiplied by exp(log_var / 2)."
 
@@ -97,7 +100,7 @@ def _gradients(draw: Function) -> str | None:
     mean, log_var = (each.requires_grad_() for each in posterior())
     z = draw(mean, log_var)
     if not z.requires_grad:
-        return "z hangs on nothing: draw the noise alone, and compute z from mean, log_var and noise."
+        return "no gradient reaches z: draw the noise alone, and compute z from mean, log_var and noise."
     found = torch.autograd.grad(z.sum(), (mean, log_var), allow_unused=True)
     return unreached(found)
 

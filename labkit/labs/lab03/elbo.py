@@ -8,8 +8,20 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as library_kl
 
-from labkit.checking import Missed, Property, as_tensor, evaluate, explain, normal, one_per_row, row_values
-from labkit.labs.lab03.drawing import DRAWS, LATENTS, ROWS, Function, posterior, unreached
+from labkit.checking import (
+    Hint,
+    Property,
+    as_tensor,
+    evaluate,
+    explain,
+    normal,
+    one_per_row,
+    results,
+    row_values,
+    same_gradients,
+    weak,
+)
+from labkit.labs.lab03.drawing import DRAWS, LATENTS, ROWS, Function, posterior
 
 SIGMA = 0.3
 
@@ -26,11 +38,11 @@ def closed_form_kl(kl: Function) -> list[Property]:
 
     return evaluate(
         {
-            "one number for each image": lambda: one_per_row(value(*posterior()), ROWS, LATENTS, "the KL"),
-            "it is 0 where the posterior is the prior": lambda: _at_the_prior(value),
+            "one number for each image": weak(lambda: one_per_row(value(*posterior()), ROWS, LATENTS, "the KL")),
+            "it is 0 where the posterior is the prior": weak(lambda: _at_the_prior(value)),
             "it is that of torch.distributions": lambda: _as_library(value),
             "it is the mean of log q(z) − log p(z) over drawn z": lambda: _monte_carlo(value),
-            "a tiny variance leaves it finite": lambda: _tiny_variance(value),
+            "a tiny variance leaves it finite": weak(lambda: _tiny_variance(value)),
             "gradients reach the mean and log_var": lambda: _kl_gradients(kl),
         }
     )
@@ -45,29 +57,36 @@ def elbo(bound: Function) -> list[Property]:
     """
 
     def terms(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-        result = bound(*arguments)
-        if not isinstance(result, tuple | list) or len(result) != 3:
-            raise Missed("return three things: the ELBO, log p(x | z) and the KL.")
-        names = "the ELBO", "log p(x | z)", "the KL"
-        return tuple(as_tensor(value, name).detach() for value, name in zip(result, names, strict=True))
+        found = results(bound(*arguments), "the ELBO", "log p(x | z)", "the KL")
+        return tuple(value.detach() for value in found)
 
     return evaluate(
         {
-            "three terms, each with one number per image": lambda: _three_rows(terms),
+            "three terms, each with one number per image": weak(lambda: _three_rows(terms)),
             "log p(x | z) is the log-density of a Gaussian": lambda: _likelihood(terms),
             "the KL is that of torch.distributions": lambda: _elbo_kl(terms),
-            "the terms add up": lambda: _sum(terms),
+            "the terms add up": weak(lambda: _sum(terms)),
             "where the posterior is exact, its mean is log p(x)": lambda: _evidence(terms),
+            "gradients reach the image, the mean and log_var": lambda: _elbo_gradients(bound),
         }
     )
 
 
-def _kl_gradients(kl: Function) -> str | None:
+def _kl_gradients(kl: Function) -> Hint | None:
     mean, log_var = (each.requires_grad_() for each in posterior())
-    value = as_tensor(kl(mean, log_var), "the KL").sum()
-    if not value.requires_grad:
-        return "no gradient: leave out .item(), .detach() and numpy, and compute with tensors."
-    return unreached(torch.autograd.grad(value, (mean, log_var), allow_unused=True))
+    value, right = as_tensor(kl(mean, log_var), "the KL"), _reference(mean, log_var)
+    total, exact = (value, right) if value.shape == right.shape else (value.sum(), right.sum())
+    return same_gradients(total, exact, **{"the mean": mean, "log_var": log_var})
+
+
+def _elbo_gradients(bound: Function) -> Hint | None:
+    x, image, mean, log_var = _batch()
+    for each in (image, mean, log_var):
+        each.requires_grad_()
+    names = "the ELBO", "log p(x | z)", "the KL"
+    total = results(bound(x, image, mean, log_var, SIGMA), *names)[0].sum()
+    right = Normal(image, SIGMA).log_prob(x).sum() - _reference(mean, log_var).sum()
+    return same_gradients(total, right, image=image, **{"the mean": mean, "log_var": log_var})
 
 
 def _at_the_prior(value: Function) -> str | None:
@@ -104,7 +123,7 @@ def _kl_hint(got: Tensor, mean: Tensor, log_var: Tensor) -> str | None:
         got,
         expected,
         [
-            (lambda: -expected, "the sign is turned: a KL is never negative."),
+            (lambda: -expected, "the sign is flipped: a KL is never negative."),
             (lambda: 2 * expected, "the factor ½ is missing."),
             (lambda: expected / LATENTS, "that is the mean over the latents: sum them, .sum(1)."),
             (
@@ -180,7 +199,7 @@ def _likelihood(terms: Function) -> str | None:
         _in_rows(terms, 1),
         expected,
         [
-            (lambda: -expected, "the sign is turned: log p(x | z) falls as the error grows."),
+            (lambda: -expected, "the sign is flipped: log p(x | z) falls as the error grows."),
             (lambda: -squared / (2 * SIGMA**2), "the constant −N log(σ√(2π)) is missing."),
             (lambda: -squared, "that is the squared error: −‖x − image‖² / (2σ²) − N log(σ√(2π))."),
             (lambda: -squared / numbers, "that is the mean squared error: log-densities add up over pixels."),

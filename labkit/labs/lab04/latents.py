@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checking import Missed, Mistake, Property, as_tensor, close, evaluate, explain, normal
+from labkit.checking import Missed, Mistake, Property, as_tensor, close, evaluate, explain, normal, weak
 
 ROWS, LATENTS = 4, 7
 WEIGHTS = (0.2, 0.5, 0.7)
@@ -23,12 +23,12 @@ def spherical(walk: Function) -> list[Property]:
     """
     return evaluate(
         {
-            "a latent for each pair, (N, M)": lambda: _shape(walk),
-            "weight 0 gives the start, weight 1 the end": lambda: _ends(walk),
-            "ends of one length: the length stays": lambda: _length(walk),
+            "a latent for each pair, (N, M)": weak(lambda: _shape(walk)),
+            "weight 0 gives the start, weight 1 the end": weak(lambda: _ends(walk)),
+            "ends of one length: the length stays": weak(lambda: _length(walk)),
             "the angle to the start grows evenly": lambda: _angle(walk),
-            "each pair has an angle of its own": lambda: _rows(walk),
-            "ends in nearly one direction are no problem": lambda: _parallel(walk),
+            "each pair has an angle of its own": weak(lambda: _rows(walk)),
+            "ends in nearly one direction are no problem": weak(lambda: _parallel(walk)),
         }
     )
 
@@ -41,11 +41,11 @@ def arithmetic(combine: Function) -> list[Property]:
     """
     return evaluate(
         {
-            "the sum is one latent, (M,)": lambda: _one_latent(combine),
+            "the sum is one latent, (M,)": weak(lambda: _one_latent(combine)),
             "of one exemplar each it is a − b + c": lambda: _single(combine),
-            "each group counts by its mean": lambda: _means(combine),
+            "each group counts by its mean": weak(lambda: _means(combine)),
             "its length is that of a latent": lambda: _typical(combine),
-            "the latents handed in stay as they were": lambda: _untouched(combine),
+            "the latents handed in stay as they were": weak(lambda: _untouched(combine)),
         }
     )
 
@@ -71,10 +71,12 @@ def _sound(walk: Function, ends: Ends, weight: float) -> Tensor:
 
 
 def _on_sphere() -> Ends:
-    """Directions at acute angles, a different one in each row, and all of length 3."""
-    start, end = normal(2, ROWS, LATENTS, seed=1)
-    end = end * torch.sign((start * end).sum(1, keepdim=True)) + start / 2
-    return 3 * start / start.norm(dim=1, keepdim=True), 3 * end / end.norm(dim=1, keepdim=True)
+    """Directions of length 3, in each row at another angle: acute, right, obtuse, nearly opposite."""
+    start, other = normal(2, ROWS, LATENTS, seed=1)
+    start = start / start.norm(dim=1, keepdim=True)
+    across = other - (start * other).sum(1, keepdim=True) * start
+    angle = torch.tensor([50.0, 90.0, 125.0, 176.0], dtype=start.dtype).deg2rad()[:, None]
+    return 3 * start, 3 * (angle.cos() * start + angle.sin() * across / across.norm(dim=1, keepdim=True))
 
 
 def _shape(walk: Function) -> str | None:

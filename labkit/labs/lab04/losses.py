@@ -8,10 +8,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from labkit.checking import Missed, Mistake, Property, as_tensor, close, evaluate, explain, normal
+from labkit.checking import (
+    Missed,
+    Mistake,
+    Property,
+    as_tensor,
+    close,
+    dtype,
+    evaluate,
+    explain,
+    law,
+    normal,
+    normal_cdf,
+    weak,
+)
 
 ROWS, LATENTS, SIDE = 6, 5, 2
-MANY = 300  # rows whose noise is judged by its mean and spread
+MANY = 3000  # rows whose noise is judged by its law
 Function = Callable[..., Any]
 
 
@@ -25,7 +38,7 @@ class Painter(nn.Module):
         self.drawn: list[Tensor] = []
 
     def forward(self, z: Tensor) -> Tensor:
-        z = as_tensor(z, "the generator's noise")
+        z = as_tensor(z, "the generator's noise").to(self.weight.dtype)
         if z.ndim != 2 or z.shape[1] != LATENTS:
             raise Missed(f"the generator takes noise (N, latent_dim) = (…, {LATENTS}); yours is {tuple(z.shape)}.")
         images = self.draw(z)
@@ -45,11 +58,11 @@ class Judge(nn.Module):
         super().__init__()
         self.scale = scale
         self.weight = nn.Parameter(normal(3 * SIDE * SIDE, seed=2))
-        self.bias = nn.Parameter(torch.full((), 0.5, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.full((), 0.5, dtype=dtype()))
         self.shown: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
-        x = as_tensor(x, "what the discriminator is shown")
+        x = as_tensor(x, "what the discriminator is shown").to(self.weight.dtype)
         self.shown.append(x.detach())
         return self.judge(x)
 
@@ -71,14 +84,14 @@ def discriminator_loss(loss: Function) -> list[Property]:
     """
     return evaluate(
         {
-            "the loss is one number": lambda: _one_number(loss),
+            "the loss is one number": weak(lambda: _one_number(loss)),
             "noise is standard normal, one row per real face, new at each call": lambda: _noise(loss),
             "the discriminator sees real faces and fakes as they are": lambda: _shown(loss),
             "it is ln 4 where the discriminator cannot tell": lambda: _chance(loss),
             "real faces are labelled 1 and fakes 0": lambda: _labels(loss),
-            "a very sure discriminator leaves it finite": lambda: _sure(loss),
+            "a very sure discriminator leaves it finite": weak(lambda: _sure(loss)),
             "the gradient reaches the discriminator": lambda: _reaches(loss),
-            "no gradient reaches the generator": lambda: _detached(loss),
+            "no gradient reaches the generator": weak(lambda: _detached(loss)),
         }
     )
 
@@ -88,7 +101,14 @@ def _value(loss: Function, painter: Painter, judge: Judge, real: Tensor) -> Tens
     got = as_tensor(loss(painter, judge, real.clone(), LATENTS), "the loss")
     if not painter.given:
         raise Missed("the generator was never asked: fakes are generator(z).")
+    as_found(painter, judge)
     return got if got.ndim == 0 else got.mean()
+
+
+def as_found(*nets: nn.Module) -> None:
+    """Raise `Missed` if a net that came in train() is left in eval()."""
+    if not all(net.training for net in nets):
+        raise Missed("a net is left in eval(): leave train() and eval() as they were found.")
 
 
 def _one_number(loss: Function) -> str | None:
@@ -108,8 +128,8 @@ def noise_hint(draw: Callable[[int], Tensor]) -> str | None:
     if bool((z[1:] == z[:1]).all()):
         return "all fakes of a batch come from the same noise: draw a row for each."
     mean, deviation = z.mean().item(), z.std().item()
-    if abs(mean) < 0.15 and abs(deviation - 1) < 0.15:
-        return None
+    if abs(mean) < 0.1 and abs(deviation - 1) < 0.1:
+        return law(z, normal_cdf, "the noise")
     if z.min() >= 0:
         return "the noise is never negative: torch.rand is uniform, torch.randn is normal."
     return f"the noise has mean {mean:.2f} and deviation {deviation:.2f}; N(0, 1) has 0 and 1."
@@ -146,7 +166,7 @@ def _chance(loss: Function) -> str | None:
         math.log(4),
         [
             (lambda: math.log(2), "that is ln 2: add both terms, real and fake, and do not halve them."),
-            (lambda: -math.log(4), "the sign is turned: a loss is −log D."),
+            (lambda: -math.log(4), "the sign is flipped: a loss is −log D."),
             (lambda: ROWS * math.log(4), "that is the sum over the batch: take the mean."),
             (lambda: 0.0, "both terms cancel: they are added."),
         ],
@@ -185,7 +205,7 @@ def _loss_mistakes(on_real: Tensor, on_fake: Tensor, expected: Tensor) -> list[M
         (lambda: yes, "the term of the fakes is missing."),
         (lambda: no, "the term of the real faces is missing."),
         (lambda: expected / 2, "the two terms are averaged: add them."),
-        (lambda: -expected, "the sign is turned: this loss is to be made small."),
+        (lambda: -expected, "the sign is flipped: this loss is to be made small."),
         (lambda: ROWS * expected, "that is the sum over the batch: take the mean."),
         (
             lambda: -logsigmoid(chance[0]).mean() - logsigmoid(-chance[1]).mean(),

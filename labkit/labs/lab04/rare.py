@@ -9,7 +9,7 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal, weak
 
 GROUPS, PEOPLE, MOST_SHOTS = 3, 40, 6
 RARE, FEW = 0.02, 100  # a group's share, and images seen of all
@@ -26,11 +26,11 @@ def wilson_interval(limits: Function) -> list[Property]:
     """
     return evaluate(
         {
-            "two limits, the lower one first": lambda: _two(limits),
+            "two limits, the lower one first": weak(lambda: _two(limits)),
             "none and all of the total leave room on one side": lambda: _edges(limits),
             "each limit is z standard errors from the share, by its own spread": lambda: _score(limits),
             "z is the one handed in": lambda: _z(limits),
-            "arrays of counts get arrays of limits": lambda: _arrays(limits),
+            "arrays of counts get arrays of limits": weak(lambda: _arrays(limits)),
             "95 of 100 intervals hold a rare group's share": lambda: _coverage(limits),
         }
     )
@@ -44,11 +44,11 @@ def balancing_weights(weigh: Function) -> list[Property]:
     """
     return evaluate(
         {
-            "a probability for each image, of sum 1": lambda: _probabilities(weigh),
-            "nobody is lost": lambda: _nobody_lost(weigh),
+            "a probability for each image, of sum 1": weak(lambda: _probabilities(weigh)),
+            "nobody is lost": weak(lambda: _nobody_lost(weigh)),
             "each group is drawn as often as each other": lambda: _groups_equal(weigh),
             "within a group each person counts the same": lambda: _people_equal(weigh),
-            "a person's images share evenly": lambda: _shots_equal(weigh),
+            "a person's images share evenly": weak(lambda: _shots_equal(weigh)),
         }
     )
 

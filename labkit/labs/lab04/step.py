@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from labkit.checking import Missed, Mistake, Property, close, evaluate, explain
-from labkit.labs.lab04.losses import LATENTS, Function, Judge, Painter, faces, noise_hint
+from labkit.checking import Missed, Mistake, Property, close, evaluate, explain, weak
+from labkit.labs.lab04.losses import LATENTS, Function, Judge, Painter, as_found, faces, noise_hint
 
 RATE = 0.3
 Weights = list[Tensor]
@@ -45,12 +45,12 @@ def gan_step(step: Function) -> list[Property]:
         {
             "it returns both losses as plain numbers, D's first": lambda: _returned(step),
             "noise is standard normal, one row per real face, new at each call": lambda: _noise(step),
-            "the discriminator's step leaves the generator alone": lambda: _alone(step, "generator"),
-            "the generator's step leaves the discriminator alone": lambda: _alone(step, "discriminator"),
+            "the discriminator's step leaves the generator alone": weak(lambda: _alone(step, "generator")),
+            "the generator's step leaves the discriminator alone": weak(lambda: _alone(step, "discriminator")),
             "the discriminator goes down its loss": lambda: _discriminator(step),
             "the generator goes down −log D(G(z)), the non-saturating loss": lambda: _generator(step),
             "the discriminator is updated first": lambda: _order(step),
-            "no gradient is left over from the batch before": lambda: _cleared(step),
+            "no gradient is left over from the batch before": weak(lambda: _cleared(step)),
         }
     )
 
@@ -63,6 +63,7 @@ def _run(step: Function, rate_d: float, rate_g: float, calls: int = 1, rows: int
     )
     before = _copies(painter), _copies(judge)
     returned = [step(painter, judge, *optimizers, faces(rows).clone(), LATENTS) for _ in range(calls)]
+    as_found(painter, judge)
     if len(painter.given) < calls:
         raise Missed("the generator was not asked in each call: fakes are generator(z).")
     return _Done(painter, judge, before, returned)
@@ -168,7 +169,7 @@ def _discriminator(step: Function) -> str | None:
         ),
         (
             lambda: after(lambda p, j: -_loss_d(p, j, z[0])),
-            "it goes up its loss: the sign is turned.",
+            "it goes up its loss: the sign is flipped.",
         ),
         (
             lambda: after(lambda p, j: _loss_d(p, j, z[0]) + _loss_g(p, j, z[-1])),
@@ -206,7 +207,7 @@ def _generator(step: Function) -> str | None:
         ),
         (
             lambda: after(lambda p, j: -_loss_g(p, j, z[-1])),
-            "it goes up −log D(G(z)): the sign is turned, or fakes are labelled 0.",
+            "it goes up −log D(G(z)): the sign is flipped, or fakes are labelled 0.",
         ),
         (
             lambda: after(lambda p, j: -_saturating(p, j, z[-1])),

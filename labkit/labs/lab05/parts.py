@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal
+from labkit.checking import Hint, Missed, Property, close, evaluate, explain, normal, results, same_gradients, weak
 
 ROWS, LATENTS = 7, 3
 MANY = 1500
@@ -26,10 +26,7 @@ def kl_in_three(function: Function) -> list[Property]:
     """
 
     def parts(densities: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        found = function(densities.clone(), prior.clone())
-        if not isinstance(found, tuple | list) or len(found) != 3:
-            raise Missed("return three things: information, total correlation, dimension-wise KL.")
-        found = tuple(as_tensor(value, name).detach() for value, name in zip(found, NAMES, strict=True))
+        found = results(function(densities.clone(), prior.clone()), *NAMES)
         wrong = [tuple(value.shape) for value in found if value.shape != (len(prior),)]
         if wrong:
             raise Missed(f"each part has one number per image, ({len(prior)},), not {wrong[0]}.")
@@ -41,8 +38,9 @@ def kl_in_three(function: Function) -> list[Property]:
             "the total correlation is log q(z) − Σ log q(z[m])": lambda: _correlation(parts),
             "the dimension-wise KL is Σ log q(z[m]) − log p(z)": lambda: _dimensions(parts),
             "the three add up to log q(z | x) − log p(z)": lambda: _sum(parts),
-            "an independent cloud has a total correlation of about 0": lambda: _independent(parts),
-            "densities of −100,000 nats stay finite": lambda: _large(parts),
+            "an independent cloud has a total correlation of about 0": weak(lambda: _independent(parts)),
+            "densities of −100,000 nats stay finite": weak(lambda: _large(parts)),
+            "gradients reach the densities and the prior": lambda: _gradients(parts),
         }
     )
 
@@ -74,7 +72,7 @@ def _information(parts: Function) -> str | None:
         parts(densities, prior)[0],
         own - joint,
         [
-            (lambda: joint - own, "its sign is turned."),
+            (lambda: joint - own, "its sign is flipped."),
             (
                 lambda: own - joint - count,
                 "q(z) is the mean of the posteriors, not their sum: subtract log N.",
@@ -106,7 +104,7 @@ def _correlation(parts: Function) -> str | None:
         parts(densities, prior)[1],
         joint - marginals,
         [
-            (lambda: marginals - joint, "its sign is turned."),
+            (lambda: marginals - joint, "its sign is flipped."),
             (
                 lambda: joint - marginals + (1 - LATENTS) * count,
                 "the log N is missing, once in log q(z) and once in each marginal.",
@@ -137,7 +135,7 @@ def _dimensions(parts: Function) -> str | None:
         parts(densities, prior)[2],
         marginals - log_p,
         [
-            (lambda: log_p - marginals, "its sign is turned."),
+            (lambda: log_p - marginals, "its sign is flipped."),
             (
                 lambda: marginals - log_p + LATENTS * count,
                 "each marginal is a mean: subtract log N for each m.",
@@ -148,6 +146,16 @@ def _dimensions(parts: Function) -> str | None:
         ],
         "it is Σ_m log q(z[m]) − Σ_m log p(z[m]).",
     )
+
+
+def _gradients(parts: Function) -> Hint | None:
+    densities, prior = (each.requires_grad_() for each in _given())
+    own, joint, marginals = _known(densities)
+    right = own - joint, joint - marginals, marginals - prior.sum(1)
+    for got, wanted in zip(parts(densities, prior), right, strict=True):
+        if hint := same_gradients(got, wanted, densities=densities, log_prior=prior):
+            return hint
+    return None
 
 
 def _sum(parts: Function) -> str | None:

@@ -1,0 +1,73 @@
+"""Each exercise's check catches the mutants of its model solution; nothing but a solution earns points."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from mutation import AT_LEAST, all_mutants, sample, survivors, tasks
+
+from labkit.checking import hold_again
+from labkit.course.grade.marks.score import score_exercise
+
+# `make mutants` looks at all of them; `make test` at a fixed part.
+ALL = os.environ.get("LABKIT_MUTANTS") == "all"
+SAMPLE = 8
+TASKS = [pytest.param(task, id=task.id) for task in tasks()]
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_solution_passes_and_its_mutants_do_not(task):
+    found = all_mutants(task)
+    assert len(found) >= AT_LEAST
+    assert all(each.passed for each in task.check(*task.functions()))
+    assert survivors(task, found if ALL else sample(task, SAMPLE)) == []
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_hidden_tests_agree_with_the_check(task):
+    hold_again(task.check, *task.functions())
+    assert f"hold_again({task.checked})" in task.test_cell
+
+
+def first(*args):
+    """The first argument that is data."""
+    return next((each for each in args if isinstance(each, torch.Tensor | np.ndarray)), args[0])
+
+
+TRIVIAL = {
+    "None": lambda *args: None,
+    "0": lambda *args: 0,
+    "1": lambda *args: 1,
+    "an empty list": lambda *args: [],
+    "a zero": lambda *args: torch.zeros(()),
+    "a row of zeros": lambda *args: torch.zeros(len(first(*args))),
+    "a row of ones": lambda *args: torch.ones(len(first(*args))),
+    "the first argument": lambda *args: args[0],
+    "the last argument": lambda *args: args[-1],
+    "data": first,
+    "zeros as data": lambda *args: 0 * first(*args),
+    "two arguments": lambda *args: (args[0], args[1]),
+    "data and zeros": lambda *args: (first(*args), torch.zeros(len(first(*args)))),
+    "two rows of zeros": lambda *args: (torch.zeros(len(first(*args))),) * 2,
+    "three rows of zeros": lambda *args: (torch.zeros(len(first(*args))),) * 3,
+    "two zeros": lambda *args: (0.0, 0.0),
+    "nothing and all": lambda *args: (0.0, 1.0),
+    "zeros per epoch": lambda *args: [0.0] * 3,
+    "positions": lambda *args: (np.arange(len(first(*args))), np.arange(0), np.arange(0)),
+    "square zeros": lambda *args: np.zeros((len(args[0].T),) * 2),
+    "square ones": lambda *args: np.eye(len(args[0].T)),
+    "a uniform share": lambda *args: np.full(len(first(*args)), 1 / len(first(*args))),
+    "noise itself": lambda *args: args[1],
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_trivial_answers_earn_a_tenth_at_most(task):
+    for name, answer in TRIVIAL.items():
+        with np.errstate(all="ignore"):
+            found = task.check(*[answer] * len(task.names))
+        properties = [vars(each) for each in found]
+        earned = score_exercise(1.0, {"properties": properties}).points
+        assert earned <= 0.1, (name, [each.name for each in found if each.passed])
