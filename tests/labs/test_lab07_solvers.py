@@ -93,6 +93,11 @@ def from_ahead(velocity, x, start, end):
     return ahead + (end - start) * (slope + velocity(ahead, end)) / 2
 
 
+def looks_forwards(velocity, x, start, end):
+    h, slope = end - start, velocity(x, start)
+    return x + h * (slope + velocity(x + h.abs() * slope, end)) / 2
+
+
 def evaluates_thrice(velocity, x, start, end):
     h = end - start
     return x + h * (velocity(x, start) + velocity(x + h * velocity(x, start), end)) / 2
@@ -139,6 +144,7 @@ WRONG = {
     "always forwards": (
         (stepping(lambda v, x, a, b: x + (b - a).abs() * v(x, a)), heun), {BACK: "negative"}
     ),
+    "looks ahead forwards only": ((euler, stepping(looks_forwards)), {BACK: "negative"}),
     "in place": ((in_place, heun), {SHAPE: "overwrites"}),
     "three evaluations": ((euler, stepping(evaluates_thrice)), {COUNT: "enough"}),
     "every point": (
