@@ -128,7 +128,7 @@ VALUES = [
     "[",
     "{1, 2}",
 ]
-VALUES += ["\udcff", "‮", "-", "--", "a=b", "PROFILE=1", "tcp://", "tcp://[", "%s{}"]
+VALUES += ["\udcff", "\u202e", "-", "--", "a=b", "PROFILE=1", "tcp://", "tcp://[", "%s{}"]
 OPTIONS = {
     "run": [
         "",
