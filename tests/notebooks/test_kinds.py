@@ -29,7 +29,7 @@ def write_kind(folder, kind):
         text = _official_attributes(list(images)[:LEAST_LABELLED], values)
         number = np.arange(COUNT)
         identity = np.where(number < LEAST_LABELLED, number % LEAST_PEOPLE, number) + 1
-        partition = np.searchsorted([500, 550], number, side="right")
+        partition = np.searchsorted([400, 500], number, side="right")
     return write_official(folder, images, attributes=text, identity=identity, partition=partition)
 
 
