@@ -60,12 +60,16 @@ class Cell:
             return None
         expected = {"format": FORMAT, "config": self.values, "seed": self.seed}
         ours = isinstance(content, dict) and {name: content.get(name) for name in expected} == expected
-        if not ours or not isinstance(content.get("result"), dict):
+        try:
+            if not ours:
+                raise ValueError
+            # Infinities and NaN stand there as text; null, lists and other words are nobody's numbers.
+            return {name: float(value) for name, value in content["result"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise LabkitError(
                 f"{self.path}: is no cell of this sweep (made by something else, or another config of the same "
                 "name); choose another folder, or delete the file to train that model anew."
-            )
-        return {name: float(value) for name, value in content["result"].items()}
+            ) from None
 
     def train(self, train_one: TrainOne) -> dict[str, float]:
         """Its numbers, from training it; they are in its file then.

@@ -117,7 +117,11 @@ def test_a_torn_cell_is_trained_anew(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "change", [{"format": "other"}, {"config": {"a": 9, "b": "x"}}, {"seed": 5}, {"result": 3}, None]
+    "change",
+    [
+        *({"format": "other"}, {"config": {"a": 9, "b": "x"}}, {"seed": 5}, None),
+        *({"result": wrong} for wrong in (3, None, [], {"loss": None}, {"loss": "low"}, {"loss": [1.0]})),
+    ],
 )
 def test_a_foreign_cell_is_refused(tmp_path, change):
     grid_sweep(CONFIGS, Trainer(), tmp_path, [0], progress=False)
