@@ -77,12 +77,12 @@ WRONG = {
     "the mean time": (
         lambda noise, data, time: matching.path(noise, data, time.mean().expand_as(time)), {OWN_TIME: "mean time"}
     ),
-    "noise shrinks too early": (wide_path, {START: "weights", OWN_TIME: "straight line"}),
+    "noise shrinks too early": (wide_path, {START: "expected", OWN_TIME: "expected"}),
     "in place": (in_place, {IN_PLACE: "overwritten"}),
     "in float32": (float32, {SHAPES: "another type"}),
     "one row only": (
         lambda noise, data, time: tuple(each[:1] for each in matching.path(noise, data, time)),
-        {SHAPES: "shape", START: "weights", END: "weights", OWN_TIME: "straight line", VELOCITY: "derivative"},
+        {SHAPES: "shape", START: "expected", END: "expected", OWN_TIME: "expected", VELOCITY: "expected"},
     ),
     "point alone": (
         lambda noise, data, time: matching.path(noise, data, time)[0],
