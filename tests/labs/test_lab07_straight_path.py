@@ -72,7 +72,7 @@ WRONG = {
     "velocity is the point": (with_velocity(lambda x, v, noise, data, t: x), {VELOCITY: "how fast"}),
     "velocity is the way left": (with_velocity(lambda x, v, noise, data, t: data - x), {VELOCITY: "that is left"}),
     "velocity times t": (with_velocity(lambda x, v, noise, data, t: t * v), {VELOCITY: "multiplied by t"}),
-    "velocity halved": (with_velocity(lambda x, v, noise, data, t: v / 2), {VELOCITY: "derivative"}),
+    "velocity halved": (with_velocity(lambda x, v, noise, data, t: v / 2), {VELOCITY: "factor ½"}),
     "time along the features": (time_along_features, {OWN_TIME: "along the features"}),
     "the mean time": (
         lambda noise, data, time: matching.path(noise, data, time.mean().expand_as(time)), {OWN_TIME: "mean time"}
