@@ -90,7 +90,7 @@ WRONG = {
     ),
     "sign of the divergence": ((lambda *a: -divergence(*a), likelihood()), {TRACE: "sign", CURVED: "feature i"}),
     "not summed": (
-        (derivatives, likelihood()), {ROWS: "for each feature", TRACE: "add up", CURVED: "added up"}
+        (derivatives, likelihood()), {ROWS: "for each feature", TRACE: "expected", CURVED: "added up"}
     ),
     "rows added up": (
         (lambda *a: divergence(*a).sum(), likelihood()),

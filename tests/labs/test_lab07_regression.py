@@ -69,31 +69,31 @@ WRONG = {
     "one number per row": (with_error(lambda error: error.square().mean(1)), {SCALAR: "one number"}),
     "target's sign": (
         with_target(lambda noise, data, x: noise - data),
-        {ZERO: "points from noise to data", MEAN: "squared differences", TWO_POINTS: "lower loss"},
+        {ZERO: "points from noise to data", MEAN: "expected", TWO_POINTS: "lower loss"},
     ),
     "target is the data": (
         with_target(lambda noise, data, x: data),
-        {ZERO: "a difference", MEAN: "squared differences", TWO_POINTS: "lower loss"},
+        {ZERO: "a difference", MEAN: "expected", TWO_POINTS: "lower loss"},
     ),
     "target is the noise": (
         with_target(lambda noise, data, x: noise),
-        {ZERO: "what is the target", MEAN: "squared differences", TWO_POINTS: "lower loss"},
+        {ZERO: "what is the target", MEAN: "expected", TWO_POINTS: "lower loss"},
     ),
     "field at the data": (
         at(lambda noise, data, x, time: (data, time)),
-        {PLACES: "end of the path", MEAN: "squared differences", TWO_POINTS: "lower loss"},
+        {PLACES: "end of the path", MEAN: "expected", TWO_POINTS: "lower loss"},
     ),
     "field at the noise": (
         at(lambda noise, data, x, time: (noise, time)),
-        {PLACES: "end of the path", MEAN: "squared differences", TWO_POINTS: "lower loss"},
+        {PLACES: "end of the path", MEAN: "expected", TWO_POINTS: "lower loss"},
     ),
     "time runs the other way": (
         at(lambda noise, data, x, time: (x, 1 - time)),
-        {PLACES: "another time", MEAN: "squared differences", TWO_POINTS: "lower loss"},
+        {PLACES: "another time", MEAN: "expected", TWO_POINTS: "lower loss"},
     ),
     "path runs the other way": (
         at(lambda noise, data, x, time: (noise + data - x, time)),
-        {PLACES: "elsewhere", MEAN: "squared differences", TWO_POINTS: "lower loss"},
+        {PLACES: "elsewhere", MEAN: "expected", TWO_POINTS: "lower loss"},
     ),
     "field is detached": (detached, {GRADIENT: "no gradient"}),
     "a plain number": (

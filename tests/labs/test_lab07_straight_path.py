@@ -72,17 +72,17 @@ WRONG = {
     "velocity is the point": (with_velocity(lambda x, v, noise, data, t: x), {VELOCITY: "how fast"}),
     "velocity is the way left": (with_velocity(lambda x, v, noise, data, t: data - x), {VELOCITY: "that is left"}),
     "velocity times t": (with_velocity(lambda x, v, noise, data, t: t * v), {VELOCITY: "multiplied by t"}),
-    "velocity halved": (with_velocity(lambda x, v, noise, data, t: v / 2), {VELOCITY: "derivative"}),
+    "velocity halved": (with_velocity(lambda x, v, noise, data, t: v / 2), {VELOCITY: "factor ½"}),
     "time along the features": (time_along_features, {OWN_TIME: "along the features"}),
     "the mean time": (
         lambda noise, data, time: matching.path(noise, data, time.mean().expand_as(time)), {OWN_TIME: "mean time"}
     ),
-    "noise shrinks too early": (wide_path, {START: "weights", OWN_TIME: "straight line"}),
+    "noise shrinks too early": (wide_path, {START: "expected", OWN_TIME: "expected"}),
     "in place": (in_place, {IN_PLACE: "overwritten"}),
     "in float32": (float32, {SHAPES: "another type"}),
     "one row only": (
         lambda noise, data, time: tuple(each[:1] for each in matching.path(noise, data, time)),
-        {SHAPES: "shape", START: "weights", END: "weights", OWN_TIME: "straight line", VELOCITY: "derivative"},
+        {SHAPES: "shape", START: "expected", END: "expected", OWN_TIME: "expected", VELOCITY: "expected"},
     ),
     "point alone": (
         lambda noise, data, time: matching.path(noise, data, time)[0],
