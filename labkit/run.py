@@ -16,6 +16,7 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
+from labkit.checking import report
 from labkit.claims import Claim, card_html, card_text, claims_html, claims_text
 from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
@@ -252,8 +253,7 @@ class Run:
             {"name": each.name, "passed": bool(each.passed), "hint": each.hint} for each in properties
         ]
         write_json(self.folder / "checks.json", self._checks)
-        for each in properties:
-            print(f"✓ {each.name}" if each.passed else f"✗ {each.name}\n    hint: {each.hint}")
+        print("\n".join(report(properties)))
         missed = sum(not each.passed for each in properties)
         if missed:
             raise CheckFailed(f"{name}: {missed} of {len(properties)} properties missed; see the hints above.")

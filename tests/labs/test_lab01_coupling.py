@@ -15,6 +15,7 @@ ROUND_TRIP = "there and back again gives z"
 PEEKS = "s and t see the kept features only"
 LOG_DET = "forward's log-determinant is that of its Jacobian"
 INVERSE_LOG_DET = "the inverse's log-determinant is that of its Jacobian"
+REACHED = "gradients reach the nets and the input"
 IN_PLACE = "the inputs stay as they were"
 
 
@@ -78,6 +79,18 @@ def peeking(direction):
     return peeks
 
 
+def detached(direction, which):
+    """No gradient reaches one of the nets."""
+
+    def cut(values, mask, s, t):
+        nets = {"s": s, "t": t}
+        net = nets[which]
+        nets[which] = lambda seen: net(seen).detach()
+        return direction(values, mask, nets["s"], nets["t"])
+
+    return cut
+
+
 def forward_in_place(z, mask, s, t):
     scale, shift = s(mask * z), t(mask * z)
     z[:, mask == 0] = (z * scale.exp() + shift)[:, mask == 0]
@@ -93,7 +106,7 @@ RIGHT = {"by the formula": (forward, inverse), "by index": (forward_by_index, in
 WRONG = {
     "mask swapped": (
         (swapped(forward), swapped(inverse)),
-        {KEPT: "swapped", MOVED: "swapped", INVERSE: "swapped", PEEKS: "mask * z"},
+        {KEPT: "swapped", MOVED: "swapped", INVERSE: "swapped", PEEKS: "mask * z", REACHED: ""},
     ),
     "forgot exp": (
         (affine(lambda z, s, t: z * s + t), inverse),
@@ -155,13 +168,23 @@ WRONG = {
     "determinant without its logarithm": (
         (with_log_det(forward, lambda value, s, mask: value.exp()), inverse), {LOG_DET: "determinant itself"}
     ),
-    "in place": ((forward_in_place, inverse), {IN_PLACE: "forward overwrites its input"}),
+    "in place": ((forward_in_place, inverse), {IN_PLACE: "forward overwrites its input", REACHED: ""}),
     "float32": (NOT_FLOAT64, {SHAPES: "float32"}),
     "no log-determinant": (
         (lambda *a: forward(*a)[0], inverse),
         {SHAPES: "two things", ROWS: "two things", KEPT: "two things", MOVED: "two things",
-         ROUND_TRIP: "two things", PEEKS: "two things", LOG_DET: "two things", IN_PLACE: "two things"},
+         ROUND_TRIP: "two things", PEEKS: "two things", LOG_DET: "two things", IN_PLACE: "two things", REACHED: "two things"},
     ),
+    "log-determinant detached": (
+        (with_log_det(forward, lambda value, s, mask: value.detach()), inverse), {REACHED: "no gradient"}
+    ),
+    "the inverse's log-determinant detached": (
+        (forward, with_log_det(inverse, lambda value, s, mask: value.detach())), {REACHED: "no gradient"}
+    ),
+    "scale detached": ((detached(forward, "s"), inverse), {REACHED: "detach"}),
+    "shift detached": ((detached(forward, "t"), inverse), {REACHED: "detach"}),
+    "the inverse's scale detached": ((forward, detached(inverse, "s")), {REACHED: "detach"}),
+    "the inverse's shift detached": ((forward, detached(inverse, "t")), {REACHED: "detach"}),
 }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def loop(model, batches, optimizer, epochs):
             optimizer.step()
             total += loss.item() * len(batch)
             items += len(batch)
-        history.append(total / items)
+        history.append(total / max(items, 1))
     return history
 
 
@@ -56,7 +56,7 @@ def spoilt_loop(
     sign=1,
     skip="test",
     weight=len,
-    divide=lambda total, items, last: total / items,
+    divide=lambda total, items, last: total / max(items, 1),
     number_of=lambda loss: loss.item(),
     late=False,
     on_bad="continue",
@@ -72,6 +72,8 @@ def spoilt_loop(
                 optimizer.zero_grad()
             for last, batch in enumerate(batches.epoch(number(epoch))):  # noqa: B007
                 loss = model.nll(batch)
+                if skip == "too high" and not loss < torch.inf:
+                    continue
                 if skip == "test" and not torch.isfinite(loss):
                     if on_bad == "break":
                         break
@@ -114,7 +116,7 @@ RIGHT = {"the loop": (loop,), "by log_prob, epochs from 1": (loop_by_log_prob,)}
 # Name → solution, and property → part of the hint that it must get.
 WRONG = {
     "report B's divisor": (
-        spoilt_loop(weight=lambda batch: 1, divide=lambda total, items, last: total / last),
+        spoilt_loop(weight=lambda batch: 1, divide=lambda total, items, last: total / max(last, 1)),
         {MEAN: "last index"},
     ),
     "mean over batches": (
@@ -140,6 +142,8 @@ WRONG = {
     "epoch ends at a bad batch": (spoilt_loop(on_bad="break"), {TRACE: "continue"}),
     "bad batch counted": (spoilt_loop(on_bad="counted"), {TRACE: "divisor"}),
     "bad loss added": (spoilt_loop(on_bad="added"), {TRACE: "add the loss after the test"}),
+    "-inf kept": (spoilt_loop(skip="too high"), {TRACE: "-inf"}),
+    "no item, no divisor": (spoilt_loop(divide=lambda total, items, last: total / items), {TRACE: "divides by zero"}),
     "one loss per batch": ((per_batch,), {ONE: "after the inner loop", MEAN: "cannot be compared"}),
     "no return": (
         (lambda *args: loop(*args) and None,),

@@ -24,12 +24,13 @@ ROWS, PRIOR, LIBRARY, MONTE_CARLO, TINY, KL_REACHED = (
     "a tiny variance leaves it finite",
     "gradients reach the mean and log_var",
 )
-THREE, LIKELIHOOD, KL, SUM, EVIDENCE = (
+THREE, LIKELIHOOD, KL, SUM, EVIDENCE, ELBO_REACHED = (
     "three terms, each with one number per image",
     "log p(x | z) is the log-density of a Gaussian",
     "the KL is that of torch.distributions",
     "the terms add up",
     "where the posterior is exact, its mean is log p(x)",
+    "gradients reach the image, the mean and log_var",
 )
 
 
@@ -177,7 +178,7 @@ OFF = {LIKELIHOOD: "", EVIDENCE: "mean of your bound"}
 ELBO_RIGHT = {"by distributions": (elbo,), "by hand": (elbo_by_hand,)}
 ELBO_WRONG = {
     "two things": (
-        (lambda *a: elbo(*a)[:2],), dict.fromkeys((THREE, LIKELIHOOD, KL, SUM, EVIDENCE), "three things")
+        (lambda *a: elbo(*a)[:2],), dict.fromkeys((THREE, LIKELIHOOD, KL, SUM, EVIDENCE, ELBO_REACHED), "three things")
     ),
     "mean over the batch": (
         (lambda *a: tuple(each.mean() for each in elbo(*a)),), {THREE: "one per image"}
@@ -199,6 +200,10 @@ ELBO_WRONG = {
     "KL added": (
         (lambda *a: (elbo(*a)[1] + elbo(*a)[2], *elbo(*a)[1:]),), {SUM: "subtract", EVIDENCE: ""}
     ),
+    "likelihood detached": (
+        with_likelihood(lambda s, n, sd, r: r.detach()), {ELBO_REACHED: "image"}
+    ),
+    "KL detached": (with_kl(lambda k: k.detach()), {ELBO_REACHED: ""}),
     "a loss": ((lambda *a: (-elbo(*a)[0], *elbo(*a)[1:]),), {SUM: "a loss", EVIDENCE: ""}),
 }  # fmt: skip
 

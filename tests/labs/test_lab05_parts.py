@@ -7,13 +7,14 @@ import torch
 
 from labkit.labs import lab05
 
-INFORMATION, CORRELATION, DIMENSIONS, SUM, INDEPENDENT, LARGE = (
+INFORMATION, CORRELATION, DIMENSIONS, SUM, INDEPENDENT, LARGE, REACHED = (
     "the information is log q(z | x) − log q(z)",
     "the total correlation is log q(z) − Σ log q(z[m])",
     "the dimension-wise KL is Σ log q(z[m]) − log p(z)",
     "the three add up to log q(z | x) − log p(z)",
     "an independent cloud has a total correlation of about 0",
     "densities of −100,000 nats stay finite",
+    "gradients reach the densities and the prior",
 )
 
 
@@ -54,8 +55,13 @@ def logs_averaged(d, p):
     return own - joint, joint - marginals, marginals - p.sum(1)
 
 
+def q_detached(d, p):
+    own, joint, marginals = terms(d)
+    return own - joint.detach(), joint - marginals, marginals - p.sum(1)
+
+
 RIGHT = {"logsumexp": (solution(),), "loops": (by_loops,)}
-ALL = (INFORMATION, CORRELATION, DIMENSIONS, SUM, INDEPENDENT, LARGE)
+ALL = (INFORMATION, CORRELATION, DIMENSIONS, SUM, INDEPENDENT, LARGE, REACHED)
 WRONG = {
     "no log N": (
         (solution(joint_count=0, marginal_count=0),),
@@ -75,7 +81,7 @@ WRONG = {
     ),
     "logs averaged": (
         (logs_averaged,),
-        {INFORMATION: "logsumexp over j", CORRELATION: "over j first", DIMENSIONS: "Σ_m"},
+        {INFORMATION: "logsumexp over j", CORRELATION: "over j first", DIMENSIONS: "Σ_m", REACHED: ""},
     ),
     "exp without care": ((exp_without_care,), {LARGE: "logsumexp"}),
     "changed places": (
@@ -90,6 +96,9 @@ WRONG = {
         (lambda d, p: [part.mean() for part in solution()(d, p)],),
         dict.fromkeys(ALL, "one number per image"),
     ),
+    "detached": ((lambda d, p: [part.detach() for part in solution()(d, p)],), {REACHED: "no gradient"}),
+    "densities detached": ((lambda d, p: solution()(d.detach(), p),), {REACHED: "no gradient"}),
+    "q(z) detached": ((q_detached,), {REACHED: "detached"}),
     "the sum alone": ((lambda d, p: sum(solution()(d, p)),), dict.fromkeys(ALL, "three things")),
 }
 

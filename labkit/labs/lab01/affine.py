@@ -86,7 +86,7 @@ def coupling(forward: Callable[..., Any], inverse: Callable[..., Any]) -> list[P
             "s and t see the kept features only": lambda: _peeks(there) or _peeks(back),
             "forward's log-determinant is that of its Jacobian": weak(lambda: _log_det(there)),
             "the inverse's log-determinant is that of its Jacobian": weak(lambda: _log_det(back)),
-            "gradients reach the nets and the input": lambda: _gradients(there) or _gradients(back),
+            "gradients reach the nets and the input": weak(lambda: _gradients(there) or _gradients(back)),
             "the inputs stay as they were": weak(lambda: _in_place(there) or _in_place(back)),
         }
     )

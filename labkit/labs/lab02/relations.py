@@ -68,6 +68,7 @@ def _shape(phi: Callable[[np.ndarray], Any]) -> str | None:
 
 
 def _extremes(phi: Callable[[np.ndarray], Any]) -> str | None:
+    _values(phi, _labels())  # a matrix of images would not fit into memory below
     a = random_numbers(1).permutation(np.array([1, 1, 1, 0, 0, 0, 0, 0, 1, 0], bool))
     a = np.tile(a, MANY // len(a))  # enough rows to overflow 8 and 16 bits
     values = _values(phi, np.stack([a, a, ~a], 1))

@@ -43,7 +43,7 @@ def closed_form_kl(kl: Function) -> list[Property]:
             "it is that of torch.distributions": lambda: _as_library(value),
             "it is the mean of log q(z) − log p(z) over drawn z": lambda: _monte_carlo(value),
             "a tiny variance leaves it finite": weak(lambda: _tiny_variance(value)),
-            "gradients reach the mean and log_var": lambda: _kl_gradients(kl),
+            "gradients reach the mean and log_var": weak(lambda: _kl_gradients(kl)),
         }
     )
 
@@ -67,7 +67,7 @@ def elbo(bound: Function) -> list[Property]:
             "the KL is that of torch.distributions": lambda: _elbo_kl(terms),
             "the terms add up": weak(lambda: _sum(terms)),
             "where the posterior is exact, its mean is log p(x)": lambda: _evidence(terms),
-            "gradients reach the image, the mean and log_var": lambda: _elbo_gradients(bound),
+            "gradients reach the image, the mean and log_var": weak(lambda: _elbo_gradients(bound)),
         }
     )
 
