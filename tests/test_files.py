@@ -23,7 +23,7 @@ def test_a_file_is_flushed_through_a_handle_that_may_write(monkeypatch, tmp_path
 
 
 def test_a_name_that_is_not_utf8_is_written_and_read_back(tmp_path):
-    name = os.fsdecode(b"caf\xe9")
+    name = os.fsdecode(b"na\xe9")
     write_json(tmp_path / "a.json", {"path": name})
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"path": name}
 

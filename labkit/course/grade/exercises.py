@@ -1,6 +1,7 @@
 """Which check each test cell of a lab runs, and on which functions: read from the instructor's notebook alone."""
 
 import ast
+import hashlib
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -91,3 +92,18 @@ def _exercise(source: Path, grade_id: str, call: ast.Call, imported: dict[str, t
     if isinstance(check, ast.Attribute) and isinstance(check.value, ast.Name) and check.value.id in imported:
         return Exercise(grade_id, ".".join(imported[check.value.id]), check.attr, tuple(names))
     raise LabkitError(f"{source}: {grade_id}: the check is not imported by `from … import …` in the notebook.")
+
+
+def state_of_checks(source: Path) -> str:
+    """A hash of what decides points: the instructor's notebook, its checks and what they are made with."""
+    digest = hashlib.sha256(source.read_bytes())
+    modules = {each.module for several in exercises(source).values() for each in several} | {"labkit.checking"}
+    folders = set()
+    for name in modules:
+        path = Path(importlib.import_module(name).__file__ or "")
+        folders |= {path} if path.name != "__init__.py" else set(path.parent.rglob("*.py"))
+        if path.parent.name.startswith("lab") and path.parent.name != "labkit":
+            folders |= set(path.parent.rglob("*.py"))
+    for path in sorted(folders):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

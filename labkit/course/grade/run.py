@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labkit.course.grade.exercises import exercises
+from labkit.course.grade.exercises import exercises, state_of_checks
 from labkit.course.grade.layout import Place
 from labkit.course.grade.limited import Overrun, run_limited
-from labkit.course.grade.marks.nothing import state_of_checks
 from labkit.course.grade.sandbox.kernels import NONE, Kernel
 from labkit.course.grade.sandbox.limits import WALL_FACTOR, Limits
 from labkit.course.run.labs import Lab

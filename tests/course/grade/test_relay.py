@@ -11,8 +11,7 @@ import pytest
 from daemons import soon, with_token
 
 from labkit.course.grade.sandbox import relay as module
-from labkit.course.grade.sandbox.relay import DATA, FILE, FRAME, HELLO, OPEN, Relay
-from labkit.course.grade.sandbox.staging import MAX_DEPTH
+from labkit.course.grade.sandbox.relay import DATA, FRAME, HELLO, OPEN, Relay
 
 MEBIBYTE = 2**20
 # In the place of a kernel: says back what it hears on its first socket, on its second in capitals, and never reads
@@ -173,10 +172,3 @@ def test_what_is_no_frame_ends_the_relay(begin, frames):
 def test_data_of_a_connection_that_nobody_opened_goes_nowhere(begin):
     relay, _ = begin(sys.executable, "-c", _saying((5, DATA, b"hello"), (0, HELLO, b"")))
     assert relay.begun(20)
-
-
-def _file(name: bytes, content: bytes = b"x") -> bytes:
-    return FILE.pack(len(name), len(content)) + name + content
-
-
-DEEP = b"/".join([b"d"] * (MAX_DEPTH + 2))

@@ -16,7 +16,6 @@ from nbformat import NotebookNode
 from labkit.course.grade.intake.prepare import read_release
 from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.limited import Overrun, run_limited
-from labkit.course.grade.marks.nothing import cheap_by_cell
 from labkit.course.grade.marks.score import LateRule, Score, penalty, score_exercise
 from labkit.course.grade.marks.shown import shown_text
 from labkit.course.grade.release import notebook_text
@@ -108,7 +107,7 @@ def ingest(place: Place, rule: LateRule | None = None) -> Ingested:
 def records(place: Place) -> list[Record]:
     """All submissions of a lab with their outcomes and scores."""
     tests = graded_cells(read_release(place), manual=False)
-    found, cheap = [], cheap_by_cell(place)
+    found = []
     for one in place.students():
         prepared = _read_json(one.folder("submitted") / "prepared.json")
         outcome = _read_json(one.folder("executed") / "outcome.json")
@@ -119,7 +118,7 @@ def records(place: Place) -> list[Record]:
             outcome = None  # stopped by the clock; `run` does it once more
         record = Record(one, prepared or {"refused": "its prepared.json cannot be read."}, outcome)
         record.scores = {
-            name: _score(record, name, points, cheap.get(name, frozenset())) for name, points in tests.items()
+            name: _score(record, name, points) for name, points in tests.items()
         }
         found.append(record)
     return found
@@ -147,13 +146,13 @@ def update_penalties(gradebook: Any, place: Place) -> None:
     gradebook.db.commit()
 
 
-def _score(record: Record, name: str, points: float, cheap: frozenset[str]) -> Score:
+def _score(record: Record, name: str, points: float) -> Score:
     outcome = record.outcome or {}
     otherwise = record.refused or str(outcome.get("reason") or ("" if outcome else "it is not run yet."))
     exercises = outcome.get("exercises")
     exercise = exercises.get(name) if isinstance(exercises, dict) and not record.refused else None
     try:
-        return score_exercise(points, exercise, otherwise, cheap)
+        return score_exercise(points, exercise, otherwise)
     except (KeyError, TypeError, AttributeError):
         return Score(0.0, points, reason="its outcome cannot be read; run it again.")
 

@@ -41,16 +41,16 @@ class LateRule:
     grace_seconds: float = 0.0
 
 
-def score_exercise(maximum: float, exercise: Any, otherwise: str = "", cheap: frozenset[str] = frozenset()) -> Score:
+def score_exercise(maximum: float, exercise: Any, otherwise: str = "") -> Score:
     """Points of one test cell: its maximum times the share of properties that hold.
 
-    Properties that an answer without any thought passes earn nothing until one holds that proves something.
+    The check itself marks what an answer without any thought passes as not passed until something that proves more
+    holds: see `labkit.checking.weak`.
 
     Args:
         maximum: what the release says that the cell is worth, never what a submission says.
         exercise: its entry in outcome.json, None if there is none.
         otherwise: the reason to give where there is no entry.
-        cheap: names of what a constant, an empty or the arguments themselves pass; see `nothing`.
     """
     if not isinstance(exercise, dict):
         return Score(0.0, maximum, reason=otherwise or "it was not reached.")
@@ -61,11 +61,8 @@ def score_exercise(maximum: float, exercise: Any, otherwise: str = "", cheap: fr
     if not properties:
         return Score(0.0, maximum, reason=str(exercise.get("reason") or otherwise or "nothing could be asked."))
     reason = str(exercise.get("reason") or "")
-    held = [each["name"] for each in properties if each["passed"]]
-    proved = not cheap.issuperset(held) or len(held) == len(properties)
-    if held and not proved:
-        reason = reason or "what holds here holds of a constant too, and earns points once another property holds."
-    return Score(maximum * proved * len(held) / len(properties), maximum, properties, reason)
+    held = sum(each["passed"] for each in properties)
+    return Score(maximum * held / len(properties), maximum, properties, reason)
 
 
 def parse_late_rule(rule: str | None, grace: str | None = None) -> LateRule:
