@@ -36,7 +36,7 @@ def losses_of_equal_work(width: int, faces) -> dict[str, float]:
 
     The second step's depend on both updates of the first. With each step more, the game of the two nets makes about
     ten times as much of a difference in rounding. Another memory format rounds otherwise, so all have torch's usual
-    one here; that the model's own gives the same numbers is tested in float64 (tests/models/test_memory_format.py).
+    one here; that the model's own gives the same numbers is tested in float64 (tests/fit/).
     """
     few = faces[: 2 * BATCH]
     data = ResidentBatches(few, batch_size=BATCH, device=DEVICE, normalise="symmetric")

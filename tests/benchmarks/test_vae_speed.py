@@ -45,7 +45,7 @@ def losses_of_equal_work(width: int, faces) -> dict[str, float]:
 
     The second step's tells whether the first one's update was the same; from there on rounding grows with each step.
     Another kernel rounds otherwise, so all have torch's own layers here; that the model's own normalisation gives the
-    same numbers is tested in float64 (tests/models/test_vae.py).
+    same numbers is tested in float64 (tests/vae/test_nets.py).
     """
     faces = faces[: 2 * BATCH]
     data = ResidentBatches(faces, batch_size=BATCH, device=DEVICE, normalise="symmetric")

@@ -1,4 +1,4 @@
-"""Wrong and right solutions of every exercise: those that tests/checks holds, by the exercise that they belong to.
+"""Wrong and right solutions of every exercise: those that tests/labs holds, by the exercise that they belong to.
 
 As a program it prints the table exercise × wrong solution × property × hint.
 """

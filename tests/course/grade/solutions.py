@@ -1,4 +1,4 @@
-"""Every solution that tests/checks holds with its check: found by running those tests with a recorder."""
+"""Every solution that tests/labs holds with its check: found by running those tests with a recorder."""
 
 import importlib.util
 import inspect

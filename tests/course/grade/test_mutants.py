@@ -11,7 +11,7 @@ EXERCISES = [
     pytest.param(each, id=f"{lab.number}-{grade_id}-{each.check}") for lab, grade_id, each in all_exercises()
 ]
 SALT = 987_654_321
-# What a wrong solution misses beside what tests/checks says, and why: its name → property.
+# What a wrong solution misses beside what tests/labs says, and why: its name → property.
 ALSO = {
     # The argument is a copy in another process, where autograd sees that it is overwritten.
     "in place": "forward's log-determinant is that of its Jacobian",
@@ -32,7 +32,7 @@ def graded(check, solution, points=3.0):
 @pytest.mark.parametrize("exercise", EXERCISES)
 def test_every_exercise_has_its_mutants(exercise):
     known = mutants().get(name_of(exercise.load()))
-    assert known is not None, f"{exercise.grade_id}: tests/checks has no solutions of {exercise.check}"
+    assert known is not None, f"{exercise.grade_id}: tests/labs has no solutions of {exercise.check}"
     assert len(known.right) >= 2 and len(known.wrong) >= 6 and known.stubs
     assert all(len(each) == len(exercise.functions) for each in (*known.right.values(), *known.wrong.values()))
 
