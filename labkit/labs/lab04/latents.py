@@ -44,7 +44,7 @@ def arithmetic(combine: Function) -> list[Property]:
             "the sum is one latent, (M,)": weak(lambda: _one_latent(combine)),
             "of one exemplar each it is a − b + c": lambda: _single(combine),
             "each group counts by its mean": weak(lambda: _means(combine)),
-            "its length is that of a latent": lambda: _typical(combine),
+            "its length is that of a latent": weak(lambda: _typical(combine)),
             "the latents handed in stay as they were": weak(lambda: _untouched(combine)),
         }
     )

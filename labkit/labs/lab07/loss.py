@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Property, as_tensor, close, evaluate, explain, normal
+from labkit.checking import Property, as_tensor, close, evaluate, explain, normal, weak
 
 ROWS, FEATURES = 6, 3
 APART = 1.5  # the two points lie at −1.5 and 1.5
@@ -45,9 +45,9 @@ def regression(loss: Callable[..., Any]) -> list[Property]:
     """
     return evaluate(
         {
-            "the loss is one number": lambda: _scalar(loss),
+            "the loss is one number": weak(lambda: _scalar(loss)),
             "the field is evaluated at x_t and t": lambda: _places(loss),
-            "a field that is right everywhere has loss zero": lambda: _right(loss),
+            "a field that is right everywhere has loss zero": weak(lambda: _right(loss)),
             "it is the mean of the squared errors, over rows and features": lambda: _mean(loss),
             "its gradient reaches the field": lambda: _gradient(loss),
             "for two points it is least at the closed form": lambda: _two_points(loss),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, weak
 from labkit.matching import GaussianVelocity, grid
 
 ROWS, FEATURES = 5, 2
@@ -42,12 +42,14 @@ def solvers(euler: Callable[..., Any], heun: Callable[..., Any]) -> list[Propert
     """
     return evaluate(
         {
-            "both return points of the same shape and leave the first ones alone": lambda: (
-                _shape(euler, "euler") or _shape(heun, "heun")
+            "both return points of the same shape and leave the first ones alone": weak(
+                lambda: _shape(euler, "euler") or _shape(heun, "heun")
             ),
             "Euler's step is x + h v(x, t)": lambda: _euler(euler),
             "Heun's step has the mean velocity of both ends": lambda: _heun(heun),
-            "steps follow the grid, which may be uneven": lambda: _grid(euler, "euler", 1) or _grid(heun, "heun", 2),
+            "steps follow the grid, which may be uneven": weak(
+                lambda: _grid(euler, "euler", 1) or _grid(heun, "heun", 2)
+            ),
             "both run backwards too": lambda: _backwards(euler, "euler") or _backwards(heun, "heun"),
             "Euler's error is halved when the steps are doubled": lambda: _order(euler, 1),
             "Heun's error is quartered when the steps are doubled": lambda: _order(heun, 2),
