@@ -178,7 +178,8 @@ OFF = {LIKELIHOOD: "", EVIDENCE: "mean of your bound"}
 ELBO_RIGHT = {"by distributions": (elbo,), "by hand": (elbo_by_hand,)}
 ELBO_WRONG = {
     "two things": (
-        (lambda *a: elbo(*a)[:2],), dict.fromkeys((THREE, LIKELIHOOD, KL, SUM, EVIDENCE, ELBO_REACHED), "three things")
+        (lambda *a: elbo(*a)[:2],),
+        dict.fromkeys((THREE, LIKELIHOOD, KL, SUM, EVIDENCE, ELBO_REACHED), "three things")
     ),
     "mean over the batch": (
         (lambda *a: tuple(each.mean() for each in elbo(*a)),), {THREE: "one per image"}

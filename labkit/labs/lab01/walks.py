@@ -142,9 +142,11 @@ def _angles(points: Tensor) -> str | None:
 
 def _backwards(sound: Callable) -> str | None:
     start, end = _on_sphere(2)
-    for (name, forth), (_, back) in zip(sound((start, end)), sound((end, start)), strict=True):
-        if not close(forth, back.flip(0)):
-            return f"{name} from end to start is not start to end backwards: at w and 1 − w the ends change roles."
+    # Ends of two lengths: there a cosine divided by the wrong one shows.
+    for other in (end, 2 * end):
+        for (name, forth), (_, back) in zip(sound((start, other)), sound((other, start)), strict=True):
+            if not close(forth, back.flip(0)):
+                return f"{name} from end to start is not start to end backwards: at w and 1 − w the ends change roles."
     return None
 
 
@@ -159,4 +161,6 @@ def _parallel(both: Callable) -> str | None:
                 away = points - torch.outer(points @ start, start) / start.square().sum()
                 if not close(away, torch.zeros_like(away), 1e-4):
                     return f"{name} leaves the line on which both ends lie."
+                if name == SPHERICAL and not close((points[0] - points[-1]).abs(), (start - end).abs(), 1e-4):
+                    return f"{name} does not lead from one end to the other there: walk straight, from start to end."
     return None

@@ -11,7 +11,7 @@ from labkit.checking import Missed, Property, evaluate, random_numbers, weak
 
 TOLERANCE = 1e-9
 ROWS, COLUMNS = 60, 5
-MANY = 70_000
+MANY = 200_000
 
 
 def phi_matrix(phi: Callable[[np.ndarray], Any]) -> list[Property]:

@@ -215,10 +215,25 @@ def _loss_mistakes(on_real: Tensor, on_fake: Tensor, expected: Tensor) -> list[M
     ]
 
 
+class _SureJudge(Judge):
+    """Logits near ±16, where a small number added to D shows, and float64 still tells D from 0 and 1."""
+
+    def judge(self, x: Tensor) -> Tensor:
+        return 16 * torch.tanh(super().judge(x))
+
+
 def _sure(loss: Function) -> str | None:
-    if bool(_value(loss, Painter(), Judge(scale=1e4), faces()).isfinite()):
+    if not bool(_value(loss, Painter(), Judge(scale=1e4), faces()).isfinite()):
+        return "log(sigmoid(…)) is −inf where D is 0 or 1: use softplus, logsigmoid or …_with_logits."
+    # In float32, D rounds to 1 there; and a loss that is wrong anyway misses another property for it.
+    if dtype() != torch.float64 or _labels(loss) is not None:
         return None
-    return "log(sigmoid(…)) is −inf where D is 0 or 1: use softplus, logsigmoid or …_with_logits."
+    painter, judge, real = Painter(), _SureJudge(), faces()
+    got = _value(loss, painter, judge, real).detach()
+    on_real, on_fake = _terms(painter, judge, real)
+    if close(got, -logsigmoid(on_real).mean() - logsigmoid(-on_fake).mean()):
+        return None
+    return "for logits near ±16 it is off: add nothing to D before its logarithm; use softplus or …_with_logits."
 
 
 def _backward(loss: Function) -> tuple[Painter, Judge, Tensor]:

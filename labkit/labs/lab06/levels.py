@@ -56,7 +56,7 @@ def _priors(shift: float = 0.0) -> list[Function]:
             told = sum(z.mean(1, keepdim=True) for z in above) if l else torch.zeros(ROWS, 1).double()
             first = shift if l == 0 else 0.0
             mean = first + 0.7 * told + normal(1, SIZES[l], seed=20 + l)
-            return mean.expand(ROWS, -1), 0.3 * told.tanh() + 0.4 * normal(1, SIZES[l], seed=30 + l).expand(ROWS, -1)
+            return mean.expand(ROWS, -1), 0.3 * told.tanh() + 1.5 * normal(1, SIZES[l], seed=30 + l).expand(ROWS, -1)
 
         return parameters
 
