@@ -117,9 +117,7 @@ def records(place: Place) -> list[Record]:
         if outcome and outcome.get("again"):
             outcome = None  # stopped by the clock; `run` does it once more
         record = Record(one, prepared or {"refused": "its prepared.json cannot be read."}, outcome)
-        record.scores = {
-            name: _score(record, name, points) for name, points in tests.items()
-        }
+        record.scores = {name: _score(record, name, points) for name, points in tests.items()}
         found.append(record)
     return found
 
