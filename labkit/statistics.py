@@ -152,8 +152,10 @@ def above(measured: Any, bar: float = 0.0) -> Finding:
     too_few = found.n < (SEEDS if found.unit == "seeds" else LEAST)
     if too_few or math.isnan(found.error) or math.isnan(found.value):
         return Finding(1.0, 1.0, needs)
+    if found.error == 0 and found.value == bar:  # on the bar to the last digit: neither side
+        return Finding(1.0, 1.0, needs)
     if found.error == 0:
-        return fact(found.value >= bar)
+        return fact(found.value > bar)
     below = float(stdtr(found.n - 1, (found.value - bar) / found.error))
     return Finding(1 - below, below, needs)
 

@@ -92,6 +92,10 @@ class Checkpoints:
                 or not {"config", "state"} <= content.keys()
             ):
                 raise ValueError("is something else")
+        except (PermissionError, MemoryError) as error:  # the file may be whole: nothing is to be deleted
+            raise LabkitError(
+                f"{self.path}: cannot be read ({error or 'memory is full'}); mend that and go on."
+            ) from error
         except Exception as error:  # whatever torch meets in another's file
             raise LabkitError(
                 f"{self.path}: is not a whole labkit checkpoint (cut short, or made by something else); "

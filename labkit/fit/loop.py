@@ -185,7 +185,8 @@ def fit(
                     result = plain(callback.function(model, run.epoch), f"callback {callback.name!r}")
                     if result is not None:
                         run.kept.setdefault(callback.name, {})[run.epoch] = result
-        run.stopped_early = patience is not None and run.epoch - (run.best_epoch or 0) >= patience
+        looked = run.epoch % validate_every == 0  # else patience could end before the first look
+        run.stopped_early = patience is not None and looked and run.epoch - (run.best_epoch or 0) >= patience
         if monitor is not None:
             monitor(run, row)
 

@@ -6,7 +6,7 @@ from labkit.claims import CORRECTED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
 
 CASES = {
     "F1": Case(
-        dict(realnvp_epochs=150, doublings=Seeds(2.0, 0.6)),
+        dict(realnvp_epochs=150, epochs=400, doublings=Seeds(2.0, 0.6)),
         REPRODUCED,
         [
             (dict(doublings=Seeds(-1.0, 0.3)), NOT_REPRODUCED),
@@ -14,6 +14,7 @@ CASES = {
             (dict(doublings=[1.5, 1.6, 1.4, 1.5, -math.inf]), UNDECIDED),
             (dict(doublings=Seeds(2.0, 0.6, n=1)), UNDECIDED),
             (dict(realnvp_epochs=3), UNDECIDED),
+            (dict(epochs=8, doublings=Seeds(-1.0, 0.3)), UNDECIDED),
         ],
         [(dict(doublings=Seeds(0.0, 0.6)), set())],
     ),
