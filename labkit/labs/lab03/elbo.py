@@ -23,7 +23,7 @@ from labkit.checking import (
 )
 from labkit.labs.lab03.drawing import DRAWS, LATENTS, ROWS, Function, posterior
 
-SIGMA = 0.3
+SIGMA, WIDE = 0.3, 3.0
 
 
 def closed_form_kl(kl: Function) -> list[Property]:
@@ -183,10 +183,10 @@ def _three_rows(terms: Function) -> str | None:
     return None
 
 
-def _in_rows(terms: Function, which: int) -> Tensor:
+def _in_rows(terms: Function, which: int, sigma: float = SIGMA) -> Tensor:
     """One number per image, even of a function that adds up over the batch."""
     batch = _batch()
-    each = [terms(*(part[i : i + 1] for part in batch), SIGMA)[which].sum() for i in range(ROWS)]
+    each = [terms(*(part[i : i + 1] for part in batch), sigma)[which].sum() for i in range(ROWS)]
     return torch.stack(each)
 
 
@@ -195,6 +195,7 @@ def _likelihood(terms: Function) -> str | None:
     expected = Normal(image, SIGMA).log_prob(x).flatten(1).sum(1)
     squared, numbers = (x - image).square().flatten(1).sum(1), x[0].numel()
     constant = numbers * (math.log(SIGMA) + 0.5 * math.log(2 * math.pi))
+    wide = Normal(image, WIDE).log_prob(x).flatten(1).sum(1)
     return explain(
         _in_rows(terms, 1),
         expected,
@@ -212,7 +213,7 @@ def _likelihood(terms: Function) -> str | None:
             ),
         ],
         "−‖x − image‖² / (2σ²) − N log(σ√(2π)), summed over the N = C·H·W numbers of an image.",
-    )
+    ) or explain(_in_rows(terms, 1, WIDE), wide, otherwise=f"it must hold for σ = {WIDE} as well.")
 
 
 def _elbo_kl(terms: Function) -> str | None:
