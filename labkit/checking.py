@@ -143,6 +143,8 @@ def _outcome(test: Test) -> Hint | None:
 
 
 def _stopped(error: Exception) -> Hint:
+    if "doesn't have storage" in str(error):  # torch.func's tensors cannot go to a function of another process
+        return Hint(why="torch.func cannot look into this function: differentiate with torch.autograd.grad.")
     said = " ".join(str(error).split())
     line = _students_line(error)
     at = f" in line {line.lineno} of your code: {line.line}" if line else ""

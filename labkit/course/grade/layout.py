@@ -103,7 +103,10 @@ def open_gradebook(place: Place, *, new: bool = False) -> Iterator[Any]:
     from nbgrader.api import Gradebook
 
     if not new and not place.gradebook_file.exists():
-        raise LabkitError(f"{place.gradebook_file}: is not there; check --course, or run `labkit release` first.")
+        raise LabkitError(
+            f"{place.gradebook_file}: is not there; check --course, or run `labkit release {place.lab.number}` and "
+            f"`labkit grade ingest {place.lab.number}` first."
+        )
     before = os.environ.get("PATH", "")
     # A new database is stamped by the command `alembic`, which lies beside an interpreter that nobody activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before}"
