@@ -213,8 +213,8 @@ def test_whatever_a_function_returns_is_a_hint_and_no_crash():
         space = {"torch": torch}
         exec(f"def log_density(x):\n    {body}", space)
         found = loopback(space).ask(lab00.first_check, ["log_density"])
-        honest = name in ("NaN", "a false float")  # NaN has the right shape, and 3 is finite
-        assert sum(each.passed for each in found) == honest, (name, found)
+        # NaN has the right shape and 3 is finite, but neither counts beside nothing that proves more.
+        assert not any(each.passed for each in found), (name, found)
 
 
 ENDS = {
