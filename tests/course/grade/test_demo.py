@@ -108,7 +108,7 @@ def test_the_commands_say_what_they_did(made, typed, tmp_path):
         (("grade", "ingest", "99"), "there is no lab '99'"),
         (("grade", "ingest", "1"), "is 2 notebooks"),
         (("grade", "prepare", "demo", "--from", "nowhere"), "neither a folder nor a zip"),
-        (("grade", "prepare", "demo", "--from", ".", "--deadline", "soon"), "is no moment"),
+        (("grade", "prepare", "demo", "--from", ".", "--deadline", "soon"), "is no day and no moment"),
     ],
 )
 def test_bad_input_is_one_sentence(typed, arguments, words):
