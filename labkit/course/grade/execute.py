@@ -83,8 +83,8 @@ def execute(
 
     Args:
         submission: holds a notebook of the lab's name; it stays as it is.
-        out: what is there of an earlier run is replaced; outcome.json comes last.
-        lab: its path is the instructor's notebook, which says what is asked.
+        out: files of an earlier run are replaced; outcome.json is written last.
+        lab: its path is the instructor's notebook, which names the exercises.
         kernel: where it runs.
         limits: what it may take.
         salt: of the checks' inputs.
@@ -291,7 +291,7 @@ class Executor(NotebookClient):
         return bool(alive.result(60))
 
     def _ask(self, name: str) -> None:
-        """Hold the conversation of one exercise; in a thread of its own, while nbclient waits."""
+        """Hold the conversation of one exercise in a separate thread, while nbclient waits."""
         channel = Channel(
             self.km.get_connection_info(),
             self._alive,

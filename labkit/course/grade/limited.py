@@ -1,4 +1,4 @@
-"""Work on what strangers wrote, in a process of its own that can be killed: its time and memory are bounded.
+"""Work on a stranger's files in a separate process that can be killed; its time and memory are bounded.
 
 One long operation of Python (a set of numbers that all collide, a regular expression) hears no signal handler and
 no other thread. So the kernel of the operating system ends it: at the limit of its CPU seconds, or of its memory.

@@ -1,7 +1,7 @@
 """Finds what students handed in: a folder or a zip, with a file, a folder or a zip for each student.
 
 Names are understood as Moodle, Canvas, Blackboard, Google Classroom and Gradescope write them. Nothing is followed or
-extracted: plain files only, read up to a limit, and names are turned into harmless ones. A sentence quotes a name by
+extracted: plain files only, read up to a limit, and names become harmless ones. A sentence quotes a name by
 repr, since it may hold what no file or terminal should.
 """
 

@@ -85,7 +85,7 @@ def read_release(place: Place) -> NotebookNode:
         reason, remedy = "is not there", f"run `labkit release {number}` before grading"
     except OSError as error:
         reason, remedy = f"cannot be read ({error.strerror})", "check its permissions"
-    except Exception as error:  # of the reader, which has no error of its own for all that is no notebook
+    except Exception as error:  # the reader raises errors of many kinds for a file that is no notebook
         reason, remedy = f"is no notebook ({type(error).__name__})", f"write it again with `labkit release {number}`"
     raise LabkitError(f"{os.path.relpath(path)}: {reason}; {remedy}.")
 
