@@ -101,6 +101,12 @@ def shown(path: str | Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+def relative(path: str | Path) -> str:
+    """A path from the working folder where that is shorter: a path of this machine teaches nobody anything."""
+    short = os.path.relpath(path)
+    return short if len(short) < len(str(path)) else str(path)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -20,7 +20,7 @@ from labkit.checking import report
 from labkit.claims import Claim, card_html, card_text, claims_html, claims_text
 from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
-from labkit.files import atomic_path, write_json
+from labkit.files import atomic_path, relative, write_json
 from labkit.fit import forecast
 from labkit.record import JOBS_VARIABLE, PROFILES, clear_record, plain, versions
 
@@ -57,7 +57,7 @@ def start_lab(
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
-    print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {_shown(folder)}")
+    print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {relative(folder)}")
     return run
 
 
@@ -324,9 +324,3 @@ def _stamp(figure: Figure, stand_ins: list[str]) -> None:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name() if device.type == "cuda" else device.type
-
-
-def _shown(folder: Path) -> str:
-    """Relative where that is shorter: a path of this machine teaches nobody anything."""
-    relative = os.path.relpath(folder)
-    return relative if len(relative) < len(str(folder)) else str(folder)

@@ -25,7 +25,7 @@ from labkit.course.run.freshness import (
 from labkit.course.run.labs import COMMON_PARAMETERS, Lab, project_root
 from labkit.course.run.results import Console, Result
 from labkit.errors import LabkitError, nearest
-from labkit.files import absolute, write_json, write_text
+from labkit.files import absolute, relative, write_json, write_text
 from labkit.record import JOBS_VARIABLE, LOG, NOTEBOOK, PAGE, PROFILES, STATE, clear_record, read_record
 from labkit.scheduler import connect
 
@@ -280,7 +280,9 @@ class _Runner:
         if result.fine:
             self.console.say(f"✓ {result.lab}: done in {result.seconds:.0f} s")
         else:
-            kept = f"; kept up to there: {_shown(job.folder / NOTEBOOK)}" if (job.folder / NOTEBOOK).exists() else ""
+            kept = (
+                f"; kept up to there: {relative(job.folder / NOTEBOOK)}" if (job.folder / NOTEBOOK).exists() else ""
+            )
             self.console.say(f"✗ {result.lab}: {result.state} after {result.seconds:.0f} s: {result.message}{kept}")
 
 
@@ -309,8 +311,3 @@ def _share_of_cores(jobs: int) -> int | None:
     given = os.environ.get("OMP_NUM_THREADS", "")
     cores = int(given) if given.isdigit() else os.cpu_count() or 1
     return max(1, cores // jobs)
-
-
-def _shown(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return relative if len(relative) < len(str(path)) else str(path)
