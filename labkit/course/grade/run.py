@@ -164,6 +164,19 @@ def _probe(task: Task) -> None:
     probe(task.lab, task.kernel, task.limits)
 
 
+def _try_imports(task: Task) -> None:
+    """The probe, in a process of its own like every submission; a killed one is no verdict, so it is tried again."""
+    for left in reversed(range(1 + RETRIES)):
+        try:
+            return run_limited(_probe, task, cpu_seconds=None, wall_seconds=PATIENCE)
+        except Overrun as ended:
+            if not left:
+                raise LabkitError(
+                    f"{task.lab.path}: its imports could not be tried where submissions run ({ended}), so nobody was "
+                    "graded; give this machine more memory or less other work, and run the command again."
+                ) from None
+
+
 def _limited(task: Task) -> None:
     """A task in a process of its own, so that nothing it meets reaches another."""
     wall = WALL_FACTOR * task.limits.notebook_seconds + PATIENCE
@@ -172,7 +185,7 @@ def _limited(task: Task) -> None:
 
 def _on_this_machine(tasks: Sequence[Task], jobs: int) -> None:
     """Several at a time; what ended without an outcome, or by the clock, is tried again alone before that counts."""
-    run_limited(_probe, tasks[0], cpu_seconds=None, wall_seconds=PATIENCE)
+    _try_imports(tasks[0])
     certain: dict[Path, str] = {}
     with ThreadPoolExecutor(jobs) as pool:
         waiting = {pool.submit(_limited, task): task for task in tasks}
@@ -213,13 +226,13 @@ def _on_dask(tasks: Sequence[Task], scheduler: str) -> None:
             f"{scheduler}: no scheduler answers there ({error}); start one with `dask scheduler`."
         ) from None
     with client:
-        client.submit(_probe, tasks[0], pure=False).result()
-        waiting = {client.submit(do, task, pure=False, retries=RETRIES): task for task in tasks}
+        client.submit(_try_imports, tasks[0], pure=False).result()
+        waiting = {client.submit(_limited, task, pure=False, retries=RETRIES): task for task in tasks}
         for done in as_completed(waiting):
             _say(waiting[done], done)
         for task in tasks:  # one at a time, so that nothing but the notebook decides
             if finished(task) is None:
-                _say(task, client.submit(do, replace(task, alone=True), pure=False, retries=RETRIES))
+                _say(task, client.submit(_limited, replace(task, alone=True), pure=False, retries=RETRIES))
     for task in tasks:
         if finished(task) is None:
             _give_up(task)

@@ -53,6 +53,8 @@ def notebook(density: str = DENSITY, phi: str = PHI, start: str = START, between
         new_code_cell(phi),
         _test(SECOND, "run.check(lab02.phi_matrix, phi)"),
     ]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell{number}"  # not by lot: the same lab, written again, is no changed lab
     return new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "x"}})
 
 
