@@ -1,4 +1,7 @@
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 
@@ -92,3 +95,25 @@ def test_the_ledger_in_the_readme_is_that_of_the_results():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = re.search(r"<!-- ledger -->\n(.*?)\n<!-- end of ledger -->", readme, re.DOTALL).group(1)
     assert table == document(), "run: python tests/benchmarks/ledger.py"
+
+
+@pytest.mark.parametrize(
+    ("machine", "sentence"),
+    [
+        ("sys.version_info = (3, 11, 4)", "needs Python 3.11.5 to 3.14"),
+        ("sys.version_info = (3, 15, 0)", "needs Python 3.11.5 to 3.14"),
+        ("platform.system = lambda: 'Darwin'; platform.machine = lambda: 'x86_64'", "Intel Macs"),
+        ("shutil.disk_usage = lambda path: types.SimpleNamespace(free=1e9)", "free disk"),
+    ],
+)
+def test_make_refuses_an_unfit_machine_before_it_installs(tmp_path, machine, sentence):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python"
+    start = f"import platform, shutil, sys, types; sys.version_info = (3, 11, 5); {machine}; exec(sys.argv[1])"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || exit 1\nexec "{sys.executable}" -c "{start}" "$2"\n')
+    python.chmod(0o755)
+    made = subprocess.run(["make", "-s", "doctor", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
+    assert made.returncode == 2
+    assert sentence in made.stderr.splitlines()[0]
+    assert not (tmp_path / ".venv").exists()
