@@ -117,3 +117,12 @@ def test_make_refuses_an_unfit_machine_before_it_installs(tmp_path, machine, sen
     assert made.returncode == 2
     assert sentence in made.stderr.splitlines()[0]
     assert not (tmp_path / ".venv").exists()
+
+
+def test_citation_and_changelog_name_the_version_of_pyproject():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert all(citation[key] for key in ("message", "title", "authors"))
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
+    assert f"\n## {PROJECT['version']}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
