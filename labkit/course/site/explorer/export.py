@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock
 
+from labkit.data.vision import models as vision
 from labkit.errors import LabkitError
 from labkit.vae.resnet import ResNetDecoder, UpsampledConv2d
 
@@ -60,7 +60,7 @@ def write(out: Path, models: dict[str, Model]) -> dict[str, str]:
         text = script(name, model)
         if len(text) > LARGEST:
             raise LabkitError(
-                f"{out / name}.js would be {len(text) / 1e6:.1f} MB, and a page's model may have {LARGEST / 1e6:.0f}; "
+                f"{out / name}.js would be {len(text) / 1e6:.1f} MB, of at most {LARGEST / 1e6:.0f}; "
                 "export a narrower model."
             )
         (out / f"{name}.js").write_text(text, encoding="utf-8")
@@ -88,7 +88,9 @@ def script(name: str, model: Model, dtype: str = "float16") -> str:
     }
     flat = np.concatenate(weights).astype(f"<f{np.dtype(dtype).itemsize}")
     if not np.isfinite(flat).all():
-        raise LabkitError(f"{name}: some weights are NaN or too large for {dtype}; export a model that has not diverged.")
+        raise LabkitError(
+            f"{name}: some weights are NaN or too large for {dtype}; export a model that has not diverged."
+        )
     described["weights"] = base64.b64encode(flat.tobytes()).decode()
     return f"(globalThis.labkitModels ??= {{}})[{json.dumps(name)}] = {json.dumps(described)};\n"
 
@@ -159,7 +161,7 @@ def _described(layer: nn.Module, weights: list[np.ndarray]) -> Iterable[dict]:
             yield {"op": "norm", "groups": layer.num_groups, "eps": layer.eps, **held()}
         case nn.InstanceNorm2d(track_running_stats=False):
             yield {"op": "norm", "groups": layer.num_features, "eps": layer.eps, **held()}
-        case BasicBlock():
+        case vision.resnet.BasicBlock():
             parts = [layer.conv1, layer.bn1, nn.ReLU(), layer.conv2, layer.bn2]
             body = list(_layers(parts, weights))
             shortcut = list(_layers([layer.downsample] if layer.downsample else [], weights))
@@ -168,11 +170,18 @@ def _described(layer: nn.Module, weights: list[np.ndarray]) -> Iterable[dict]:
         case _ if type(layer) in ACTIVATIONS:
             yield {"op": "activation", "name": ACTIVATIONS[type(layer)], "slope": getattr(layer, "negative_slope", 0)}
         case _:
-            raise LabkitError(f"explorer.js does not know {layer}; add it there and in export.py, or leave the model out.")
+            raise LabkitError(
+                f"explorer.js does not know {layer}; add it there and in export.py, or leave the model out."
+            )
 
 
 def _square(layer: nn.Conv2d | nn.ConvTranspose2d) -> dict:
     kinds = {len(set(each)) for each in (layer.kernel_size, layer.stride, layer.padding)}
     if kinds != {1} or layer.groups != 1 or set(layer.dilation) != {1}:
         raise LabkitError(f"explorer.js knows square convolutions without groups or dilation only, not {layer}.")
-    return {"out": layer.out_channels, "kernel": layer.kernel_size[0], "stride": layer.stride[0], "padding": layer.padding[0]}
+    return {
+        "out": layer.out_channels,
+        "kernel": layer.kernel_size[0],
+        "stride": layer.stride[0],
+        "padding": layer.padding[0],
+    }
