@@ -100,8 +100,8 @@ def test_half_precision_moves_no_pixel_by_a_grey_level(build, tmp_path):
 @pytest.mark.parametrize(
     "right, wrong",
     [
-        ("i * s + ky - p", "i * s + ky"),  # no padding
-        ("c * out + o : o * channels + c", "o * channels + c : o * channels + c"),  # weights not transposed
+        ("i * s - p", "i * s"),  # no padding
+        ("w[at + n]", "w[n * channels + c]"),  # weights not transposed
         ("slope * v", "0"),
         ("data.fill(bias[c]", "data.fill(0 * bias[c]"),
     ],

@@ -27,30 +27,39 @@
     return { data, shape };
   }
 
-  // Places i of the small side, from first up to last, whose partner i · stride + offset lies on the large side.
-  function reach(offset, stride, small, large) {
-    const first = Math.max(0, Math.ceil(-offset / stride));
-    return [first, Math.min(small, Math.floor((large - 1 - offset) / stride) + 1)];
+  // Tap by tap over the map's rows; places whose partner lies in the padding are left out.
+  function conv2d(x, { w, b, out, kernel: k, stride: s, padding: p }) {
+    const [channels, h, wide] = x.shape, side = (n) => Math.floor((n + 2 * p - k) / s) + 1;
+    const y = withBias([out, side(h), side(wide)], b), [, yh, yw] = y.shape, target = y.data, source = x.data;
+    const reach = (tap, n, ny) => // from the first place i with i · s + tap − p on the map up to the last
+      [Math.max(0, Math.ceil((p - tap) / s)), Math.min(ny, Math.floor((n - 1 + p - tap) / s) + 1)];
+    const rows = Array.from({ length: k }, (_, tap) => reach(tap, h, yh));
+    const columns = Array.from({ length: k }, (_, tap) => reach(tap, wide, yw));
+    for (let o = 0; o < out; o++) for (let c = 0; c < channels; c++)
+      for (let ky = 0; ky < k; ky++) for (let kx = 0; kx < k; kx++) {
+        const weight = w[((o * channels + c) * k + ky) * k + kx], left = columns[kx][0], right = columns[kx][1];
+        for (let i = rows[ky][0]; i < rows[ky][1]; i++) {
+          const from = (c * h + i * s + ky - p) * wide + kx - p, to = (o * yh + i) * yw;
+          for (let j = left; j < right; j++) target[to + j] += weight * source[from + j * s];
+        }
+      }
+    return y;
   }
 
-  // A convolution gathers into its small side, a transposed one scatters from it: the taps meet the same pixels.
-  function convolve(x, layer, transposed) {
-    const { w, b, out, kernel: k, stride: s, padding: p } = layer;
-    const [channels, h, wide] = x.shape, side = (n) =>
-      transposed ? (n - 1) * s - 2 * p + k + (layer.extra || 0) : Math.floor((n + 2 * p - k) / s) + 1;
-    const y = withBias([out, side(h), side(wide)], b), [, yh, yw] = y.shape;
-    const [smallH, smallW, largeH, largeW] = transposed ? [h, wide, yh, yw] : [yh, yw, h, wide];
-    for (let o = 0; o < out; o++) for (let c = 0; c < channels; c++) {
-      const kernelAt = (transposed ? c * out + o : o * channels + c) * k * k;
-      const large = transposed ? o * yh * yw : c * h * wide, small = transposed ? c * h * wide : o * yh * yw;
-      for (let ky = 0; ky < k; ky++) for (let kx = 0; kx < k; kx++) {
-        const weight = w[kernelAt + ky * k + kx];
-        const [top, bottom] = reach(ky - p, s, smallH, largeH), [left, right] = reach(kx - p, s, smallW, largeW);
-        for (let i = top; i < bottom; i++) {
-          const from = small + i * smallW, to = large + (i * s + ky - p) * largeW + kx - p;
-          if (transposed) for (let j = left; j < right; j++) y.data[to + j * s] += weight * x.data[from + j];
-          else for (let j = left; j < right; j++) y.data[from + j] += weight * x.data[to + j * s];
-        }
+  // Pixel by pixel: the sum over channels runs along the weights as they lie, which is fast, and skips ReLU's zeros.
+  function transposed(x, { w, b, out, kernel: k, stride: s, padding: p, extra }) {
+    const [channels, h, wide] = x.shape, side = (n) => (n - 1) * s - 2 * p + k + extra, taps = out * k * k;
+    const y = withBias([out, side(h), side(wide)], b), [, yh, yw] = y.shape, patch = new Float64Array(taps);
+    for (let i = 0; i < h; i++) for (let j = 0; j < wide; j++) {
+      patch.fill(0);
+      for (let c = 0; c < channels; c++) {
+        const value = x.data[(c * h + i) * wide + j], at = c * taps;
+        if (value !== 0) for (let n = 0; n < taps; n++) patch[n] += value * w[at + n];
+      }
+      for (let n = 0; n < taps; n++) {
+        const row = i * s - p + (Math.floor(n / k) % k), column = j * s - p + (n % k);
+        if (row >= 0 && row < yh && column >= 0 && column < yw)
+          y.data[(Math.floor(n / (k * k)) * yh + row) * yw + column] += patch[n];
       }
     }
     return y;
@@ -90,8 +99,8 @@
       }
       return y;
     },
-    conv2d: (x, layer) => convolve(x, layer, false),
-    transposed: (x, layer) => convolve(x, layer, true),
+    conv2d,
+    transposed,
     reshape: (x, { shape }) => ({ data: x.data, shape }),
     activation: (x, { name, slope }) => ({ data: x.data.map((v) => activations[name](v, slope)), shape: x.shape }),
     upsample,
@@ -169,7 +178,7 @@
       const input = element("input", { type: "range", id: id(part), min, max, step }), shown = element("output", { for: id(part) });
       controls.append(element("div", { class: "explorer-row" }, element("label", { for: id(part) }, label), input, shown));
       input.addEventListener("input", () => { moved(Number(input.value)); later(`${label}: ${input.value}`); });
-      return (value) => { input.value = value; shown.textContent = Number(value).toFixed(step < 0.1 ? 2 : 1); };
+      return (value) => { input.value = value; shown.textContent = (Math.round(value / step) * step + 0).toFixed(step < 0.1 ? 2 : 1); };
     }
     function button(label, pressed) {
       const made = element("button", { type: "button" }, label);
