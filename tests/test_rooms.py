@@ -21,7 +21,7 @@ FLOORS = (
     ("labs",),
     ("run",),
     ("course.pages",),
-    ("course.run", "course.oracle"),
+    ("course.run", "course.oracle", "course.site"),
     ("course.grade",),
     ("course.cli",),
     ("__main__",),

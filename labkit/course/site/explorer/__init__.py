@@ -1,0 +1,1 @@
+"""Decoders that run in the reader's browser."""

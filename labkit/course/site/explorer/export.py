@@ -1,0 +1,187 @@
+"""Writes a torch decoder as a script that `explorer.js` draws faces with: a list of layers, and weights in base64."""
+
+import base64
+import copy
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from labkit.data.vision import models as vision
+from labkit.errors import LabkitError
+from labkit.vae.resnet import ResNetDecoder, UpsampledConv2d
+
+HERE = Path(__file__).parent
+LARGEST = 2_000_000  # bytes of one model's script
+ACTIVATIONS = {nn.ReLU: "relu", nn.LeakyReLU: "leaky", nn.SiLU: "silu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A decoder and what a reader may move.
+
+    Attributes:
+        title: what drew the face, for the picture's alternative text: "the conditional VAE of lab 03c".
+        decoder: latents, then the condition → images in [−1, 1]; `vae.decoder` or `gan.generator`.
+        latent_dim: M.
+        latents: index → label of the sliders, in the order shown; see `busiest`.
+        conditions: label → value from the start, in the order of the condition vector.
+        shown: those conditions that a reader may set.
+    """
+
+    title: str
+    decoder: nn.Module
+    latent_dim: int
+    latents: dict[int, str]
+    conditions: dict[str, float] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
+
+
+def write(out: Path, models: dict[str, Model]) -> dict[str, str]:
+    """Write explorer.js, explorer.css and NAME.js for every model into `out`; returns NAME → HTML to show it.
+
+    The HTML expects the folder's name beside the page, as in `explorer/03c.js`; `explorer.css` and `explorer.js`
+    are in it as well.
+
+    Raises:
+        LabkitError: a layer that explorer.js does not know, or a model larger than 2 MB.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for asset in ("explorer.js", "explorer.css"):
+        shutil.copyfile(HERE / asset, out / asset)
+    snippets = {}
+    for name, model in models.items():
+        text = script(name, model)
+        if len(text) > LARGEST:
+            raise LabkitError(
+                f"{out / name}.js would be {len(text) / 1e6:.1f} MB, of at most {LARGEST / 1e6:.0f}; "
+                "export a narrower model."
+            )
+        (out / f"{name}.js").write_text(text, encoding="utf-8")
+        snippets[name] = (
+            f'<link rel="stylesheet" href="{out.name}/explorer.css">\n'
+            f'<div class="labkit-explorer" data-model="{name}"></div>\n'
+            f'<script src="{out.name}/{name}.js"></script>\n<script src="{out.name}/explorer.js"></script>\n'
+        )
+    return snippets
+
+
+def script(name: str, model: Model, dtype: str = "float16") -> str:
+    """The text of NAME.js; weights in half precision, or in float32 to compare with torch."""
+    weights: list[np.ndarray] = []
+    described = {
+        "title": model.title,
+        "latent_dim": model.latent_dim,
+        "latents": [{"index": index, "label": label} for index, label in model.latents.items()],
+        "conditions": [
+            {"label": label.replace("_", " "), "value": float(value), "shown": label in model.shown}
+            for label, value in model.conditions.items()
+        ],
+        "layers": list(_layers([copy.deepcopy(model.decoder).cpu().float().eval()], weights)),
+        "dtype": dtype,
+    }
+    flat = np.concatenate(weights).astype(f"<f{np.dtype(dtype).itemsize}")
+    if not np.isfinite(flat).all():
+        raise LabkitError(
+            f"{name}: some weights are NaN or too large for {dtype}; export a model that has not diverged."
+        )
+    described["weights"] = base64.b64encode(flat.tobytes()).decode()
+    return f"(globalThis.labkitModels ??= {{}})[{json.dumps(name)}] = {json.dumps(described)};\n"
+
+
+@torch.no_grad()
+def busiest(model: Model, count: int = 6, seed: int = 0) -> dict[int, str]:
+    """The latents that change pixels most between −2 and 2, over eight faces: index → "latent 12"."""
+    decoder = model.decoder.eval()
+    told = torch.tensor(list(model.conditions.values())).expand(8, -1)
+    z = torch.randn(8, model.latent_dim, generator=torch.Generator().manual_seed(seed))
+
+    def change(latent: int) -> float:
+        ends = []
+        for value in (-2.0, 2.0):
+            moved = z.clone()
+            moved[:, latent] = value
+            ends.append(decoder(torch.cat((moved, told), 1)))
+        return (ends[1] - ends[0]).abs().mean().item()
+
+    ranked = sorted(range(model.latent_dim), key=change, reverse=True)
+    return {latent: f"latent {latent}" for latent in ranked[:count]}
+
+
+def _layers(modules: Iterable[nn.Module], weights: list[np.ndarray]) -> Iterable[dict]:
+    """Describe modules one after another; weights are appended, and [start, length] stands for them."""
+    flat = list(_flattened(modules))
+    while flat:
+        layer = flat.pop(0)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and flat and isinstance(flat[0], nn.BatchNorm2d):
+            layer = fuse_conv_bn_eval(layer, flat.pop(0), transpose=isinstance(layer, nn.ConvTranspose2d))
+        yield from _described(layer, weights)
+
+
+def _flattened(modules: Iterable[nn.Module]) -> Iterable[nn.Module]:
+    for module in modules:
+        if isinstance(module, ResNetDecoder) or type(module).__name__ == "Generator":
+            yield from _flattened(module.children())  # in the order in which they are called
+        elif isinstance(module, nn.Sequential):
+            yield from _flattened(module)
+        elif not isinstance(module, nn.Identity):
+            yield module
+
+
+def _described(layer: nn.Module, weights: list[np.ndarray]) -> Iterable[dict]:
+    def at(values: Tensor | None) -> list[int] | None:
+        if values is None:
+            return None
+        start = sum(map(len, weights))
+        weights.append(values.detach().flatten().numpy())
+        return [start, values.numel()]
+
+    held = lambda: {"w": at(layer.weight), "b": at(layer.bias)}  # noqa: E731
+    match layer:
+        case nn.Linear():
+            yield {"op": "linear", "out": layer.out_features, **held()}
+        case UpsampledConv2d():
+            yield {"op": "upsample", "factor": 2, "mode": "nearest"}
+            yield {"op": "conv2d", **_square(layer), **held()}
+        case nn.Conv2d():
+            yield {"op": "conv2d", **_square(layer), **held()}
+        case nn.ConvTranspose2d():
+            yield {"op": "transposed", "extra": layer.output_padding[0], **_square(layer), **held()}
+        case nn.Unflatten():
+            yield {"op": "reshape", "shape": list(layer.unflattened_size)}
+        case nn.Upsample(mode="nearest" | "bilinear", align_corners=None | False) if layer.scale_factor in (2, 4):
+            yield {"op": "upsample", "factor": int(layer.scale_factor), "mode": layer.mode}
+        case nn.GroupNorm():
+            yield {"op": "norm", "groups": layer.num_groups, "eps": layer.eps, **held()}
+        case nn.InstanceNorm2d(track_running_stats=False):
+            yield {"op": "norm", "groups": layer.num_features, "eps": layer.eps, **held()}
+        case vision.resnet.BasicBlock():
+            parts = [layer.conv1, layer.bn1, nn.ReLU(), layer.conv2, layer.bn2]
+            body = list(_layers(parts, weights))
+            shortcut = list(_layers([layer.downsample] if layer.downsample else [], weights))
+            yield {"op": "residual", "body": body, "shortcut": shortcut}
+            yield {"op": "activation", "name": "relu"}
+        case _ if type(layer) in ACTIVATIONS:
+            yield {"op": "activation", "name": ACTIVATIONS[type(layer)], "slope": getattr(layer, "negative_slope", 0)}
+        case _:
+            raise LabkitError(
+                f"explorer.js does not know {layer}; add it there and in export.py, or leave the model out."
+            )
+
+
+def _square(layer: nn.Conv2d | nn.ConvTranspose2d) -> dict:
+    kinds = {len(set(each)) for each in (layer.kernel_size, layer.stride, layer.padding)}
+    if kinds != {1} or layer.groups != 1 or set(layer.dilation) != {1}:
+        raise LabkitError(f"explorer.js knows square convolutions without groups or dilation only, not {layer}.")
+    return {
+        "out": layer.out_channels,
+        "kernel": layer.kernel_size[0],
+        "stride": layer.stride[0],
+        "padding": layer.padding[0],
+    }
