@@ -22,7 +22,7 @@ FLOORS = (
     ("run",),
     ("course.pages",),
     ("course.run", "course.oracle"),
-    ("course.grade",),
+    ("course.grade", "course.site"),
     ("course.cli",),
     ("__main__",),
 )
