@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from itertools import pairwise
 
 import pytest
 from PIL import Image
@@ -76,7 +77,7 @@ def test_pictures_are_webp_with_words_and_headings_are_in_order(sites):
         assert all("alt=" in image for image in re.findall("<img[^>]+>", page)), name
         article = page[page.find("<article") : page.find("</article")]
         levels = [int(level) for level in re.findall(r"<h([1-6])", article)]
-        assert all(after - before <= 1 for before, after in zip(levels, levels[1:])), name
+        assert all(after - before <= 1 for before, after in pairwise(levels)), name
     assert 'alt="a red &lt;box&gt;"' in sites[False]["01x_small.html"]
     assert ".webp" in sites[False]["01x_small.html"]
 

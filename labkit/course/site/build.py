@@ -20,7 +20,8 @@ HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS[^\n
 WIDTH = 1200  # pixels; a figure on a page is never shown wider
 START = """# labkit
 
-Labs on deep generative models of faces. Each lab tests claims of student reports: what was claimed, what was measured, and a verdict.
+Labs on deep generative models of faces. Each lab tests claims of student reports:
+what was claimed, what was measured, and a verdict.
 {picture}
 ```
 make run
@@ -193,5 +194,6 @@ def _write_start(source: Path, pictures: Path, pages: list[str]) -> None:
     shown = ""
     if picture.is_file():
         _webp(picture.read_bytes(), pictures / "labkit.webp")
-        shown = '\n<img src="pictures/labkit.webp" alt="Drawn portraits and the density of a flow" style="max-width:100%">\n'
+        words = "Left: drawn portraits. Right: the density of two half-moons as a flow has learnt it."
+        shown = f'\n<img src="pictures/labkit.webp" alt="{words}" style="max-width:100%;height:auto">\n'
     (source / "index.md").write_text(START.format(picture=shown, pages="\n".join(pages)), encoding="utf-8")
