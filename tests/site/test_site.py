@@ -49,6 +49,10 @@ def sites(tmp_path_factory):
     (lab / "notebook.ipynb").write_text(json.dumps(notebook))
     claim = {"id": "A1", "text": "<b>x</b> is 3", "expected": "3", "measured": {"x": 3}, "verdict": "reproduced"}
     (lab / "claims.json").write_text(json.dumps([{**claim, "data": "drawn"}]))
+    broken = place / "smoke" / "02x_broken"
+    broken.mkdir()
+    (broken / "notebook.ipynb").write_text(json.dumps(notebook))
+    (broken / "state.json").write_text(json.dumps({"state": "failed"}))
     found = {}
     for students in (False, True):
         build_site(place / "smoke", place / f"site{students}", students)
@@ -82,6 +86,10 @@ def test_pictures_are_webp_with_words_and_headings_are_in_order(sites):
     assert ".webp" in sites[False]["01x_small.html"]
 
 
+def test_a_lab_that_failed_has_no_page_and_is_named(sites):
+    assert "02x_broken.html" not in sites[False] and "02x_broken" in sites[False]["index.html"]
+
+
 def test_claims_are_shown_as_words(sites):
     assert "&lt;b&gt;x&lt;/b&gt; is 3" in sites[False]["claims.html"]
 
@@ -91,5 +99,5 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
     (tmp_path / "run" / "lab" / "notebook.ipynb").write_text("{}")
     with pytest.raises(LabkitError, match="something other than a site"):
         build_site(tmp_path / "run", tmp_path)
-    with pytest.raises(LabkitError, match="no executed lab"):
+    with pytest.raises(LabkitError, match="no complete lab"):
         build_site(tmp_path, tmp_path / "out")

@@ -13,7 +13,7 @@ from typing import Any
 from labkit.claims import BADGES, measured_text
 from labkit.course.run.labs import project_root, read_notebook
 from labkit.errors import LabkitError
-from labkit.record import NOTEBOOK, read_record
+from labkit.record import NOTEBOOK, STATE, read_record
 
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?### END SOLUTION[^\n]*", re.S | re.M)
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS[^\n]*\n?", re.S | re.M)
@@ -59,9 +59,10 @@ def build_site(run: Path, out: Path, students: bool = False) -> Path:
     Raises:
         LabkitError: the run holds no executed lab, Sphinx is missing, or `out` holds something else.
     """
-    labs = sorted(file.parent for file in run.glob(f"*/{NOTEBOOK}"))
+    executed = sorted(file.parent for file in run.glob(f"*/{NOTEBOOK}"))
+    labs = [lab for lab in executed if read_record(lab, STATE, {}).get("state", "ok") == "ok"]
     if not labs:
-        raise LabkitError(f"{run}: holds no executed lab; run `make run` first, or name a run with --run.")
+        raise LabkitError(f"{run}: holds no complete lab; run `make run` first, or name a run with --run.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "searchindex.js").is_file():
         raise LabkitError(f"{out}: holds something other than a site; name another folder with --out.")
     try:
@@ -76,7 +77,7 @@ def build_site(run: Path, out: Path, students: bool = False) -> Path:
             page = _lab_page(lab, pictures, students)
             (source / f"{lab.name}.ipynb").write_text(json.dumps(page), encoding="utf-8")
         pages = [lab.name for lab in labs] + ["claims", "explorer", *_readme_pages(source)]
-        _write_start(source, pictures, pages)
+        _write_start(source, pictures, pages, [lab.name for lab in executed if lab not in labs])
         (source / "claims.md").write_text(_claims(labs), encoding="utf-8")
         (source / "explorer.md").write_text(EXPLORER, encoding="utf-8")
         Sphinx(
@@ -189,11 +190,13 @@ def _readme_pages(source: Path) -> list[str]:
     return written
 
 
-def _write_start(source: Path, pictures: Path, pages: list[str]) -> None:
+def _write_start(source: Path, pictures: Path, pages: list[str], broken: list[str]) -> None:
     picture = project_root() / "notebooks" / "images" / "labkit.png"
     shown = ""
     if picture.is_file():
         _webp(picture.read_bytes(), pictures / "labkit.webp")
         words = "Left: drawn portraits. Right: the density of two half-moons as a flow has learnt it."
         shown = f'\n<img src="pictures/labkit.webp" alt="{words}" style="max-width:100%;height:auto">\n'
+    if broken:
+        shown += f"\nThis run left these labs incomplete: {', '.join(broken)}.\n"
     (source / "index.md").write_text(START.format(picture=shown, pages="\n".join(pages)), encoding="utf-8")
