@@ -49,10 +49,11 @@ def sites(tmp_path_factory):
     (lab / "notebook.ipynb").write_text(json.dumps(notebook))
     claim = {"id": "A1", "text": "<b>x</b> is 3", "expected": "3", "measured": {"x": 3}, "verdict": "reproduced"}
     (lab / "claims.json").write_text(json.dumps([{**claim, "data": "drawn"}]))
+    state = {"state": "failed", "message": "", "seconds": 1, "title": "", "fingerprint": {}, "record": {}}
     broken = place / "smoke" / "02x_broken"
     broken.mkdir()
     (broken / "notebook.ipynb").write_text(json.dumps(notebook))
-    (broken / "state.json").write_text(json.dumps({"state": "failed"}))
+    (broken / "state.json").write_text(json.dumps(state))
     found = {}
     for students in (False, True):
         build_site(place / "smoke", place / f"site{students}", students)
