@@ -14,7 +14,7 @@ READY := .venv/.ready-$(shell (pwd; cat pyproject.toml constraints.txt) | cksum 
 KIT := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab doctor bench gpu mutants
+.PHONY: help run test site lab doctor bench gpu mutants
 
 help: ## what can be typed here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -39,6 +39,11 @@ gpu: ## every lab in the profile gpu, then the timings, on a GPU
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(KIT) -m labkit lab $(ARGS)
+
+site: $(READY) ## the newest run as a static site in site/
+	@$(KIT) -c 'import sphinx_book_theme, myst_nb' 2>/dev/null || \
+	  $(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[site]'
+	@$(KIT) -m labkit site $(ARGS)
 
 doctor: $(READY) ## what this machine has
 	@$(KIT) -m labkit doctor

@@ -21,8 +21,8 @@ FLOORS = (
     ("labs",),
     ("run",),
     ("course.pages",),
-    ("course.run", "course.oracle", "course.site"),
-    ("course.grade",),
+    ("course.run", "course.oracle"),
+    ("course.grade", "course.site"),
     ("course.cli",),
     ("__main__",),
 )

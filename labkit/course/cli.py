@@ -222,6 +222,19 @@ def _refuse(sentence: str) -> NoReturn:
     sys.exit(2)
 
 
+@app.command()
+def site(
+    run: Annotated[Path | None, typer.Option(help="runs/<profile>; the newest if not given")] = None,
+    out: Annotated[Path, typer.Option(help="folder of the site")] = Path("site"),
+    students: Annotated[bool, typer.Option("--students", help="leave solutions out")] = False,
+) -> None:
+    """Make a static site of an executed run."""
+    from labkit.course.run.labs import project_root
+    from labkit.course.site.build import build_site, newest_run
+
+    print(f"site: {build_site(run or newest_run(project_root() / 'runs'), out, students)}")
+
+
 def _parameter(text: str) -> tuple[str, Any]:
     """NAME=VALUE as name and Python value; what is no Python literal is text."""
     name, sign, value = text.partition("=")

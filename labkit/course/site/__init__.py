@@ -1,0 +1,1 @@
+"""The course as a static site, made from an executed run."""

@@ -1,0 +1,202 @@
+"""A static site of an executed run: read from file://, without a network."""
+
+import base64
+import html
+import io
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from labkit.claims import BADGES, measured_text
+from labkit.course.run.labs import project_root, read_notebook
+from labkit.errors import LabkitError
+from labkit.record import NOTEBOOK, STATE, read_record
+
+SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?### END SOLUTION[^\n]*", re.S | re.M)
+HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS[^\n]*\n?", re.S | re.M)
+WIDTH = 1200  # pixels; a figure on a page is never shown wider
+START = """# labkit
+
+Labs on deep generative models of faces. Each lab tests claims of student reports:
+what was claimed, what was measured, and a verdict.
+{picture}
+```
+make run
+make lab
+```
+
+```{{toctree}}
+:maxdepth: 1
+{pages}
+```
+"""
+EXPLORER = "# Explorer\n\nMove a latent and see the face change.\n\n<!-- explorer -->\n"
+
+
+def newest_run(runs: Path) -> Path:
+    """The newest of runs/study, runs/cpu and runs/smoke that holds an executed notebook.
+
+    Raises:
+        LabkitError: there is none.
+    """
+    found = [file for name in ("study", "cpu", "smoke") for file in (runs / name).glob(f"*/{NOTEBOOK}")]
+    if not found:
+        raise LabkitError(f"{runs}: holds no executed lab; run `make run` first, or name a run with --run.")
+    return max(found, key=lambda file: file.stat().st_mtime).parent.parent
+
+
+def build_site(run: Path, out: Path, students: bool = False) -> Path:
+    """Write the site of a run (runs/<profile>) to `out`, and return its index.html.
+
+    Args:
+        run: holds a folder for each lab.
+        out: replaced if a site is there.
+        students: leave solutions out.
+
+    Raises:
+        LabkitError: the run holds no executed lab, Sphinx is missing, or `out` holds something else.
+    """
+    executed = sorted(file.parent for file in run.glob(f"*/{NOTEBOOK}"))
+    labs = [lab for lab in executed if read_record(lab, STATE, {}).get("state", "ok") == "ok"]
+    if not labs:
+        raise LabkitError(f"{run}: holds no complete lab; run `make run` first, or name a run with --run.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "searchindex.js").is_file():
+        raise LabkitError(f"{out}: holds something other than a site; name another folder with --out.")
+    try:
+        from sphinx.application import Sphinx
+    except ImportError as error:
+        raise LabkitError('Sphinx is missing; install it with `pip install -e ".[site]"`.') from error
+    with tempfile.TemporaryDirectory() as place:
+        source, built = Path(place, "source"), Path(place, "site")
+        pictures = source / "extra" / "pictures"
+        pictures.mkdir(parents=True)
+        for lab in labs:
+            page = _lab_page(lab, pictures, students)
+            (source / f"{lab.name}.ipynb").write_text(json.dumps(page), encoding="utf-8")
+        pages = [lab.name for lab in labs] + ["claims", "explorer", *_readme_pages(source)]
+        _write_start(source, pictures, pages, [lab.name for lab in executed if lab not in labs])
+        (source / "claims.md").write_text(_claims(labs), encoding="utf-8")
+        (source / "explorer.md").write_text(EXPLORER, encoding="utf-8")
+        Sphinx(
+            source, None, built, Path(place, "trees"), "html", _settings(), status=None, warning=io.StringIO()
+        ).build()
+        shutil.rmtree(built / "_sources", ignore_errors=True)
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.move(built, out)
+    return out / "index.html"
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Sphinx calls this: formulas as MathML, which needs no script from the network."""
+    app.add_html_math_renderer("mathml", (_math("inline"), None), (_math("block"), None))
+    return {"parallel_read_safe": True}
+
+
+def _math(display: str) -> Any:
+    from docutils.nodes import SkipNode
+    from latex2mathml.converter import convert
+
+    def visit(writer: Any, node: Any) -> None:
+        try:
+            writer.body.append(convert(node.astext(), display=display))
+        except Exception:  # that library raises errors of many kinds; TeX can be read too
+            writer.body.append(f"<code>{html.escape(node.astext())}</code>")
+        raise SkipNode
+
+    return visit
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "project": "labkit",
+        "extensions": ["myst_nb", "labkit.course.site.build"],
+        "html_theme": "sphinx_book_theme",
+        "html_title": "labkit",
+        "html_math_renderer": "mathml",
+        "html_extra_path": ["extra"],
+        "html_copy_source": False,
+        "html_theme_options": {"use_download_button": False},
+        "exclude_patterns": ["extra"],
+        "myst_enable_extensions": ["dollarmath", "amsmath"],
+        "myst_update_mathjax": False,
+        "nb_execution_mode": "off",
+        "nb_ipywidgets_js": {},
+    }
+
+
+def _lab_page(lab: Path, pictures: Path, students: bool) -> dict[str, Any]:
+    """The executed notebook of a lab, its figures as WebP files in `pictures`."""
+    notebook = read_notebook(lab / NOTEBOOK)
+    notebook["metadata"].pop("widgets", None)
+    for number, cell in enumerate(notebook["cells"]):
+        if "### BEGIN SOLUTION" in cell["source"] and cell["cell_type"] == "code":
+            if students:
+                cell["source"] = SOLUTION.sub(r"\1# your code", cell["source"])
+            else:
+                cell["metadata"]["tags"] = [*cell["metadata"].get("tags", []), "hide-input"]
+        cell["source"] = HIDDEN.sub("", cell["source"])
+        cell["outputs"] = [each for each in cell.get("outputs", []) if each.get("name") != "stderr"]
+        for place, output in enumerate(cell["outputs"]):
+            data = output.get("data", {})
+            data.pop("application/vnd.jupyter.widget-view+json", None)
+            if "image/png" in data:
+                alt = output["metadata"].get("image/png", {}).get("alt") or "figure"
+                name = f"{lab.name}-{number}-{place}.webp"
+                width, height = _webp(base64.b64decode("".join(data.pop("image/png"))), pictures / name)
+                size = f'width="{width}" height="{height}" style="max-width:100%;height:auto" loading="lazy"'
+                data["text/html"] = f'<img src="pictures/{name}" alt="{html.escape(alt)}" {size}>'
+        if cell["cell_type"] != "code":
+            cell.pop("outputs")
+    return notebook
+
+
+def _webp(png: bytes, path: Path) -> tuple[int, int]:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as image:
+        image = image.convert("RGB")
+        image.thumbnail((WIDTH, 10 * WIDTH))
+        image.save(path, quality=80)
+        return image.size
+
+
+def _claims(labs: list[Path]) -> str:
+    from jinja2 import Environment, PackageLoader
+
+    found: dict[str, list[Any]] = {verdict: [] for verdict in BADGES}
+    for lab in labs:
+        for claim in read_record(lab, "claims.json", []):
+            found.setdefault(claim["verdict"], []).append((lab.name, claim))
+    pages = Environment(loader=PackageLoader("labkit.course.site", ""), autoescape=True, trim_blocks=True)
+    pages.filters["measured"] = measured_text
+    by_verdict = [(verdict, claims) for verdict, claims in found.items() if claims]
+    return pages.get_template("claims.md.j2").render(by_verdict=by_verdict)
+
+
+def _readme_pages(source: Path) -> list[str]:
+    """Pages for instructors and engineers: those chapters of README.md, its links to files as words."""
+    text = (project_root() / "README.md").read_text(encoding="utf-8")
+    written = []
+    for chapter in re.split(r"^## ", text, flags=re.M)[1:]:
+        for who in ("instructors", "engineers"):
+            if chapter.lower().startswith(f"for {who}"):
+                words = re.sub(r"(?<!!)\[([^\]]+)\]\((?!http)[^)]*\)", r"\1", chapter)
+                words = re.sub(r"^###", "##", words, flags=re.M)
+                (source / f"{who}.md").write_text(f"# {words}", encoding="utf-8")
+                written.append(who)
+    return written
+
+
+def _write_start(source: Path, pictures: Path, pages: list[str], broken: list[str]) -> None:
+    picture = project_root() / "notebooks" / "images" / "labkit.png"
+    shown = ""
+    if picture.is_file():
+        _webp(picture.read_bytes(), pictures / "labkit.webp")
+        words = "Left: drawn portraits. Right: the density of two half-moons as a flow has learnt it."
+        shown = f'\n<img src="pictures/labkit.webp" alt="{words}" style="max-width:100%;height:auto">\n'
+    if broken:
+        shown += f"\nThis run left these labs incomplete: {', '.join(broken)}.\n"
+    (source / "index.md").write_text(START.format(picture=shown, pages="\n".join(pages)), encoding="utf-8")

@@ -1,0 +1,104 @@
+"""A site made from a run of one small notebook."""
+
+import base64
+import io
+import json
+import re
+from itertools import pairwise
+
+import pytest
+from PIL import Image
+
+from labkit.course.site.build import build_site
+from labkit.errors import LabkitError
+
+pytest.importorskip("sphinx_book_theme", reason='the extra "site" is not installed')
+pytest.importorskip("myst_nb", reason='the extra "site" is not installed')
+
+RESOURCE = re.compile(
+    r'<(?:script|img|iframe|source)[^>]+src="(?:https?:)?//|<link[^>]+href="(?:https?:)?//[^>]*stylesheet'
+)
+
+
+def cell(kind, source, **more):
+    return {"cell_type": kind, "metadata": {}, "source": source, **more}
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory):
+    """Pages by name: of the whole site, and of the students' one."""
+    place = tmp_path_factory.mktemp("runs")
+    lab = place / "smoke" / "01x_small"
+    lab.mkdir(parents=True)
+    png = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(png, "PNG")
+    picture = {
+        "output_type": "display_data",
+        "data": {"image/png": base64.b64encode(png.getvalue()).decode()},
+        "metadata": {"image/png": {"alt": "a red <box>"}},
+    }
+    code = "def f(x):\n    ### BEGIN SOLUTION\n    return secret\n    ### END SOLUTION"
+    cells = [
+        cell("markdown", "# Small lab\n\nAn inline $\\alpha^2$ and\n\n$$\\sum_i x_i$$\n\n## A chapter"),
+        cell("code", code, outputs=[picture], execution_count=1),
+        cell(
+            "code", "check()\n### BEGIN HIDDEN TESTS\nhidden()\n### END HIDDEN TESTS", outputs=[], execution_count=2
+        ),
+    ]
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    (lab / "notebook.ipynb").write_text(json.dumps(notebook))
+    claim = {"id": "A1", "text": "<b>x</b> is 3", "expected": "3", "measured": {"x": 3}, "verdict": "reproduced"}
+    (lab / "claims.json").write_text(json.dumps([{**claim, "data": "drawn"}]))
+    state = {"state": "failed", "message": "", "seconds": 1, "title": "", "fingerprint": {}, "record": {}}
+    broken = place / "smoke" / "02x_broken"
+    broken.mkdir()
+    (broken / "notebook.ipynb").write_text(json.dumps(notebook))
+    (broken / "state.json").write_text(json.dumps(state))
+    found = {}
+    for students in (False, True):
+        build_site(place / "smoke", place / f"site{students}", students)
+        found[students] = {page.name: page.read_text() for page in (place / f"site{students}").glob("*.html")}
+    return found
+
+
+def test_no_page_takes_anything_from_a_network(sites):
+    assert RESOURCE.search('<script src="https://a.b/c.js">')
+    assert not [name for pages in sites.values() for name, page in pages.items() if RESOURCE.search(page)]
+
+
+def test_formulas_are_mathml(sites):
+    page = sites[False]["01x_small.html"]
+    assert page.count("<math") == 2 and "mathjax" not in page.lower()
+
+
+def test_solutions_are_left_out_for_students_and_hidden_tests_for_all(sites):
+    plain = {students: re.sub("<[^>]+>", "", pages["01x_small.html"]) for students, pages in sites.items()}
+    assert "secret" in plain[False] and "secret" not in plain[True]
+    assert "hidden()" not in plain[False] + plain[True]
+
+
+def test_pictures_are_webp_with_words_and_headings_are_in_order(sites):
+    for name, page in sites[False].items():
+        assert all("alt=" in image for image in re.findall("<img[^>]+>", page)), name
+        article = page[page.find("<article") : page.find("</article")]
+        levels = [int(level) for level in re.findall(r"<h([1-6])", article)]
+        assert all(after - before <= 1 for before, after in pairwise(levels)), name
+    assert 'alt="a red &lt;box&gt;"' in sites[False]["01x_small.html"]
+    assert ".webp" in sites[False]["01x_small.html"]
+
+
+def test_a_lab_that_failed_has_no_page_and_is_named(sites):
+    assert "02x_broken.html" not in sites[False] and "02x_broken" in sites[False]["index.html"]
+
+
+def test_claims_are_shown_as_words(sites):
+    assert "&lt;b&gt;x&lt;/b&gt; is 3" in sites[False]["claims.html"]
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path):
+    (tmp_path / "run" / "lab").mkdir(parents=True)
+    (tmp_path / "run" / "lab" / "notebook.ipynb").write_text("{}")
+    with pytest.raises(LabkitError, match="something other than a site"):
+        build_site(tmp_path / "run", tmp_path)
+    with pytest.raises(LabkitError, match="no complete lab"):
+        build_site(tmp_path, tmp_path / "out")
