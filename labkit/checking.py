@@ -1,7 +1,7 @@
 """Property checks of the exercises: each property that a student's code misses comes with a hint.
 
-A check gets the student's functions and returns a list of `Property`; `Run.check` prints them. Nothing that the
-student's code raises leaves a check: it becomes the hint of a missed property.
+A check gets the student's functions and returns a list of `Property`; `Run.check` prints them (`ladder`). Nothing
+that the student's code raises leaves a check: it becomes the hint of a missed property.
 """
 
 import hashlib
@@ -103,7 +103,8 @@ def evaluate(tests: dict[str, Test]) -> list[Property]:
             continue
         text = hint.text()
         # One cause, one line: what stops several properties is said once.
-        again = text != UNEARNED and any(each.hint == text for each in properties)
+        cause = hint.why or text
+        again = text != UNEARNED and any(cause in (each.why, each.hint) for each in properties)
         properties.append(Property(name, False, AGAIN if again else text, *hint))
     return properties
 
@@ -209,16 +210,6 @@ def hold_again(check: Callable[..., Sequence[Property]], *functions: Any) -> Non
     assert not missed, f"{missed[0].name}: {missed[0].hint}"
 
 
-def report(properties: Sequence[Any]) -> list[str]:
-    """Lines that say of each property whether it holds, each hint once."""
-    lines = []
-    for each in properties:
-        shown = "" if each.passed or each.hint in (AGAIN, UNEARNED) else f"\n    hint: {each.hint}"
-        also = {AGAIN: " (blocked by the error above)", UNEARNED: " (holds, but counts only with another one)"}
-        lines.append(f"{'✓' if each.passed else '✗'} {each.name}{also.get(each.hint, '')}{shown}")
-    return lines
-
-
 def random_numbers(seed: int = 0) -> np.random.Generator:
     """numpy's generator for a check's inputs, the same at every call under one salt."""
     return np.random.default_rng(drawing_seed(seed))
@@ -278,7 +269,7 @@ def explain(
     expected = torch.as_tensor(expected).double()
     for wrong, hint in mistakes:
         if close(got, wrong()):
-            return Hint(why=hint, formula=otherwise)
+            return Hint(_where(got, expected), hint, otherwise)
     return Hint(_where(got, expected), _nan(got, inputs) or _common(got, expected), otherwise)
 
 
