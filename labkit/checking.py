@@ -24,6 +24,7 @@ KOLMOGOROV = 2.8  # of √n · D: a sample of the right law passes it with proba
 
 STUB = "this cell still holds the stub: write its body in place of `raise NotImplementedError`."
 AGAIN = "blocked by the error above."
+STOPPED = "your code stopped with"
 UNEARNED = "it holds, but counts only once a property holds that needs a solution."
 
 
@@ -95,6 +96,7 @@ def evaluate(tests: dict[str, Test]) -> list[Property]:
     strong = [hint for _, hint, is_weak in found if not is_weak]
     earned = not strong or any(hint is None for hint in strong)
     properties: list[Property] = []
+    causes: set[str] = set()
     for name, hint, is_weak in found:
         if hint is None and is_weak and not earned:
             hint = Hint(why=UNEARNED)
@@ -103,10 +105,17 @@ def evaluate(tests: dict[str, Test]) -> list[Property]:
             continue
         text = hint.text()
         # One cause, one line: what stops several properties is said once.
-        cause = hint.why or text
-        again = text != UNEARNED and any(cause in (each.why, each.hint) for each in properties)
+        cause = _cause(hint)
+        again = text != UNEARNED and cause in causes
+        causes.add(cause)
         properties.append(Property(name, False, AGAIN if again else text, *hint))
     return properties
+
+
+def _cause(hint: Hint) -> str:
+    """What one mistake says at each property; an error's sizes change with the inputs."""
+    said = hint.why or hint.text()
+    return re.sub(r"\d+", "0", said) if STOPPED in said else said
 
 
 DTYPE_ERROR = re.compile(r"dtype|scalar type|\b(Double|Float|Half)\b")
@@ -149,7 +158,7 @@ def _stopped(error: Exception) -> Hint:
     said = " ".join(str(error).split())
     line = _students_line(error)
     at = f" in line {line.lineno} of your code: {line.line}" if line else ""
-    return Hint(why=f"your code stopped with {type(error).__name__}: {said[:200] or 'no message'}{at or '.'}")
+    return Hint(why=f"{STOPPED} {type(error).__name__}: {said[:200] or 'no message'}{at or '.'}")
 
 
 def _students_line(error: Exception) -> traceback.FrameSummary | None:

@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labkit.checking import AGAIN, STUB, UNEARNED, Property
+from labkit.checking import AGAIN, STOPPED, STUB, UNEARNED, Property
 
 ATTEMPTS = "attempts.jsonl"
 TOP = 3
 # Signs of a formula or of code, which only the third rung shows.
-FORMULA = re.compile(r"[=½√²·‖Σ∫π]|\w\(|\.\w+\(|\bexp\b|\blog\b")
+FORMULA = re.compile(r"[=½√²·‖Σ∫π]|\w\(|\bexp\b|\blog\b")
+SHOWS_HOW = re.compile(r"[=½√²‖Σ]|\w\(|\bexp\b")
+MEASURED = re.compile(r"\d\.\d|\binf")  # what came, with its numbers, gives nothing away
 NEXT = {
     1: "You are on the way. A new answer that misses too gets the likely mistake named.",
     2: "You are close. A new answer that misses too gets the formula.",
@@ -122,9 +124,12 @@ def report(properties: Sequence[Any], rung: int | None = None, section: str = ""
     for each in properties:
         lines.append(f"{'✓' if each.passed else '✗'} {each.name}{also.get(each.hint, '')}")
         if not each.passed and each.hint not in also:
-            lines += [f"    hint: {each.hint}"] if rung is None else [f"    {part}" for part in _steps(each, rung)]
+            steps = [f"hint: {each.hint}"] if rung is None else _steps(each, rung)
+            lines += [line for line in (f"    {step}" for step in steps) if line not in lines]
     missed = any(not each.passed and each.hint != STUB for each in properties)
     if rung and missed and not any(each.hint == STUB for each in properties):
+        if rung >= 2 and not any(line.startswith("    why: ") or STOPPED in line for line in lines):
+            lines.append("No common mistake gives this: follow the smallest case by hand, line by line.")
         if rung == TOP and section:
             lines.append(f"The text on it: “{section}”.")
         lines.append(NEXT[rung])
@@ -133,21 +138,20 @@ def report(properties: Sequence[Any], rung: int | None = None, section: str = ""
 
 def _steps(missed: Property, rung: int) -> list[str]:
     """What the rungs up to this one say of a missed property."""
-    if missed.hint == STUB or "your code stopped with" in missed.hint:
+    if missed.hint == STUB or STOPPED in missed.hint:
         return [missed.hint]
     mistake, _, remedy = missed.why.partition(": ")
     if not missed.where:  # what came is then the first half of the sentence
-        where = f"{_closed(mistake)}" if not FORMULA.search(mistake) else "it does not hold for the inputs tried."
-        why, write = missed.why, ""
+        told = MEASURED.search(mistake) or not SHOWS_HOW.search(mistake)
+        where = _closed(mistake) if told else "it does not hold for the inputs tried."
     else:
-        where, (why, write) = missed.where, (missed.why, "")
-    if remedy and FORMULA.search(remedy):
+        where = missed.where
+    why, write = missed.why, ""
+    if remedy and FORMULA.search(remedy) and not remedy.endswith("?"):
         why, write = _closed(mistake), remedy
     steps = [f"where: {where}"]
     if rung >= 2 and why and why != where:
         steps.append(f"why: {why}")
-    elif rung >= 2 and not write:
-        steps.append("why: no common mistake gives this; follow the smallest case by hand, line by line.")
     if rung >= TOP:
         steps += [f"write: {each}" for each in dict.fromkeys(filter(None, (write, missed.formula)))]
     return steps
