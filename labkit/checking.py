@@ -1,7 +1,7 @@
 """Property checks of the exercises: each property that a student's code misses comes with a hint.
 
-A check gets the student's functions and returns a list of `Property`; `Run.check` prints them. Nothing that the
-student's code raises leaves a check: it becomes the hint of a missed property.
+A check gets the student's functions and returns a list of `Property`; `Run.check` prints them (`ladder`). Nothing
+that the student's code raises leaves a check: it becomes the hint of a missed property.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ KOLMOGOROV = 2.8  # of √n · D: a sample of the right law passes it with proba
 
 STUB = "this cell still holds the stub: write its body in place of `raise NotImplementedError`."
 AGAIN = "blocked by the error above."
+STOPPED = "your code stopped with"
 UNEARNED = "it holds, but counts only once a property holds that needs a solution."
 
 
@@ -95,6 +96,7 @@ def evaluate(tests: dict[str, Test]) -> list[Property]:
     strong = [hint for _, hint, is_weak in found if not is_weak]
     earned = not strong or any(hint is None for hint in strong)
     properties: list[Property] = []
+    causes: set[str] = set()
     for name, hint, is_weak in found:
         if hint is None and is_weak and not earned:
             hint = Hint(why=UNEARNED)
@@ -103,9 +105,17 @@ def evaluate(tests: dict[str, Test]) -> list[Property]:
             continue
         text = hint.text()
         # One cause, one line: what stops several properties is said once.
-        again = text != UNEARNED and any(each.hint == text for each in properties)
+        cause = _cause(hint)
+        again = text != UNEARNED and cause in causes
+        causes.add(cause)
         properties.append(Property(name, False, AGAIN if again else text, *hint))
     return properties
+
+
+def _cause(hint: Hint) -> str:
+    """What one mistake says at each property; an error's sizes change with the inputs."""
+    said = hint.why or hint.text()
+    return re.sub(r"\d+", "0", said) if STOPPED in said else said
 
 
 DTYPE_ERROR = re.compile(r"dtype|scalar type|\b(Double|Float|Half)\b")
@@ -148,7 +158,7 @@ def _stopped(error: Exception) -> Hint:
     said = " ".join(str(error).split())
     line = _students_line(error)
     at = f" in line {line.lineno} of your code: {line.line}" if line else ""
-    return Hint(why=f"your code stopped with {type(error).__name__}: {said[:200] or 'no message'}{at or '.'}")
+    return Hint(why=f"{STOPPED} {type(error).__name__}: {said[:200] or 'no message'}{at or '.'}")
 
 
 def _students_line(error: Exception) -> traceback.FrameSummary | None:
@@ -207,16 +217,6 @@ def hold_again(check: Callable[..., Sequence[Property]], *functions: Any) -> Non
     with salted(20_261_128):
         missed = [each for each in check(*functions) if not each.passed]
     assert not missed, f"{missed[0].name}: {missed[0].hint}"
-
-
-def report(properties: Sequence[Any]) -> list[str]:
-    """Lines that say of each property whether it holds, each hint once."""
-    lines = []
-    for each in properties:
-        shown = "" if each.passed or each.hint in (AGAIN, UNEARNED) else f"\n    hint: {each.hint}"
-        also = {AGAIN: " (blocked by the error above)", UNEARNED: " (holds, but counts only with another one)"}
-        lines.append(f"{'✓' if each.passed else '✗'} {each.name}{also.get(each.hint, '')}{shown}")
-    return lines
 
 
 def random_numbers(seed: int = 0) -> np.random.Generator:
@@ -278,7 +278,7 @@ def explain(
     expected = torch.as_tensor(expected).double()
     for wrong, hint in mistakes:
         if close(got, wrong()):
-            return Hint(why=hint, formula=otherwise)
+            return Hint(_where(got, expected), hint, otherwise)
     return Hint(_where(got, expected), _nan(got, inputs) or _common(got, expected), otherwise)
 
 

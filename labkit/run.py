@@ -16,12 +16,13 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
-from labkit.checking import report
 from labkit.claims import Claim, card_html, card_text, claims_html, claims_text
 from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
 from labkit.files import atomic_path, relative, write_json
 from labkit.fit import forecast
+from labkit.ladder import TOP, answer_of, climb, place, report
+from labkit.plots.explorer import somebody_is_there
 from labkit.record import JOBS_VARIABLE, PROFILES, clear_record, plain, versions
 
 FIGURE_DPI = 120
@@ -113,6 +114,7 @@ class Run:
     def __init__(self, *, lab: str, profile: str, seed: int, data: str | None, folder: Path) -> None:
         self.lab, self.profile, self.seed, self.data = lab, profile, seed, data
         self.folder = folder
+        self._beside = Path.cwd()  # a kernel starts in the folder of its notebook
         self.device = choose_device(profile)
         self._started = time.perf_counter()
         self._sizes: dict[str, Any] = {}
@@ -238,7 +240,7 @@ class Run:
         self._timings[name] = float(seconds)
 
     def check(self, check: Callable[..., Iterable[Any]], *args: Any, **kwargs: Any) -> None:
-        """Run a check of an exercise, print a line per property, record them.
+        """Run a check of an exercise, print a line per property with its rung of hints, record them.
 
         Args:
             check: a function of `labkit.labs`; it returns properties (name, passed, hint).
@@ -253,7 +255,11 @@ class Run:
             {"name": each.name, "passed": bool(each.passed), "hint": each.hint} for each in properties
         ]
         write_json(self.folder / "checks.json", self._checks)
-        print("\n".join(report(properties)))
+        rung, section = None, ""
+        if somebody_is_there():  # what runs a lab unattended leaves no attempts and sees the whole hint
+            rung = climb(self._beside, self.lab, name, answer_of(args, properties), properties)
+            section = place(self._beside, name) if rung == TOP else ""
+        print("\n".join(report(properties, rung, section)))
         missed = sum(not each.passed for each in properties)
         if missed:
             raise CheckFailed(f"{name}: {missed} of {len(properties)} properties missed; see the hints above.")

@@ -13,7 +13,7 @@ PACKAGE = Path(labkit.__file__).parent
 FLOORS = (
     ("errors",),
     ("files", "record", "scheduler", "statistics", "checking"),
-    ("claims", "faces"),
+    ("claims", "faces", "ladder"),
     ("drawn",),
     ("data", "fit"),
     ("flows", "vae", "gan", "hvae", "classifier", "matching", "oracle", "doctor"),

@@ -60,7 +60,7 @@ DRAWN_RIGHT = {"by hand": (reparameterise,), "by rsample": (rsample,)}
 DRAWN_WRONG = {
     "summed": ((lambda m, v: reparameterise(m, v).sum(1),), {SHAPE: "should be", CENTRE: "", SPREAD: "", FRESH: ""}),
     "variance for deviation": (noisy(torch.exp), {SPREAD: "halve it before exp"}),
-    "log_var for deviation": (noisy(lambda v: v), {SPREAD: "as if it were", FRESH: ""}),
+    "log_var for deviation": (noisy(lambda v: v), {SPREAD: "as if it were"}),
     "noise not scaled": (
         (lambda mean, log_var: mean + torch.randn_like(mean),), {SPREAD: "not scaled", REACHED: "log_var"}
     ),

@@ -1,12 +1,26 @@
 """Check of the drawn latent of a VAE: z = mean + exp(log_var / 2) · noise (Kingma and Welling, arXiv:1312.6114)."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from labkit.checking import Property, as_tensor, close, drawing_seed, dtype, evaluate, law, normal, normal_cdf, weak
+from labkit.checking import (
+    Hint,
+    Missed,
+    Property,
+    as_tensor,
+    close,
+    drawing_seed,
+    dtype,
+    evaluate,
+    law,
+    normal,
+    normal_cdf,
+    weak,
+)
 
 ROWS, LATENTS = 6, 4
 DRAWS = 40_000  # a standard deviation is then known to 0.4 %
@@ -51,6 +65,12 @@ def _many(draw: Function) -> Tensor:
     """What is added to a mean of 3, for `DRAWS` rows of one posterior."""
     mean = torch.tensor([3.0, -3.0, 0.5, -7.0], dtype=dtype()).expand(DRAWS, LATENTS)
     z = draw(mean, LOG_VARS.to(dtype()).expand(DRAWS, LATENTS)).detach()
+    if bool(z.isnan().any()):
+        negative = bool((LOG_VARS < 0).expand_as(z)[z.isnan()].all()) if z.shape == mean.shape else False
+        at = ", just where log_var is negative" if negative else ""
+        raise Missed(
+            Hint(f"z is NaN{at}.", "a root or logarithm of log_var itself; the root belongs to the variance.")
+        )
     return torch.broadcast_to(z, mean.shape) - mean
 
 
@@ -61,7 +81,7 @@ def _centre(draw: Function) -> str | None:
     return "on average z − mean should be 0: add torch.randn_like, not rand, to the mean itself."
 
 
-def _spread(draw: Function) -> str | None:
+def _spread(draw: Function) -> "str | Hint | None":
     noise = _many(draw)
     got = noise.square().mean(0).sqrt()
     if close(got, torch.zeros(LATENTS)):
@@ -79,14 +99,19 @@ def _spread(draw: Function) -> str | None:
             return "with a variance of e⁻⁶⁰ z should be the mean itself, to five digits."
         return law(noise / torch.exp(LOG_VARS / 2), normal_cdf, "the noise")
     found = [hint for hint, wrong in mistakes.items() if close(got, wrong, 0.03)]
-    return found[0] if found else "the noise should be multiplied by exp(log_var / 2)."
+    where = (
+        f"for log_var = {LOG_VARS[0]:.3g} z has standard deviation {got[0]:.3g}, "
+        f"expected {math.exp(LOG_VARS[0] / 2):.3g}."
+    )
+    return Hint(where, found[0] if found else "the noise should be multiplied by exp(log_var / 2).")
 
 
 def _fresh(reparameterise: Function) -> str | None:
     mean = torch.zeros(8, LATENTS, dtype=torch.float64)
+    log_var = torch.ones_like(mean)  # not 0, where a wrong scale would silence the noise
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(drawing_seed(1))
-        first, second = (as_tensor(reparameterise(mean.clone(), mean.clone()), "z").detach() for _ in "ab")
+        first, second = (as_tensor(reparameterise(mean.clone(), log_var.clone()), "z").detach() for _ in "ab")
     if close(first, second):
         return "two calls draw the same: no seed, and no noise made outside the function."
     if close(first, first[:1].expand_as(first)):

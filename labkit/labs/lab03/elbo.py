@@ -190,7 +190,19 @@ def _in_rows(terms: Function, which: int, sigma: float = SIGMA) -> Tensor:
     return torch.stack(each)
 
 
-def _likelihood(terms: Function) -> str | None:
+def _order(terms: Function) -> Hint | None:
+    """The hint if the KL is not the last of the three."""
+    _, _, mean, log_var = _batch()
+    exact = _reference(mean, log_var)
+    for i, place in enumerate(("first", "second")):
+        if explain(_in_rows(terms, i), exact) is None:
+            return Hint(f"the {place} of the three is the KL.", "the order is wrong: the ELBO, log p(x | z), the KL.")
+    return None
+
+
+def _likelihood(terms: Function) -> "str | Hint | None":
+    if wrong := _order(terms):
+        return wrong
     x, image, _, _ = _batch()
     expected = Normal(image, SIGMA).log_prob(x).flatten(1).sum(1)
     squared, numbers = (x - image).square().flatten(1).sum(1), x[0].numel()
@@ -216,12 +228,14 @@ def _likelihood(terms: Function) -> str | None:
     ) or explain(_in_rows(terms, 1, WIDE), wide, otherwise=f"it must hold for σ = {WIDE} as well.")
 
 
-def _elbo_kl(terms: Function) -> str | None:
+def _elbo_kl(terms: Function) -> "str | Hint | None":
     _, _, mean, log_var = _batch()
-    return _kl_hint(_in_rows(terms, 2), mean, log_var)
+    return _order(terms) or _kl_hint(_in_rows(terms, 2), mean, log_var)
 
 
-def _sum(terms: Function) -> str | None:
+def _sum(terms: Function) -> "str | Hint | None":
+    if wrong := _order(terms):
+        return wrong
     total, likelihood, kl = (_in_rows(terms, i) for i in range(3))
     return explain(
         total,
