@@ -13,6 +13,7 @@ from typing import Any
 from labkit.claims import BADGES, measured_text
 from labkit.course.run.labs import project_root, read_notebook
 from labkit.errors import LabkitError
+from labkit.plots import browser
 from labkit.record import NOTEBOOK, STATE, read_record
 
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?### END SOLUTION[^\n]*", re.S | re.M)
@@ -33,7 +34,12 @@ make lab
 {pages}
 ```
 """
-EXPLORER = "# Explorer\n\nMove a latent and see the face change.\n\n<!-- explorer -->\n"
+EXPLORER = """# Explorer
+
+A latent is a list of numbers from which a model draws a face. Move one and see the face change. The models run in
+this page.
+
+"""
 
 
 def newest_run(runs: Path) -> Path:
@@ -76,10 +82,13 @@ def build_site(run: Path, out: Path, students: bool = False) -> Path:
         for lab in labs:
             page = _lab_page(lab, pictures, students)
             (source / f"{lab.name}.ipynb").write_text(json.dumps(page), encoding="utf-8")
-        pages = [lab.name for lab in labs] + ["claims", "explorer", *_readme_pages(source)]
+        decoders = [script for lab in labs for script in sorted((lab / "explorer").glob("*.js"))]
+        pages = [lab.name for lab in labs] + ["claims"] + ["explorer"] * bool(decoders) + _readme_pages(source)
         _write_start(source, pictures, pages, [lab.name for lab in executed if lab not in labs])
         (source / "claims.md").write_text(_claims(labs), encoding="utf-8")
-        (source / "explorer.md").write_text(EXPLORER, encoding="utf-8")
+        if decoders:
+            text = EXPLORER + browser.page(decoders, source / "extra" / "explorer")
+            (source / "explorer.md").write_text(text, encoding="utf-8")
         Sphinx(
             source, None, built, Path(place, "trees"), "html", _settings(), status=None, warning=io.StringIO()
         ).build()

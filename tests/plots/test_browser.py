@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from labkit.course.site.explorer import export
 from labkit.errors import LabkitError
 from labkit.gan import DCGANConfig
 from labkit.gan.dcgan import Generator
+from labkit.plots import browser
 from labkit.vae.conditional import ConditionalConfig, ConditionalVAE
 from labkit.vae.resnet import ResNetConfig, ResNetDecoder
 
@@ -70,9 +70,9 @@ def shaken(decoder):
 def difference(decoder, folder, dtype="float32", spoil=lambda text: text):
     """The largest difference of a pixel between node and torch, over three latents."""
     z = torch.randn(3, 10, generator=torch.Generator().manual_seed(1))
-    model = export.Model("a test", decoder, 8, {0: "latent 0"}, CONDITION)
-    (folder / "it.js").write_text(export.script("it", model, dtype))
-    (folder / "explorer.js").write_text(spoil((export.HERE / "explorer.js").read_text()))
+    model = browser.Model("a test", decoder, 8, {0: "latent 0"}, CONDITION)
+    (folder / "it.js").write_text(browser.script("it", model, dtype))
+    (folder / "explorer.js").write_text(spoil((browser.HERE / "explorer.js").read_text()))
     (folder / "z.json").write_text(json.dumps(z.tolist()))
     command = ["node", "-e", RUN, *(str(folder / name) for name in ("explorer.js", "it.js", "z.json"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -116,31 +116,30 @@ def test_a_planted_bug_is_seen(right, wrong, tmp_path):
 
 @needs_node
 def test_batch_norm_left_out_is_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "fuse_conv_bn_eval", lambda conv, bn, transpose: conv)
+    monkeypatch.setattr(browser, "fuse_conv_bn_eval", lambda conv, bn, transpose: conv)
     assert difference(shaken(dcgan(2)), tmp_path) > 1e-3
 
 
 @pytest.mark.parametrize("decoder", [conditional(16), Generator(DCGANConfig(width=16))])
 def test_a_model_of_a_lab_fits_a_page(decoder, tmp_path):
-    snippets = export.write(tmp_path / "explorer", {"it": export.Model("a test", decoder, 8, {0: "latent 0"})})
-    assert (tmp_path / "explorer" / "it.js").stat().st_size < export.LARGEST
+    browser.write(tmp_path / "run", "it", browser.Model("a test", decoder, 8, {0: "latent 0"}))
+    html = browser.page([tmp_path / "run" / "it.js"], tmp_path / "explorer")
     assert {file.name for file in (tmp_path / "explorer").iterdir()} == {"it.js", "explorer.js", "explorer.css"}
-    assert 'src="explorer/it.js"' in snippets["it"] and "http" not in snippets["it"]
+    assert 'src="explorer/it.js"' in html and "http" not in html
 
 
-def test_a_model_too_large_is_refused(tmp_path):
-    model = export.Model("a test", nn.Linear(1000, 1000), 1000, {0: "latent 0"})
-    with pytest.raises(LabkitError, match="narrower"):
-        export.write(tmp_path, {"it": model})
+def test_a_model_too_large_is_left_out(tmp_path, capsys):
+    browser.write(tmp_path, "it", browser.Model("a test", nn.Linear(1000, 1000), 1000, {0: "latent 0"}))
+    assert not list(tmp_path.iterdir()) and "too many for a page" in capsys.readouterr().out
 
 
 def test_an_unknown_layer_and_nan_are_refused():
     with pytest.raises(LabkitError, match="does not know Dropout"):
-        export.script("it", export.Model("a test", nn.Sequential(nn.Dropout()), 8, {}))
+        browser.script("it", browser.Model("a test", nn.Sequential(nn.Dropout()), 8, {}))
     broken = nn.Linear(2, 2)
     nn.init.constant_(broken.weight, torch.nan)
     with pytest.raises(LabkitError, match="NaN"):
-        export.script("it", export.Model("a test", broken, 2, {}))
+        browser.script("it", browser.Model("a test", broken, 2, {}))
 
 
 def test_the_busiest_latent_moves_the_picture_most():
@@ -148,4 +147,4 @@ def test_the_busiest_latent_moves_the_picture_most():
     nn.init.zeros_(decoder.weight)
     with torch.no_grad():
         decoder.weight[:, 3], decoder.weight[:, 1] = 2.0, 1.0
-    assert list(export.busiest(export.Model("a test", decoder, 5, {}), count=2)) == [3, 1]
+    assert list(browser.busiest(browser.Model("a test", decoder, 5, {}), count=2)) == [3, 1]

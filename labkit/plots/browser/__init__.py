@@ -43,33 +43,32 @@ class Model:
     shown: tuple[str, ...] = ()
 
 
-def write(out: Path, models: dict[str, Model]) -> dict[str, str]:
-    """Write explorer.js, explorer.css and NAME.js for every model into `out`; returns NAME → HTML to show it.
-
-    The HTML expects the folder's name beside the page, as in `explorer/03c.js`; `explorer.css` and `explorer.js`
-    are in it as well.
+def write(out: Path, name: str, model: Model) -> None:
+    """Write NAME.js into `out`, for `page`; a model of more than 2 MB is left out, with a line that says so.
 
     Raises:
-        LabkitError: a layer that explorer.js does not know, or a model larger than 2 MB.
+        LabkitError: a layer that explorer.js does not know, or weights that are not finite.
     """
+    text = script(name, model)
+    if len(text) > LARGEST:
+        print(f"{name}: {len(text) / 1e6:.1f} MB are too many for a page, so the site shows no explorer of it.")
+        return
     out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.js").write_text(text, encoding="utf-8")
+
+
+def page(scripts: Iterable[Path], out: Path) -> str:
+    """Copy what `write` wrote, and what draws it, into the folder `out`; returns the HTML of a page beside it."""
+    out.mkdir(parents=True, exist_ok=True)
+    lines = [f'<link rel="stylesheet" href="{out.name}/explorer.css">']
+    for path in scripts:
+        shutil.copyfile(path, out / path.name)
+        lines.append(f'<div class="labkit-explorer" data-model="{path.stem}"></div>')
+        lines.append(f'<script src="{out.name}/{path.name}"></script>')
     for asset in ("explorer.js", "explorer.css"):
         shutil.copyfile(HERE / asset, out / asset)
-    snippets = {}
-    for name, model in models.items():
-        text = script(name, model)
-        if len(text) > LARGEST:
-            raise LabkitError(
-                f"{out / name}.js would be {len(text) / 1e6:.1f} MB, of at most {LARGEST / 1e6:.0f}; "
-                "export a narrower model."
-            )
-        (out / f"{name}.js").write_text(text, encoding="utf-8")
-        snippets[name] = (
-            f'<link rel="stylesheet" href="{out.name}/explorer.css">\n'
-            f'<div class="labkit-explorer" data-model="{name}"></div>\n'
-            f'<script src="{out.name}/{name}.js"></script>\n<script src="{out.name}/explorer.js"></script>\n'
-        )
-    return snippets
+    # Last, and once: it fills every place that it finds.
+    return "\n".join([*lines, f'<script src="{out.name}/explorer.js"></script>', ""])
 
 
 def script(name: str, model: Model, dtype: str = "float16") -> str:
@@ -83,7 +82,7 @@ def script(name: str, model: Model, dtype: str = "float16") -> str:
             {"label": label.replace("_", " "), "value": float(value), "shown": label in model.shown}
             for label, value in model.conditions.items()
         ],
-        "layers": list(_layers([copy.deepcopy(model.decoder).cpu().float().eval()], weights)),
+        "layers": list(_layers([_still(model.decoder)], weights)),
         "dtype": dtype,
     }
     flat = np.concatenate(weights).astype(f"<f{np.dtype(dtype).itemsize}")
@@ -98,7 +97,7 @@ def script(name: str, model: Model, dtype: str = "float16") -> str:
 @torch.no_grad()
 def busiest(model: Model, count: int = 6, seed: int = 0) -> dict[int, str]:
     """The latents that change pixels most between −2 and 2, over eight faces: index → "latent 12"."""
-    decoder = model.decoder.eval()
+    decoder = _still(model.decoder)
     told = torch.tensor(list(model.conditions.values())).expand(8, -1)
     z = torch.randn(8, model.latent_dim, generator=torch.Generator().manual_seed(seed))
 
@@ -112,6 +111,11 @@ def busiest(model: Model, count: int = 6, seed: int = 0) -> dict[int, str]:
 
     ranked = sorted(range(model.latent_dim), key=change, reverse=True)
     return {latent: f"latent {latent}" for latent in ranked[:count]}
+
+
+def _still(decoder: nn.Module) -> nn.Module:
+    """A copy to look at: the lab goes on with its model as it is."""
+    return copy.deepcopy(decoder).cpu().float().eval()
 
 
 def _layers(modules: Iterable[nn.Module], weights: list[np.ndarray]) -> Iterable[dict]:

@@ -1,1 +1,0 @@
-"""Decoders that run in the reader's browser."""
