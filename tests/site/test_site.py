@@ -40,6 +40,7 @@ def sites(tmp_path_factory):
     code = "def f(x):\n    ### BEGIN SOLUTION\n    return secret\n    ### END SOLUTION"
     cells = [
         cell("markdown", "# Small lab\n\nAn inline $\\alpha^2$ and\n\n$$\\sum_i x_i$$\n\n## A chapter"),
+        cell("code", "OUT = '/home/ada'", outputs=[]) | {"metadata": {"tags": ["injected-parameters"]}},
         cell("code", code, outputs=[picture], execution_count=1),
         cell(
             "code", "check()\n### BEGIN HIDDEN TESTS\nhidden()\n### END HIDDEN TESTS", outputs=[], execution_count=2
@@ -102,3 +103,7 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
         build_site(tmp_path / "run", tmp_path)
     with pytest.raises(LabkitError, match="no complete lab"):
         build_site(tmp_path, tmp_path / "out")
+
+
+def test_no_path_of_the_machine_is_shown(sites):
+    assert not any("/home/ada" in page for pages in sites.values() for page in pages.values())

@@ -127,7 +127,11 @@ def _settings() -> dict[str, Any]:
         "html_math_renderer": "mathml",
         "html_extra_path": ["extra"],
         "html_copy_source": False,
-        "html_theme_options": {"use_download_button": False},
+        "html_theme_options": {
+            "use_download_button": False,
+            "navbar_persistent": [],  # else a second search box
+            "footer_content_items": [],
+        },
         "exclude_patterns": ["extra"],
         "myst_enable_extensions": ["dollarmath", "amsmath"],
         "myst_update_mathjax": False,
@@ -140,6 +144,10 @@ def _lab_page(lab: Path, pictures: Path, students: bool) -> dict[str, Any]:
     """The executed notebook of a lab, its figures as WebP files in `pictures`."""
     notebook = read_notebook(lab / NOTEBOOK)
     notebook["metadata"].pop("widgets", None)
+    # What papermill injects are paths of the machine that ran the lab.
+    notebook["cells"] = [
+        cell for cell in notebook["cells"] if "injected-parameters" not in cell["metadata"].get("tags", [])
+    ]
     for number, cell in enumerate(notebook["cells"]):
         if "### BEGIN SOLUTION" in cell["source"] and cell["cell_type"] == "code":
             if students:
