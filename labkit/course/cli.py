@@ -108,6 +108,17 @@ def lab(context: typer.Context) -> None:
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="a run's folder, such as runs/cpu")],
+    second: Annotated[Path, typer.Argument(help="another")],
+) -> None:
+    """Two runs side by side: what made them differ, which verdicts changed, which numbers moved."""
+    from labkit.course.run.compare import compare_runs
+
+    print(compare_runs(first, second))
+
+
+@app.command()
 def doctor() -> None:
     """Show what this machine has: versions, device, compiler, memory, disk, data."""
     from labkit.doctor import examine
