@@ -64,7 +64,8 @@ def outcome(job):
 def test_a_replayed_run_is_the_run_bit_for_bit(recorder, same, job):
     """Noise, an odd last batch, validation between epochs, schedules and moving statistics in it."""
     whole = outcome(job)
-    rates = 3 if job in (hierarchical_vae, pixel_flow, classifier) else 1  # a schedule gives each epoch a rate of its own
+    scheduled = (hierarchical_vae, pixel_flow, classifier)  # each epoch has another rate
+    rates = 3 if job in scheduled else 1
     assert recorder.recorded == rates and recorder.played == 3 * 6 - 3
     assert same(whole, unrecorded(lambda: outcome(job)))
 
