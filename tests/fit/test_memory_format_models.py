@@ -9,7 +9,6 @@ from torch import nn
 from labkit.classifier.nets import ResNet18
 from labkit.gan.dcgan import DCGAN, DCGANConfig
 from labkit.hvae.nets import HVAE, HVAEConfig
-from labkit.matching import PixelConfig, PixelFlow, matching_loss
 from labkit.vae.resnet import ResNetConfig, ResNetVAE
 
 
@@ -17,22 +16,10 @@ def images():
     return torch.rand(8, 3, 32, 32, dtype=torch.float64) * 2 - 1
 
 
-def moving(flow):
-    """An untrained field is zero, whatever its layout."""
-    for name, weight in flow.named_parameters():
-        if name.endswith("weight"):
-            nn.init.normal_(weight, 0, 0.1)
-    return flow
-
-
 MODELS = {
     "DCGAN": (lambda: DCGAN(DCGANConfig(4, 32, 5)), lambda model: model.discriminator(model.sample(8))),
     "ResNetVAE": (lambda: ResNetVAE(ResNetConfig(5, 32, 4)), lambda model: model.elbo(images(), sigma=10.0).elbo),
     "HVAE": (lambda: HVAE(HVAEConfig(width=4)), lambda model: model.elbo(images()).elbo),
-    "PixelFlow": (
-        lambda: moving(PixelFlow(PixelConfig(32, 8))),
-        lambda model: matching_loss(model, images(), images(), torch.rand(8, dtype=torch.float64)),
-    ),
     "ResNet18": (lambda: ResNet18(2, 4), lambda model: model(images() / 2 + 0.5)),
 }
 
