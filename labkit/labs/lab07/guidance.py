@@ -21,7 +21,7 @@ class _Told(nn.Module):
     def forward(self, x: Tensor, time: Any, label: Tensor) -> Tensor:
         self.given.append((x.detach().clone(), torch.as_tensor(time).detach().clone(), label.detach().clone()))
         said = (label * torch.tensor([1.0, -2.0]).to(label)).sum(1).reshape(-1, 1, 1, 1)
-        return torch.sin(x + said) + said**2 + 2 * torch.as_tensor(time).reshape(-1, 1, 1, 1)
+        return 2 * torch.sin(x + said) - said / 2 + torch.as_tensor(time).reshape(-1, 1, 1, 1)
 
 
 def guided_velocity(guided: Callable[..., Any]) -> list[Property]:
@@ -103,18 +103,18 @@ def _without(guided: Callable[..., Any]) -> Any:
 def _further(guided: Callable[..., Any]) -> Any:
     told, without = _both(2)
     return explain(
-        _result(guided, _Told(), 2.5, 2),
-        told + 2.5 * (told - without),
+        _result(guided, _Told(), 2.3, 2),
+        told + 2.3 * (told - without),
         [
             (
-                lambda: without + 2.5 * (told - without),
+                lambda: without + 2.3 * (told - without),
                 "weight 1 is the plain model there: start from v(…, label).",
             ),
-            (lambda: told + 2.5 * (without - told), "it leads away from the label: the difference is reversed."),
-            (lambda: told + 2.5 * told, "the velocity without a label is missing."),
+            (lambda: told + 2.3 * (without - told), "it leads away from the label: the difference is reversed."),
+            (lambda: told + 2.3 * told, "the velocity without a label is missing."),
             (lambda: told + (told - without), "the weight is missing."),
-            (lambda: 2.5 * (told - without), "the model's own velocity is missing: guidance is added to it."),
-            (lambda: (told + 2.5 * (told - without)) / 3.5, "a mean of the two is too much: nothing is divided."),
+            (lambda: 2.3 * (told - without), "the model's own velocity is missing: guidance is added to it."),
+            (lambda: (told + 2.3 * (told - without)) / 3.3, "a mean of the two is too much: nothing is divided."),
         ],
         "v(x, t, label) + weight · (v(x, t, label) − v(x, t, 0)).",
     )
