@@ -81,7 +81,7 @@ def _own_time(waves: Callable[..., Any]) -> str | None:
     alone = torch.cat([_rows(waves, each[None], COUNT) for each in time])
     if close(together, alone):
         return None
-    return "a time's row changes with the other times in the batch: each row is made of its own time."
+    return "a time's row changes with the other times in the batch: each row comes from its own time."
 
 
 def _apart(waves: Callable[..., Any]) -> str | None:
