@@ -91,13 +91,25 @@ def labs(
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def lab(context: typer.Context) -> None:
-    """Open JupyterLab on the notebooks; further options, such as --allow-root or --no-browser, are JupyterLab's."""
-    from labkit.course.run.labs import project_root
+def lab(
+    context: typer.Context,
+    source: Annotated[bool, typer.Option("--source", help="open notebooks/ with the solutions, not work/")] = False,
+) -> None:
+    """Open JupyterLab on your copies of the labs, in work/; further options, e.g. --no-browser, are JupyterLab's."""
+    from labkit.course.run.labs import list_labs, project_root
 
+    folder, page = project_root() / "notebooks", "/lab"
+    if not source:
+        from labkit.course.work import fill, first_page
+
+        folder = project_root() / "work"
+        for said in fill(folder, list_labs()):
+            print(said)
+        page = first_page(folder)
     # Without this a kernel called python3 of another environment would be taken before this one's.
     environment = dict(os.environ, JUPYTER_PREFER_ENV_PATH="1")
-    command = [sys.executable, "-m", "jupyterlab", *context.args, str(project_root() / "notebooks")]
+    where = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url={page}"]
+    command = [sys.executable, "-m", "jupyterlab", *where, *context.args]
     server = subprocess.Popen(command, env=environment)
     while True:
         try:
