@@ -3,6 +3,7 @@
 import os
 import random
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,8 +59,23 @@ def start_lab(
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
+    if (notebook := get_ipython()) and somebody_is_there():
+        notebook.set_custom_exc((NotImplementedError,), _say_what_waits)
     print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {relative(folder)}")
     return run
+
+
+def _say_what_waits(notebook: Any, kind: type, error: Any, trace: Any, tb_offset: int | None = None) -> list[str]:
+    """One line for a cell that meets an exercise's stub, in place of a traceback that ends in nothing."""
+    frames = traceback.extract_tb(trace)
+    if not error.args and frames:
+        name = frames[-1].name
+        error.args = (f"this cell waits for {name}: write that exercise in place of its stub, then run both cells.",)
+        if name == "<module>":
+            error.args = ("this is the stub of an exercise: write yours in its place.",)
+        error._render_traceback_ = lambda: [str(error)]
+    notebook.showtraceback((kind, error, trace))
+    return []
 
 
 def choose_profile(name: str | None = None) -> str:

@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from jupyter_client.manager import start_new_kernel
 from matplotlib.image import imread
 
 from labkit import run as report
@@ -344,3 +345,27 @@ def test_measurements_are_written_with_their_intervals():
     assert measured_text(plain({"x": over([1.0, 3.0], "people")})) == "x = 2 (−10.71 to 14.71; 2 people)"
     assert measured_text(plain({"x": over([1.0])})) == "x = 1 (1 seed)"
     assert measured_text(plain({"x": over([float("nan")] * 5)})) == "x = not known"
+
+
+def test_a_cell_that_meets_a_stub_says_in_one_line_what_it_waits_for(tmp_path):
+    manager, client = start_new_kernel(kernel_name="python3")
+    person = {"allow_stdin": True, "stdin_hook": lambda _: None, "timeout": 60}
+
+    def error_of(code):
+        printed = []
+        reply = client.execute_interactive(code, output_hook=printed.append, **person)
+        (shown,) = [each["content"] for each in printed if each["msg_type"] == "error"]
+        assert reply["content"]["status"] == "error"
+        return shown["ename"], shown["traceback"]
+
+    try:
+        start = f"from labkit.run import start_lab\nrun = start_lab('00', profile='smoke', out={str(tmp_path)!r})"
+        assert client.execute_interactive(start, **person)["content"]["status"] == "ok"
+        client.execute_interactive("def density(x):\n    raise NotImplementedError", **person)
+        name, lines = error_of("density(1)")
+        assert name == "NotImplementedError" and len(lines) == 1 and "waits for density" in lines[0]
+        assert len(error_of("raise NotImplementedError")[1]) == 1
+        assert len(error_of("raise NotImplementedError('by torch')")[1]) > 1  # another's error keeps its trace
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
