@@ -120,6 +120,36 @@ def lab(
 
 
 @app.command()
+def check(notebook: Annotated[Path, typer.Argument(help="your copy of a lab, as in work/")]) -> None:
+    """Say what is undone in a notebook and how grading will take it; status 1 if something is still to be written."""
+    from labkit.course.handing_in import look_through
+    from labkit.course.run.labs import list_labs
+
+    said, done = look_through(notebook, list_labs())
+    print("\n".join(said))
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def submit(notebook: Annotated[Path, typer.Argument(help="your copy of a lab, as in work/")]) -> None:
+    """Write a zip of a notebook beside it, ready to hand in."""
+    from labkit.course.handing_in import pack
+    from labkit.course.run.labs import list_labs
+
+    print(f"hand in {pack(notebook, list_labs())}")
+
+
+@app.command()
+def solutions(lab: Annotated[str, typer.Argument(help="01a, lab01a or a notebook's name")]) -> None:
+    """Show the solutions of the exercises that you have passed, or tried with five different answers."""
+    from labkit.course.handing_in import solutions as of
+    from labkit.course.run.labs import choose_labs, list_labs, project_root
+
+    for chosen in choose_labs([lab], list_labs()):
+        print("\n\n".join([f"# lab {chosen.number}", *of(chosen, project_root() / "work")]))
+
+
+@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="a run's folder, such as runs/cpu")],
     second: Annotated[Path, typer.Argument(help="another")],
