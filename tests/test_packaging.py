@@ -91,9 +91,9 @@ def test_the_table_of_labs_in_the_readme_is_that_of_the_notebooks():
     assert table.strip() == labs_markdown(list_labs(ROOT / "notebooks")), "run: labkit labs --markdown"
 
 
-def test_the_ledger_in_the_readme_is_that_of_the_results():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = re.search(r"<!-- ledger -->\n(.*?)\n<!-- end of ledger -->", readme, re.DOTALL).group(1)
+def test_the_ledger_is_that_of_the_results():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = re.search(r"<!-- ledger -->\n(.*?)\n<!-- end of ledger -->", page, re.DOTALL).group(1)
     assert table == document(), "run: python tests/benchmarks/ledger.py"
 
 
