@@ -1,8 +1,10 @@
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
@@ -11,6 +13,7 @@ from ledger import document
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from labkit.course.grade.sandbox.container import RECIPE
 from labkit.course.run.labs import labs_markdown, list_labs, project_root
 
 ROOT = project_root()
@@ -124,5 +127,61 @@ def test_citation_and_changelog_name_the_version_of_pyproject():
     assert citation["cff-version"] == "1.2.0"
     assert all(citation[key] for key in ("message", "title", "authors"))
     assert citation["version"] == PROJECT["version"]
-    assert citation["license"] == PROJECT["license"]
+    assert citation["license"] == PROJECT["license"].split(" AND ")[0]  # the software is cited, not the text
     assert f"\n## {PROJECT['version']}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Names of the files in a wheel that is built from what git holds, by the way of its source distribution."""
+    place = tmp_path_factory.mktemp("wheel")
+    for name in ("labkit", "notebooks", "pyproject.toml", "README.md", "LICENSE"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        more = {"symlinks": True, "ignore": shutil.ignore_patterns("__pycache__")} if copy is shutil.copytree else {}
+        copy(ROOT / name, place / name, **more)
+    build = "from setuptools import build_meta as b; import sys; getattr(b, 'build_' + sys.argv[1])('dist')"
+
+    def run(what, folder):
+        subprocess.run([sys.executable, "-c", build, what], cwd=folder, check=True, capture_output=True)
+
+    run("sdist", place)
+    (source,) = (place / "dist").glob("*.tar.gz")
+    shutil.unpack_archive(source, place, filter="data")
+    folder = place / source.name.removesuffix(".tar.gz")
+    run("wheel", folder)
+    (built,) = (folder / "dist").glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_the_whole_package_and_the_notebooks(wheel):
+    held = set(zipfile.ZipFile(wheel).namelist())
+    package = [path for path in (ROOT / "labkit").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {path.relative_to(ROOT).as_posix() for path in package} <= held
+    given = [*(ROOT / "notebooks").glob("*.ipynb"), ROOT / "notebooks" / "LICENSE"]
+    assert {f"labkit/course/notebooks/{path.name}" for path in given} <= held
+    assert not [name for name in held if name.startswith(("tests/", "notebooks/"))]
+
+
+def test_the_wheel_alone_gives_the_notebooks_and_knows_its_version(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+
+    def labkit(*arguments):
+        command = [sys.executable, "-m", "labkit", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert "`labkit notebooks`" in labkit("labs").stderr
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "00_start_here.ipynb").write_text("mine")
+    assert labkit("notebooks").returncode == 0
+    assert (tmp_path / "notebooks" / "00_start_here.ipynb").read_text() == "mine"
+    (tmp_path / "notebooks" / "00_start_here.ipynb").unlink()
+    labkit("notebooks")
+    assert "00_start_here" in labkit("labs").stdout
+    (about,) = (tmp_path / "site").glob("*.dist-info")
+    assert about.name == f"{canonicalize_name(PROJECT['name']).replace('-', '_')}-{PROJECT['version']}.dist-info"
+
+
+def test_the_kit_asks_for_its_own_distribution_by_its_name():
+    assert f'"{PROJECT["name"]}"' in (ROOT / "labkit" / "record.py").read_text(encoding="utf-8")
+    assert f"uninstall --yes {PROJECT['name']} " in RECIPE
