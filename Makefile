@@ -12,6 +12,7 @@ endif
 # The stamp's name holds what .venv is made of and where it lies, and no date: one in the future would never be old.
 READY := .venv/.ready-$(shell (pwd; cat pyproject.toml constraints.txt) | cksum | cut -d' ' -f1)
 KIT := .venv/bin/python
+INSTALLED := -c constraints.txt -e '.[test,celeba,sweep,grade]'
 
 .DEFAULT_GOAL := help
 .PHONY: help run test site lab doctor bench gpu mutants release
@@ -69,5 +70,6 @@ $(READY):
 	@echo 'Setting up .venv: this takes some minutes and happens once.'
 	@rm -f .venv/.ready-*
 	@$(PYTHON) -m venv .venv
-	@$(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,celeba,sweep,grade]'
+	@uv pip install --quiet --python $(KIT) $(INSTALLED) 2>/dev/null || \
+	  $(KIT) -m pip install --quiet --disable-pip-version-check $(INSTALLED)
 	@touch $@
