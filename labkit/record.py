@@ -86,7 +86,7 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     for package in VERSIONED:
         try:
-            found[package] = version(package)
+            found[package] = version("labkit-faces" if package == "labkit" else package)
         except PackageNotFoundError:
             found[package] = "absent"
     return found

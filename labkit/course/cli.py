@@ -6,6 +6,7 @@ Each command imports what it needs when it is called, so that help and refusals 
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import typer
 
 from labkit.course.grade.command import grade_app, release
 from labkit.errors import LabkitError
-from labkit.files import absolute
+from labkit.files import absolute, relative
 
 app = typer.Typer(
     help="Labs on deep generative models of faces.",
@@ -88,6 +89,17 @@ def labs(
     for lab in found:
         minutes = ", ".join(f"{profile} {lab.minutes[profile]:g}" for profile in PROFILES)
         print(f"{lab.stem:<30}{lab.title}  (minutes: {minutes})")
+
+
+@app.command()
+def notebooks(folder: Annotated[Path, typer.Argument(help="where the folder notebooks/ shall lie")] = Path()) -> None:
+    """Copy the notebooks that came with labkit to FOLDER/notebooks; files that are there already stay as they are."""
+    target = absolute(folder) / "notebooks"
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(Path(__file__).with_name("notebooks").glob("*")):
+        if path.is_file() and not (target / path.name).exists():
+            shutil.copyfile(path, target / path.name)
+    print(f"{relative(target)}: go there, or to the folder above, and type `labkit lab` or `labkit run 00`")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
