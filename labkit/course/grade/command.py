@@ -134,13 +134,25 @@ def export(
     lab: LabArgument,
     course: CourseOption = COURSE,
     to: Annotated[Path | None, typer.Option(help="the file; <course>/<lab>.csv if not given")] = None,
+    system: Annotated[
+        str, typer.Option("--for", help="moodle, canvas or gradescope: totals as it imports them")
+    ] = "",
 ) -> None:
-    """Write a CSV table with a row per student and exercise."""
+    """Write a CSV table with a row per student and exercise, or of totals for a learning platform."""
     from labkit.course.grade.marks.export import export_csv
+    from labkit.course.grade.marks.platforms import export_for
 
     place = _place(lab, course)
-    path = to or course / f"{place.name}.csv"
-    print(f"{export_csv(place, path)} rows in {path}")
+    if not system:
+        path = to or course / f"{place.name}.csv"
+        print(f"{export_csv(place, path)} rows in {path}")
+        return
+    path = to or course / f"{place.name}-{system}.csv"
+    result = export_for(place, system, path)
+    print(f"{len(result.students)} totals in {path}")
+    _count(result.unknown, f"without a number or address that {system} knows; fill them in by hand")
+    _count(result.waiting, "with an answer that nobody has read yet, which counts 0 points")
+    _count(result.ungraded, "without a total, since their newest work is not graded yet")
 
 
 @grade_app.command()
@@ -175,6 +187,11 @@ def _show(page: Path) -> None:
     from labkit.course.grade.marks.neutral import unescaped
 
     print(f"{unescaped(page.with_suffix('.md').read_text(encoding='utf-8'))}\npage: {page}")
+
+
+def _count(students: list[str], what: str) -> None:
+    if students:
+        print(f"{len(students)} {what}: {', '.join(students)}")
 
 
 def _end(failed: dict[str, str]) -> None:

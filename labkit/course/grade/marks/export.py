@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -42,12 +43,17 @@ def export_csv(place: Place, path: Path) -> int:
         LabkitError: nobody is graded yet, or the file cannot be written.
     """
     rows = grade_rows(place)
+    write_table(path, COLUMNS, rows)
+    return len(rows)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
+    """Write a CSV that spreadsheets read as UTF-8, and in which none of them finds a formula."""
     text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     write_text(path, "\ufeff" + text.getvalue())  # by which spreadsheets know UTF-8
-    return len(rows)
 
 
 def grade_rows(place: Place) -> list[dict[str, Any]]:
