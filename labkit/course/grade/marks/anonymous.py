@@ -15,7 +15,7 @@ from labkit.course.grade.intake.prepare import read_release
 from labkit.course.grade.layout import Place
 from labkit.course.grade.limited import Overrun, run_limited
 from labkit.course.grade.marks.export import write_table
-from labkit.course.grade.marks.gradebook import graded_cells, records
+from labkit.course.grade.marks.gradebook import graded_cells, person_of
 from labkit.course.grade.marks.neutral import plain_markdown, safe_markdown
 from labkit.errors import LabkitError
 from labkit.files import write_text
@@ -100,19 +100,19 @@ def write_essays(place: Place, *, anonymous: bool = False) -> tuple[Path, int, d
     labels = pseudonyms(place) if anonymous else {one.student: one.student for one in place.students()}
     answers: dict[str, list[tuple[str, str]]] = {name: [] for name in exercises}
     failed = {}
-    for record in sorted(records(place), key=lambda record: labels[record.student]):
-        path, label = record.place.notebook("submitted"), labels[record.student]
+    for one in sorted(place.students(), key=lambda one: labels[one.student]):
+        path, label = one.notebook("submitted"), labels[one.student]
         if not path.is_file():
             continue
         try:
             found = run_limited(_essays, path, exercises)
         except Overrun as error:
-            failed[record.student] = f"its answers cannot be shown: {error}."
+            failed[one.student] = f"its answers cannot be shown: {error}."
             continue
         except Exception as error:  # whatever one notebook does to its readers, the others are read
-            failed[record.student] = f"its answers cannot be shown ({type(error).__name__})."
+            failed[one.student] = f"its answers cannot be shown ({type(error).__name__})."
             continue
-        names = names_of(record.student, record.prepared.get("person") or {}) if anonymous else []
+        names = names_of(one.student, person_of(one)) if anonymous else []
         for name, html in found.items():
             answers[name].append((label, without_names(html, names, label)))
     if not labels:

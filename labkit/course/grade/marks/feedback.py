@@ -13,7 +13,7 @@ import nbformat
 from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.limited import Overrun, run_limited
 from labkit.course.grade.marks.anonymous import names_of, pseudonyms, without_names
-from labkit.course.grade.marks.gradebook import records, update_penalties
+from labkit.course.grade.marks.gradebook import person_of, update_penalties
 from labkit.course.grade.marks.neutral import exporter
 from labkit.errors import LabkitError
 from labkit.files import write_text
@@ -37,8 +37,7 @@ def write_feedback(place: Place, *, anonymous: bool = False) -> tuple[list[Path]
     written: list[Path] = []
     failed: dict[str, str] = {}
     labels = pseudonyms(place) if anonymous else {}
-    for record in records(place):
-        one = record.place
+    for one in place.students():
         if not one.notebook("autograded").is_file():
             continue
         path = one.folder("feedback") / f"{place.lab.stem}.html"
@@ -46,7 +45,7 @@ def write_feedback(place: Place, *, anonymous: bool = False) -> tuple[list[Path]
         if anonymous:
             label = labels[one.student]
             path = place.course / "feedback-anonymous" / place.name / f"{label}.html"
-            hidden = names_of(one.student, record.prepared.get("person") or {}), label
+            hidden = names_of(one.student, person_of(one)), label
         try:
             write_text(path, run_limited(_page, one, hidden))
             written.append(path)

@@ -12,7 +12,7 @@ from typing import Any
 
 from labkit.course.grade.layout import Place
 from labkit.course.grade.marks.export import STALE, grade_rows, write_table
-from labkit.course.grade.marks.gradebook import records
+from labkit.course.grade.marks.gradebook import person_of
 from labkit.errors import LabkitError, nearest
 
 PLATFORMS = {
@@ -42,11 +42,10 @@ def export_for(place: Place, system: str, path: Path) -> Exported:
     """
     if system not in PLATFORMS:
         raise LabkitError(f"--for {system}: there is no such table{nearest(system, PLATFORMS)}")
-    people = {record.student: record.prepared.get("person") or {} for record in records(place)}
     result, lab = Exported(), f"Lab {place.lab.number}"
     columns, table = PLATFORMS[system] + ((lab,) if system == "canvas" else ()), []
     for student, group in groupby(grade_rows(place), key=lambda row: row["student"]):
-        rows, person = list(group), people.get(student, {})
+        rows, person = list(group), person_of(place.of(student))
         total, most = total_of(rows), sum(row["of"] for row in rows)
         if rows[0]["status"] in (STALE, "not run"):
             total = ""
