@@ -161,7 +161,7 @@ def export(
     path = to or course / f"{place.name}-{system}.csv"
     result = export_for(place, system, path)
     print(f"{len(result.students)} totals in {path}")
-    _count(result.unknown, f"without a number or address that {system} knows; fill them in by hand")
+    _count(result.unknown, f"without what {system} knows them by; fill it in by hand")
     _count(result.waiting, "with an answer that nobody has read yet, which counts 0 points")
     _count(result.ungraded, "without a total, since their newest work is not graded yet")
 

@@ -96,7 +96,12 @@ def test_the_command_says_what_is_missing_and_newer_work_gets_no_total(graded, t
     command = ["grade", "export", "demo", "--course", str(place.course), "--for"]
     done = CliRunner().invoke(app, [*command, "gradescope"])
     assert done.exit_code == 0, done.output
-    for words in ("14 totals in", "2 without a number", "not graded yet: ben-right-otherwise", "nobody has read yet"):
+    for words in (
+        "14 totals in",
+        "2 without what gradescope knows them by",
+        "not graded yet: ben-right-otherwise",
+        "nobody has read yet",
+    ):
         assert words in done.output
     table = pd.read_csv(place.course / "labdemo-gradescope.csv").set_index("Name")["Total Score"]
     assert table.isna().sum() == 1 and table.isna()["'=Name of, ben-right-otherwise"]

@@ -54,7 +54,7 @@ def export_for(place: Place, system: str, path: Path) -> Exported:
             result.waiting.append(student)
         number = person.get("id", "") if person.get("system") == system else ""
         name, email = person.get("name") or student, person.get("email", "")
-        if not number and not (email and system != "canvas"):
+        if not number and not (email and system == "gradescope"):  # only it finds people by address, too
             result.unknown.append(student)
         result.students.append(student)
         if system == "moodle":
