@@ -255,15 +255,17 @@ def test_a_claim_refuses_a_name_that_it_does_not_know(run):
         run.claim(rises, changes=[1.0])
 
 
-@pytest.mark.parametrize("seed", ["7", 1.5, True, None, -1, 2**63])
+@pytest.mark.parametrize("seed", ["7", 1.5, True, None, -1, 2**32, 2**63])
 def test_a_seed_that_is_none_is_refused_in_a_sentence(tmp_path, seed):
-    with pytest.raises(LabkitError, match=r"SEED = .*: give a whole number from 0 on"):
+    with pytest.raises(LabkitError, match=r"SEED = .*: give a whole number from 0 to 4294967295"):
         start_lab("01", profile="smoke", seed=seed, out=tmp_path)
 
 
 def test_data_that_are_not_there_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(LabkitError, match="DATA = '/nope': there is no such file or folder"):
         start_lab("01", profile="smoke", data="/nope", out=tmp_path)
+    with pytest.raises(LabkitError, match="~nobody-here: cannot be looked at"):
+        start_lab("01", profile="smoke", data="~nobody-here", out=tmp_path)
     start_lab("01", profile="smoke", data=str(tmp_path), out=tmp_path / "out")
 
 
