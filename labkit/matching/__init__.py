@@ -8,11 +8,14 @@ from labkit.matching.nets import CodeConfig, CodeFlow, build_code_flow
 from labkit.matching.path import independent, optimal, path
 from labkit.matching.solvers import euler, grid, heun, trajectory
 from labkit.matching.training import matching_loss, update
+from labkit.matching.unet import PixelConfig, PixelFlow
 
 __all__ = [
     "CodeConfig",
     "CodeFlow",
     "GaussianVelocity",
+    "PixelConfig",
+    "PixelFlow",
     "bend",
     "build_code_flow",
     "divergence",

@@ -11,6 +11,7 @@ from labkit.fit.step import Update
 from labkit.matching.nets import CodeFlow
 from labkit.matching.path import independent, path
 from labkit.matching.solvers import Velocity
+from labkit.matching.unet import PixelFlow
 
 Coupling = Callable[[Tensor, Tensor], Tensor]  # (noise, data) → the noise in another order
 
@@ -26,30 +27,33 @@ def matching_loss(velocity: Velocity, noise: Tensor, data: Tensor, time: Tensor)
 
 
 def update(
-    model: CodeFlow,
+    model: CodeFlow | PixelFlow,
     *,
     rate: float = 1e-3,
+    epochs: int | None = None,
     coupling: Coupling = independent,
     noise: float = 0.0,
     weight_decay: float = 0.0,
     drop: float = 0.1,
     draws: int = 1,
 ) -> Update:
-    """One step of flow matching on a batch of codes (N, d), or of pairs (codes, labels (N, c)).
+    """One step of flow matching on a batch of codes (N, d) or pictures (N, C, H, W), or of pairs with labels (N, c).
 
     Args:
         rate: of AdamW.
+        epochs: the rate falls along half a cosine to zero after so many; None keeps it as it is.
         coupling: `independent` or `optimal`.
-        noise: s blurs each batch of standardised codes, z' = (z + s ε)/√(1 + s²): lab 01b's cure. Means and
+        noise: s blurs each batch of standardised data, z' = (z + s ε)/√(1 + s²): lab 01b's cure. Means and
             variances stay; the flow is fitted to a kernel density of the data instead of to its points.
         weight_decay: decoupled, as in AdamW.
         drop: share of rows whose labels are left out, so that guidance has a model without a label.
         draws: times and noises drawn for each item of a batch.
     """
 
-    def loss(model: CodeFlow, batch: Any) -> Tensor:
-        codes, label = batch if isinstance(batch, tuple) else (batch, None)
-        data = model.standardised(codes).repeat(draws, 1)
+    def loss(model: CodeFlow | PixelFlow, batch: Any) -> Tensor:
+        items, label = batch if isinstance(batch, tuple) else (batch, None)
+        data = model.standardised(items)
+        data = data.repeat(draws, *[1] * (data.ndim - 1))
         if noise:
             data = (data + noise * torch.randn_like(data)) / math.sqrt(1 + noise**2)
         start = coupling(torch.randn_like(data), data)
@@ -61,7 +65,8 @@ def update(
         return matching_loss(lambda x, time: model(x, time, label), start, data, time)
 
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=weight_decay, fused=True)
+    schedule = None if epochs is None else torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     # The assignment is found on the CPU, which no CUDA graph can hold.
     settings = {"flow": str(model.config), "coupling": coupling.__name__}
-    settings |= {"noise": noise, "drop": drop, "draws": draws}
-    return Update("matching", loss, optimizer, settings=settings, capturable=coupling is independent)
+    settings |= {"noise": noise, "drop": drop, "draws": draws, "epochs": epochs}
+    return Update("matching", loss, optimizer, schedule, settings, capturable=coupling is independent)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from labkit import classifier as attributes
-from labkit import flows, hvae
+from labkit import flows, hvae, matching
 from labkit import gan as adversarial
 from labkit import vae as variational
 from labkit.faces import TRAIN, FaceSet, Provenance, ResidentBatches
@@ -82,6 +82,12 @@ def saving_hierarchical_vae(device="cpu"):
     return hierarchical_vae(device, checkpointing=True, mixtures=3)
 
 
+def pixel_flow(device="cpu"):
+    model = matching.PixelFlow(matching.PixelConfig(32, 8, labels=3))
+    update = matching.update(model, epochs=OPTIONS["epochs"], draws=2)
+    return model, fit(model, update, batches(model=model, labels=TOLD, flip=True), **OPTIONS)
+
+
 def classifier(device="cpu"):
     model = attributes.resnet18_classifier(3, 8)
     faces = FaceSet(
@@ -95,4 +101,4 @@ def classifier(device="cpu"):
     return model, fit(model, attributes.update(model, epochs=OPTIONS["epochs"]), pairs, **OPTIONS)
 
 
-JOBS = [flow, gan, vae, resnet_vae, conditional_vae, beta_vae, tc_vae, hierarchical_vae, classifier]
+JOBS = [flow, gan, vae, resnet_vae, conditional_vae, beta_vae, tc_vae, hierarchical_vae, pixel_flow, classifier]

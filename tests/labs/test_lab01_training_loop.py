@@ -9,7 +9,7 @@ from labkit.labs import lab01
 ONE, PLAIN, OWN, MEAN, FALLS, STEPS, TRACE = (
     "one loss for each epoch",
     "losses are plain numbers",
-    "every epoch asks for its own batches",
+    "every epoch gets its own batches",
     "each loss is the mean over the epoch's items",
     "the loss falls on an easy problem",
     "each batch makes one step along its own gradient",

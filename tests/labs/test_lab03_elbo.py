@@ -13,7 +13,7 @@ SHAPE, CENTRE, SPREAD, FRESH, REACHED = (
     "z has the shape of the mean",
     "z lies around the mean",
     "its standard deviation is exp(log_var / 2)",
-    "each number has noise of its own, new at each call",
+    "each number has its own noise, new at each call",
     "gradients reach the mean and log_var",
 )
 ROWS, PRIOR, LIBRARY, MONTE_CARLO, TINY, KL_REACHED = (

@@ -11,7 +11,7 @@ SHAPE, ENDS, LENGTH, ANGLE, ROWS, PARALLEL = (
     "weight 0 gives the start, weight 1 the end",
     "ends of one length: the length stays",
     "the angle to the start grows evenly",
-    "each pair has an angle of its own",
+    "each pair has its own angle",
     "ends in nearly one direction are no problem",
 )
 ONE, SINGLE, MEANS, TYPICAL, UNTOUCHED = (

@@ -9,7 +9,7 @@ SHAPE, HELD, MEAN, OWN, SCATTER, SEED = (
     "one row per point, one column per latent",
     "a latent that holds the fixed factor differs by 0, the others do not",
     "it is the mean of absolute differences",
-    "each pair shares a value of its own",
+    "each pair shares its own value",
     "more pairs make points scatter less",
     "the seed decides what is drawn",
 )

@@ -24,6 +24,8 @@ COMPLETE = (
     "04b-arithmetic",
     "06-residual_kl",
     "06-temperature_per_level",
+    "07b-guided_velocity",
+    "07b-time_waves",
 )
 SAMPLE = 12
 ALL = os.environ.get("LABKIT_MUTANTS") == "all"

@@ -270,3 +270,90 @@ def test_the_seed_decides_the_weights_and_leaves_the_generator_alone():
 def test_codes_without_a_scale_are_refused_in_a_sentence(codes):
     with pytest.raises(LabkitError, match="training codes"):
         matching.build_code_flow(codes, matching.CodeConfig(4))
+
+
+# pictures
+
+
+@pytest.fixture
+def pictures():
+    """A field of pictures with random weights, and what it is given: x, t and labels."""
+    flow = matching.PixelFlow(matching.PixelConfig(32, 8, labels=2)).double().eval()
+    for i, parameter in enumerate(flow.parameters()):
+        parameter.data = normal(*parameter.shape, seed=i) / 10
+    return flow, normal(4, 3, 32, 32), torch.tensor(0.4).double(), torch.tensor([[1.0, -1.0]]).double().expand(4, 2)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_an_untrained_field_of_pictures_is_that_of_noise(size):
+    flow, x = matching.PixelFlow(matching.PixelConfig(size, 8)), torch.randn(2, 3, size, size)
+    exact = matching.GaussianVelocity(torch.zeros(()), torch.ones(()))
+    for time in (torch.tensor(0.2), torch.tensor(0.9)):
+        assert torch.allclose(flow(x, time), exact(x, time), atol=1e-6)
+
+
+def test_pictures_of_a_batch_do_not_depend_on_each_other(pictures):
+    flow, x, time, label = pictures
+    assert torch.allclose(flow(x, time, label)[:1], flow(x[:1], time, label[:1]))
+    times = torch.linspace(0, 1, 4).double()
+    assert torch.allclose(flow(x, times, label)[2:3], flow(x[2:3], times[2], label[:1]))
+
+
+def test_a_field_of_pictures_sees_time_label_and_every_pixel(pictures):
+    flow, x, time, label = pictures
+    here = flow(x, time, label)
+    assert not torch.allclose(here, flow(x, time + 0.1, label))
+    assert not torch.allclose(here, flow(x, time, -label))
+    assert torch.equal(flow(x, time), flow(x, time, 0 * label))
+    x = x[:1].requires_grad_()
+    (slope,) = torch.autograd.grad(flow(x, time)[0, 0, 5, 7], x)
+    assert (slope != 0).all()  # the smallest maps see the whole picture
+
+
+def test_guidance_of_weight_zero_draws_what_the_plain_model_draws_exactly(pictures):
+    flow, _, _, label = pictures
+
+    def drawn(**options):
+        return flow.sample(4, 3, generator=torch.Generator().manual_seed(0), **options)
+
+    noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)).double()
+    with torch.no_grad():
+        plain = matching.heun(lambda x, time: flow(x, time, label), noise, matching.grid(3, like=noise))
+    assert torch.equal(drawn(label=label, weight=0.0), plain)
+    assert torch.equal(drawn(label=label, weight=0.0), drawn(label=label))
+    assert torch.allclose(drawn(label=label, weight=-1.0), drawn())
+    assert not torch.allclose(drawn(label=label, weight=1.0), plain)
+
+
+def test_every_parameter_of_a_field_of_pictures_gets_a_gradient(pictures):
+    flow, x, _, label = pictures
+    matching.update(flow, drop=0.0).loss(flow, (x, label)).backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in flow.parameters())
+
+
+def test_the_rate_falls_to_zero_over_the_epochs():
+    flow = matching.PixelFlow(matching.PixelConfig(32, 8))
+    batches = ResidentBatches(torch.rand(4, 3, 32, 32), batch_size=4)
+    rates = fit(flow, matching.update(flow, rate=1e-3, epochs=4), batches, epochs=4, progress=False).history.lr
+    assert rates.is_monotonic_decreasing and rates.iloc[0] == 1e-3 and rates.iloc[-1] < 2e-4
+
+
+def painted(epochs, run_dir):
+    torch.manual_seed(0)
+    flow = matching.PixelFlow(matching.PixelConfig(32, 8, labels=1))
+    images = torch.rand(20, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    batches = ResidentBatches(images, labels=torch.ones(20, 1), batch_size=8, flip=True)
+    fit(flow, matching.update(flow, epochs=4), batches, epochs=epochs, run_dir=run_dir, progress=False)
+    return flow.state_dict()
+
+
+def test_a_resumed_training_on_pictures_ends_as_one_that_never_stopped(tmp_path):
+    painted(2, tmp_path / "parts")
+    resumed, whole = painted(4, tmp_path / "parts"), painted(4, None)
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+@pytest.mark.parametrize("wrong", [{"size": 48}, {"width": 12}, {"labels": -1}])
+def test_a_size_of_a_field_of_pictures_that_cannot_be_is_refused_in_a_sentence(wrong):
+    with pytest.raises(LabkitError, match="size must be 32 or 64"):
+        matching.PixelConfig(**wrong)

@@ -13,6 +13,7 @@ from labkit.labs.lab01 import claims as claims01
 from labkit.labs.lab03 import claims as claims03
 from labkit.labs.lab04 import claims as claims04
 from labkit.labs.lab05 import claims as claims05
+from labkit.labs.lab07 import claims as claims07
 from labkit.record import PROFILES
 
 LABS = {lab.number: lab for lab in list_labs(project_root() / "notebooks")}
@@ -26,6 +27,7 @@ BARS = {
     "04a": ("epochs", claims04.EPOCHS_GAN),
     "04c": ("epochs", claims04.EPOCHS_GAN),
     "05b": ("epochs", claims05.EPOCHS_TRAINED),
+    "07b": ("epochs", claims07.EPOCHS_PIXELS),
 }
 
 

@@ -96,7 +96,7 @@ def training_loop(train: Callable[..., Any]) -> list[Property]:
         {
             "one loss for each epoch": weak(lambda: _one_per_epoch(run())),
             "losses are plain numbers": weak(lambda: _plain(run())),
-            "every epoch asks for its own batches": lambda: _own_batches(run()),
+            "every epoch gets its own batches": lambda: _own_batches(run()),
             "each loss is the mean over the epoch's items": lambda: _mean(run(rate=0.0)),
             "the loss falls on an easy problem": lambda: _falls(run(epochs=20)),
             "each batch makes one step along its own gradient": weak(lambda: _steps(run())),

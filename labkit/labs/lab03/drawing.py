@@ -45,7 +45,7 @@ def reparameterisation(reparameterise: Function) -> list[Property]:
             "z has the shape of the mean": weak(lambda: _z_shape(draw)),
             "z lies around the mean": weak(lambda: _centre(draw)),
             "its standard deviation is exp(log_var / 2)": lambda: _spread(draw),
-            "each number has noise of its own, new at each call": lambda: _fresh(reparameterise),
+            "each number has its own noise, new at each call": lambda: _fresh(reparameterise),
             "gradients reach the mean and log_var": lambda: _gradients(draw),
         }
     )

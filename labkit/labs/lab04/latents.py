@@ -27,7 +27,7 @@ def spherical(walk: Function) -> list[Property]:
             "weight 0 gives the start, weight 1 the end": weak(lambda: _ends(walk)),
             "ends of one length: the length stays": weak(lambda: _length(walk)),
             "the angle to the start grows evenly": lambda: _angle(walk),
-            "each pair has an angle of its own": weak(lambda: _rows(walk)),
+            "each pair has its own angle": weak(lambda: _rows(walk)),
             "ends in nearly one direction are no problem": weak(lambda: _parallel(walk)),
         }
     )

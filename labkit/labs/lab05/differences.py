@@ -38,7 +38,7 @@ def difference_points(function: Function) -> list[Property]:
             "one row per point, one column per latent": weak(lambda: _shape(drawn)),
             "a latent that holds the fixed factor differs by 0, the others do not": lambda: _held(points),
             "it is the mean of absolute differences": lambda: _mean(points),
-            "each pair shares a value of its own": lambda: _own_value(points),
+            "each pair shares its own value": lambda: _own_value(points),
             "more pairs make points scatter less": weak(lambda: _scatter(points)),
             "the seed decides what is drawn": weak(lambda: _seed(points)),
         }

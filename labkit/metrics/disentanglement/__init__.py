@@ -1,4 +1,4 @@
-"""Is each factor held by a latent of its own? Five published answers, all on one table of codes, computed once.
+"""Does each factor have its own latent? Five published answers, all on one table of codes, computed once.
 
 They do not agree on what the question means, so a number without its metric and protocol says nothing:
 

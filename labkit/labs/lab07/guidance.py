@@ -1,0 +1,147 @@
+"""Check of classifier-free guidance (Ho and Salimans, arXiv:2207.12598), for a velocity."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from labkit.checking import Property, as_tensor, close, evaluate, explain, normal, weak
+
+SHAPE = (3, 2, 4, 4)  # pictures, so that a label (N, c) has another shape
+
+
+class _Told(nn.Module):
+    """A field that a label changes, not in proportion; it remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def forward(self, x: Tensor, time: Any, label: Tensor) -> Tensor:
+        self.given.append((x.detach().clone(), torch.as_tensor(time).detach().clone(), label.detach().clone()))
+        said = (label * torch.tensor([1.0, -2.0]).to(label)).sum(1).reshape(-1, 1, 1, 1)
+        return 2 * torch.sin(x + said) - said / 2 + torch.as_tensor(time).reshape(-1, 1, 1, 1)
+
+
+def guided_velocity(guided: Callable[..., Any]) -> list[Property]:
+    """Properties of a function (velocity, x (N, C, H, W), t (), label (N, c), weight) → velocity (N, C, H, W).
+
+    Args:
+        guided: v(x, t, label) + weight · (v(x, t, label) − v(x, t, 0)).
+    """
+    return evaluate(
+        {
+            "the velocity has the shape of the pictures": weak(lambda: _shape(guided)),
+            "weight 0 gives the model with its label, exactly": lambda: _zero(guided),
+            "weight −1 gives the model without a label": lambda: _without(guided),
+            "a weight goes that much further, beyond the label": lambda: _further(guided),
+            "no label means zeros, at the same place and time": lambda: _asked(guided),
+            "pictures and labels stay as they were": weak(lambda: _in_place(guided)),
+        }
+    )
+
+
+def _given(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    x = normal(*SHAPE, seed=seed)
+    label = torch.tensor([[1.0, 0.0], [-1.0, 1.0], [0.0, -1.0]]).to(x)
+    return x, torch.tensor(0.3).to(x), label
+
+
+def _result(guided: Callable[..., Any], field: nn.Module, weight: float, seed: int = 0) -> Tensor:
+    x, time, label = _given(seed)
+    return as_tensor(guided(field, x.clone(), time.clone(), label.clone(), weight), "the velocity").detach()
+
+
+def _both(seed: int = 0) -> tuple[Tensor, Tensor]:
+    x, time, label = _given(seed)
+    field = _Told()
+    return field(x, time, label).double(), field(x, time, torch.zeros_like(label)).double()
+
+
+def _shape(guided: Callable[..., Any]) -> str | None:
+    got = _result(guided, _Told(), 1.5)
+    return None if got.shape == SHAPE else f"for pictures {SHAPE} it has shape {tuple(got.shape)}."
+
+
+def _zero(guided: Callable[..., Any]) -> Any:
+    told, without = _both()
+    got = _result(guided, _Told(), 0.0)
+    if torch.equal(got, told):
+        return None
+    return (
+        explain(
+            got,
+            told,
+            [
+                (lambda: without, "that is the model without its label: weight 0 is the model *with* it."),
+                (lambda: torch.zeros_like(told), "the model's own velocity is missing: guidance is added to it."),
+                (
+                    lambda: told - without,
+                    "only the difference is left: add the weighted difference to the model.",
+                ),
+            ],
+            "start from v(x, t, label) and add weight · difference, which is 0 here.",
+        )
+        or "it is the model's velocity but for rounding: start from v(x, t, label), which then stays bit for bit."
+    )
+
+
+def _without(guided: Callable[..., Any]) -> Any:
+    told, without = _both(1)
+    return explain(
+        _result(guided, _Told(), -1.0, 1),
+        without,
+        [
+            (lambda: told, "the weight changes nothing."),
+            (lambda: 2 * told - without, "the difference has the wrong sign: with the label less without it."),
+        ],
+        "v(x, t, label) − (v(x, t, label) − v(x, t, 0)) is v(x, t, 0).",
+    )
+
+
+def _further(guided: Callable[..., Any]) -> Any:
+    told, without = _both(2)
+    return explain(
+        _result(guided, _Told(), 2.3, 2),
+        told + 2.3 * (told - without),
+        [
+            (
+                lambda: without + 2.3 * (told - without),
+                "weight 1 is the plain model there: start from v(…, label).",
+            ),
+            (lambda: told + 2.3 * (without - told), "it leads away from the label: the difference is reversed."),
+            (lambda: told + 2.3 * told, "the velocity without a label is missing."),
+            (lambda: told + (told - without), "the weight is missing."),
+            (lambda: 2.3 * (told - without), "the model's own velocity is missing: guidance is added to it."),
+            (lambda: (told + 2.3 * (told - without)) / 3.3, "a mean of the two is too much: nothing is divided."),
+        ],
+        "v(x, t, label) + weight · (v(x, t, label) − v(x, t, 0)).",
+    )
+
+
+def _asked(guided: Callable[..., Any]) -> str | None:
+    field = _Told()
+    x, time, label = _given(3)
+    _result(guided, field, 2.0, 3)
+    if any(not close(here, x) for here, _, _ in field.given):
+        return "the model is evaluated at another place: both velocities belong to one x."
+    if any(not close(when.reshape(-1)[:1], time.reshape(1)) for _, when, _ in field.given):
+        return "the model is evaluated at another time: both velocities belong to one t."
+    labels = [each for _, _, each in field.given]
+    if not any(close(each, label) for each in labels):
+        return "the model is never evaluated with the label."
+    if not any(each.shape == label.shape and not each.any() for each in labels):
+        return "the model is never evaluated without a label, which is zeros of the label's shape."
+    if len(field.given) > 2:
+        return f"the model is evaluated {len(field.given)} times; twice is enough."
+    return None
+
+
+def _in_place(guided: Callable[..., Any]) -> str | None:
+    given = _given(4)
+    copies = [each.clone() for each in given]
+    guided(_Told(), *copies, 1.5)
+    if all(torch.equal(copy, each) for copy, each in zip(copies, given)):
+        return None
+    return "an input is overwritten: make new tensors, such as torch.zeros_like(label)."
