@@ -281,3 +281,5 @@ def test_the_wheel_alone_gives_the_notebooks_and_knows_its_version(wheel, tmp_pa
 def test_the_kit_asks_for_its_own_distribution_by_its_name():
     assert f'"{PROJECT["name"]}"' in (ROOT / "labkit" / "record.py").read_text(encoding="utf-8")
     assert f"uninstall --yes {PROJECT['name']} " in RECIPE
+    for path in (ROOT / "labkit").rglob("*.py"):  # no advice to install what somebody else calls labkit
+        assert not re.search(r"""pip install ['"]?labkit\b(?!-faces)""", path.read_text(encoding="utf-8")), path
