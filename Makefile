@@ -12,9 +12,10 @@ endif
 # The stamp's name holds what .venv is made of and where it lies, and no date: one in the future would never be old.
 READY := .venv/.ready-$(shell (pwd; cat pyproject.toml constraints.txt) | cksum | cut -d' ' -f1)
 KIT := .venv/bin/python
+INSTALLED := -c constraints.txt -e '.[test,celeba,sweep,grade]'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test site lab doctor bench gpu mutants
+.PHONY: help run test site lab doctor bench gpu mutants release
 
 help: ## what can be typed here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -48,6 +49,15 @@ site: $(READY) ## the newest run as a static site in site/
 doctor: $(READY) ## what this machine has
 	@$(KIT) -m labkit doctor
 
+release: $(READY) ## wheel and source of a version that is committed and described, into dist/
+	@test -z "$$(git status --porcelain)" || { echo 'a release is made of what is committed: commit first, or put it aside' >&2; exit 2; }
+	@$(KIT) -m pytest -q tests/test_packaging.py
+	@rm -rf build dist
+	@$(KIT) -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' >build.log || \
+	  { cat build.log >&2; exit 1; }
+	@rm -rf build build.log; ls dist
+	@echo "now: git tag v$$($(KIT) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')"
+
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 15))' 2>/dev/null || \
 	  { echo 'labkit needs Python 3.11.5 to 3.14 as $(PYTHON): install it, or name another with PYTHON=...' >&2; exit 2; }
@@ -60,5 +70,6 @@ $(READY):
 	@echo 'Setting up .venv: this takes some minutes and happens once.'
 	@rm -f .venv/.ready-*
 	@$(PYTHON) -m venv .venv
-	@$(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,celeba,sweep,grade]'
+	@uv pip install --quiet --python $(KIT) $(INSTALLED) 2>/dev/null || \
+	  $(KIT) -m pip install --quiet --disable-pip-version-check $(INSTALLED)
 	@touch $@

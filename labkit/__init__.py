@@ -3,4 +3,3 @@
 from labkit.errors import LabkitError
 
 __all__ = ["LabkitError"]
-__version__ = "0.1.0"

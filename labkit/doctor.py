@@ -18,6 +18,7 @@ from labkit.data.inventory import inventory
 from labkit.files import data_root
 
 PACKAGES = ("torch", "torchvision", "normflows", "scikit-learn", "matplotlib", "jupyterlab", "papermill")
+FIRST_PYTHON, END_OF_PYTHON = (3, 11, 5), (3, 15)  # as in pyproject.toml, which an uninstalled kit cannot read
 LOW_DISK_BYTES = 2 * 2**30
 LOW_MEMORY_BYTES = 4 * 2**30
 GIB = 2**30
@@ -36,8 +37,17 @@ def examine() -> pd.DataFrame:
 
 
 def _software() -> Iterator[Row]:
-    yield "python", f"{platform.python_version()} in {sys.prefix}", ""
-    yield "system", f"{platform.system()} {platform.machine()}", ""
+    fit = FIRST_PYTHON <= sys.version_info[:3] < END_OF_PYTHON
+    first, end = (".".join(map(str, version)) for version in (FIRST_PYTHON, END_OF_PYTHON))
+    advice = (
+        "" if fit else f"the pinned packages need Python {first} or newer, before {end}: install one, and labkit anew"
+    )
+    yield "python", f"{platform.python_version()} in {sys.prefix}", advice
+    system = (platform.system(), platform.machine())
+    advice = (
+        "PyTorch is no longer made for Intel Macs: use another computer" if system == ("Darwin", "x86_64") else ""
+    )
+    yield "system", " ".join(system), advice
     for package in PACKAGES:
         try:
             yield package, version(package), ""
@@ -88,7 +98,7 @@ def _places() -> Iterator[Row]:
     for name, folder in (("data folder", data_root()), ("working folder", Path.cwd())):
         existing = next(each for each in (folder, *folder.parents) if each.is_dir())
         free = shutil.disk_usage(existing).free
-        advice = "less than 2 GiB are free" if free < LOW_DISK_BYTES else ""
+        advice = "less than 2 GiB are free: make room before a long lab" if free < LOW_DISK_BYTES else ""
         if not _writable(existing):
             advice = "cannot be written; results and downloads need another folder"
         yield name, f"{folder}, {free / GIB:.0f} GiB free", advice

@@ -15,6 +15,7 @@ from labkit.errors import LabkitError
 PROFILES = ("smoke", "cpu", "gpu")
 BUDGET_VARIABLE = "LABKIT_BUDGET_SECONDS"  # tells a kernel how long its whole lab may take
 JOBS_VARIABLE = "LABKIT_JOBS"  # tells it how many labs run beside it
+LARGEST_SEED = 2**32 - 1  # that numpy and scikit-learn take
 NOTEBOOK = "notebook.ipynb"
 PAGE = "notebook.html"
 STATE = "state.json"
@@ -86,7 +87,7 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     for package in VERSIONED:
         try:
-            found[package] = version(package)
+            found[package] = version("labkit-faces" if package == "labkit" else package)
         except PackageNotFoundError:
             found[package] = "absent"
     return found

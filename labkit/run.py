@@ -3,6 +3,7 @@
 import os
 import random
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,11 +20,11 @@ from threadpoolctl import threadpool_info
 from labkit.claims import Claim, card_html, card_text, claims_html, claims_text
 from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
-from labkit.files import atomic_path, relative, write_json
+from labkit.files import atomic_path, relative, usable_path, write_json
 from labkit.fit import forecast
 from labkit.ladder import TOP, answer_of, climb, place, report
 from labkit.plots.explorer import somebody_is_there
-from labkit.record import JOBS_VARIABLE, PROFILES, clear_record, plain, versions
+from labkit.record import JOBS_VARIABLE, LARGEST_SEED, PROFILES, clear_record, plain, versions
 
 FIGURE_DPI = 120
 PROFILE_VARIABLE = "LABKIT_PROFILE"
@@ -46,20 +47,35 @@ def start_lab(
         LabkitError: unknown profile, a seed that is none, no data where they should be, or a folder that cannot be
             written.
     """
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise LabkitError(f"SEED = {seed!r}: give a whole number from 0 on, without quotes.")
-    if data is not None and not Path(data).expanduser().exists():
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
+        raise LabkitError(f"SEED = {seed!r}: give a whole number from 0 to {LARGEST_SEED}, without quotes.")
+    if data is not None and not usable_path(data).exists():
         raise LabkitError(f"DATA = {str(data)!r}: there is no such file or folder; None takes what the kit finds.")
     profile = choose_profile(profile)
     folder = Path(out) if out is not None else default_folder(lab, profile)
     run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder)
     plt.rcdefaults()  # a matplotlibrc of the user's, e.g. text.usetex, must not decide how a lab's figures look
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed)
     torch.manual_seed(seed)
     forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
+    if (notebook := get_ipython()) and somebody_is_there():
+        notebook.set_custom_exc((NotImplementedError,), _say_what_waits)
     print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {relative(folder)}")
     return run
+
+
+def _say_what_waits(notebook: Any, kind: type, error: Any, trace: Any, tb_offset: int | None = None) -> list[str]:
+    """One line for a cell that meets an exercise's stub, in place of a traceback that ends in nothing."""
+    frames = traceback.extract_tb(trace)
+    if not error.args and frames:
+        name = frames[-1].name
+        error.args = (f"this cell waits for {name}: write that exercise in place of its stub, then run both cells.",)
+        if name == "<module>":
+            error.args = ("this is the stub of an exercise: write yours in its place.",)
+        error._render_traceback_ = lambda: [str(error)]
+    notebook.showtraceback((kind, error, trace))
+    return []
 
 
 def choose_profile(name: str | None = None) -> str:

@@ -27,7 +27,7 @@ def connect(address: str) -> Any:
     try:
         from distributed import Client
     except ImportError as error:
-        raise LabkitError("--scheduler needs dask.distributed: pip install 'labkit[grade]'.") from error
+        raise LabkitError("--scheduler needs dask.distributed: pip install -e '.[grade]'.") from error
     if not ADDRESS.fullmatch(address):
         raise LabkitError(
             f"--scheduler {address}: is no address; write it as `dask scheduler` prints it, tcp://HOST:PORT."

@@ -47,7 +47,8 @@ class Estimate:
 def over(values: Any, unit: str = "seeds") -> Estimate:
     """The mean of one number a unit, with its standard error; an `Estimate` passes through.
 
-    Where most trainings became infinite the mean is too, for certain; where some did, its error is NaN.
+    Where most trainings became infinite the mean is too, for certain; where some did, its error is NaN. A NaN, or
+    infinities of both signs, make the mean NaN.
     """
     if isinstance(values, Estimate):
         return values
@@ -57,7 +58,9 @@ def over(values: Any, unit: str = "seeds") -> Estimate:
     bad = ~np.isfinite(values)
     if bad.any():
         lost = len(values) >= SEEDS and bad.mean() > 0.5 and not np.isnan(values).any()
-        return Estimate(float(values[bad][0]), 0.0 if lost else math.nan, len(values), unit)
+        signs = set(values[bad].tolist())  # infinities of both signs have no mean
+        value = signs.pop() if len(signs) == 1 else math.nan
+        return Estimate(value, 0.0 if lost and math.isinf(value) else math.nan, len(values), unit)
     mean = float(values.sum()) / len(values)
     squares = float(((values - mean) ** 2).sum())
     error = math.sqrt(squares / (len(values) - 1) / len(values)) if len(values) > 1 else math.nan

@@ -1,6 +1,9 @@
+import tomllib
+
 import pytest
 
 from labkit import doctor
+from labkit.course.run.labs import project_root
 
 
 @pytest.fixture
@@ -31,3 +34,26 @@ def test_what_is_wrong_comes_with_advice(bare, monkeypatch):
     table = doctor.examine()
     for item in ("data folder", "working folder", "C++ compiler", "no-such-package-as-this"):
         assert table.loc[item, "advice"], item
+
+
+@pytest.mark.parametrize(
+    ("version", "fit"), [((3, 11, 4), False), ((3, 11, 5), True), ((3, 14, 9), True), ((3, 15, 0), False)]
+)
+def test_a_python_that_the_pins_do_not_fit_comes_with_advice(monkeypatch, version, fit):
+    monkeypatch.setattr(doctor.sys, "version_info", version)
+    advice = {name: advice for name, _, advice in doctor._software()}["python"]
+    assert (advice == "") is fit
+
+
+def test_an_intel_mac_comes_with_advice(monkeypatch):
+    monkeypatch.setattr(doctor.platform, "system", lambda: "Darwin")
+    for machine, fit in (("arm64", True), ("x86_64", False)):
+        monkeypatch.setattr(doctor.platform, "machine", lambda machine=machine: machine)
+        advice = {name: advice for name, _, advice in doctor._software()}["system"]
+        assert (advice == "") is fit
+
+
+def test_the_pythons_of_the_doctor_are_those_of_pyproject():
+    project = tomllib.loads((project_root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    first, end = (".".join(map(str, each)) for each in (doctor.FIRST_PYTHON, doctor.END_OF_PYTHON))
+    assert project["requires-python"] == f">={first},<{end}"

@@ -1,16 +1,21 @@
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 import yaml
 from ledger import document
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from labkit.course.grade.sandbox.container import RECIPE
 from labkit.course.run.labs import labs_markdown, list_labs, project_root
 
 ROOT = project_root()
@@ -19,8 +24,40 @@ CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines(
 INSTALLED_EXTRAS = ("test", "celeba", "sweep", "grade")  # by the Makefile and environment.yml
 
 
-def pins():
-    return {canonicalize_name(Requirement(line).name): Requirement(line).specifier for line in CONSTRAINTS}
+# What decides a marker, of the machines that the kit is for; the rest is that of this Python.
+MACHINES = {
+    "linux-x86-64": {
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+    },
+    "linux-arm64": {
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "platform_machine": "aarch64",
+    },
+    "windows": {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt", "platform_machine": "AMD64"},
+    "mac-arm64": {
+        "sys_platform": "darwin",
+        "platform_system": "Darwin",
+        "os_name": "posix",
+        "platform_machine": "arm64",
+    },
+}
+PYTHONS = ("3.11.5", "3.12.0", "3.13.0", "3.14.0")
+
+
+def pins(machine=None):
+    """Name → specifier of each pin, or of those that hold on a machine (values of markers)."""
+    lines = [line for line in map(Requirement, CONSTRAINTS) if machine is None or holds(line, machine)]
+    return {canonicalize_name(line.name): line.specifier for line in lines}
+
+
+def holds(requirement, machine, extras=("",)):
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({**machine, "extra": extra}) for extra in (*extras, ""))
 
 
 def declared():
@@ -29,35 +66,71 @@ def declared():
     return [Requirement(line) for line in (*PROJECT["dependencies"], *extras)]
 
 
-def needed():
-    """Names of every package that an installation with these extras brings here, however far down."""
-    waiting, seen = declared(), set()
+@cache
+def required_by(name):
+    """What a package asks for; nothing where it is not here, as it belongs to another kind of machine."""
+    try:
+        return [Requirement(line) for line in distribution(name).requires or []]
+    except PackageNotFoundError:
+        return []
+
+
+def needed(machine):
+    """Each requirement of an installation on a machine, however far down, as far as the packages here say it."""
+    waiting, seen = declared(), {}
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
-        key = (name, frozenset(requirement.extras))
-        if key in seen:
+        if str(requirement) in seen:
             continue
-        seen.add(key)
-        try:
-            below = distribution(name).requires or []
-        except PackageNotFoundError:
-            pytest.fail(f"{name} is not installed; run `make test`, which installs what pyproject.toml asks for")
-        extras = requirement.extras or {""}
-        for line in map(Requirement, below):
-            if line.marker is None or any(line.marker.evaluate({"extra": extra}) for extra in extras | {""}):
-                waiting.append(line)
-    return {name for name, _ in seen}
+        seen[str(requirement)] = requirement
+        waiting += [line for line in required_by(name) if holds(line, machine, requirement.extras)]
+    return seen.values()
 
 
-def test_constraints_pin_everything_that_gets_installed():
-    assert not needed() - set(pins())
+def unmet(machine, exact):
+    """Requirements that the pins do not fit."""
+    return {
+        str(line)
+        for line in needed(machine)
+        if (pin := exact.get(canonicalize_name(line.name))) is None
+        or not all(line.specifier.contains(each.version, prereleases=True) for each in pin)
+    }
+
+
+@pytest.fixture(params=[(name, python) for name in MACHINES for python in PYTHONS], ids="-".join)
+def machine(request):
+    name, python = request.param
+    version = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
+    return {
+        **MACHINES[name],
+        **version,
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+
+
+def test_constraints_pin_everything_that_gets_installed_on_each_machine(machine):
+    assert not unmet(machine, pins(machine))
+
+
+def test_a_pin_that_is_gone_or_too_old_is_found():
+    windows = {**MACHINES["windows"], "python_full_version": "3.12.0", "python_version": "3.12"}
+    exact = pins(windows)
+    gone = {name: pin for name, pin in exact.items() if name != "colorama"}
+    assert any(line.startswith("colorama") for line in unmet(windows, gone))
+    assert any(line.startswith("torch") for line in unmet(windows, {**exact, "torch": SpecifierSet("==1.0")}))
+
+
+@pytest.mark.parametrize("name", [line.name for line in declared()])
+def test_what_is_asked_for_is_installed_here(name):
+    assert distribution(name), "run `make test`, which installs what pyproject.toml asks for"
 
 
 def test_constraints_are_exact_versions_and_name_no_host():
     assert len(CONSTRAINTS) == len(pins())
     for line in CONSTRAINTS:
-        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==\d[\w.]*", line), line
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==\d[\w.]*( ; [\w .<>=!'()]+)?", line), line
 
 
 def test_constraints_lie_within_what_pyproject_allows():
@@ -91,9 +164,9 @@ def test_the_table_of_labs_in_the_readme_is_that_of_the_notebooks():
     assert table.strip() == labs_markdown(list_labs(ROOT / "notebooks")), "run: labkit labs --markdown"
 
 
-def test_the_ledger_in_the_readme_is_that_of_the_results():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = re.search(r"<!-- ledger -->\n(.*?)\n<!-- end of ledger -->", readme, re.DOTALL).group(1)
+def test_the_ledger_is_that_of_the_results():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = re.search(r"<!-- ledger -->\n(.*?)\n<!-- end of ledger -->", page, re.DOTALL).group(1)
     assert table == document(), "run: python tests/benchmarks/ledger.py"
 
 
@@ -119,10 +192,94 @@ def test_make_refuses_an_unfit_machine_before_it_installs(tmp_path, machine, sen
     assert not (tmp_path / ".venv").exists()
 
 
+@pytest.mark.parametrize(
+    ("uv", "used"), [(None, ["pip"]), ("exit 0", ["uv"]), ("exit 1", ["uv", "pip"])], ids=["none", "works", "fails"]
+)
+def test_make_installs_with_uv_where_it_works_and_else_with_pip(tmp_path, uv, used):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "make", "cksum", "cut", "cat", "pwd", "rm", "cp", "mkdir", "touch", "echo"):
+        (tools / name).symlink_to(shutil.which(name))
+    python = tools / "python"
+    python.write_text(
+        '#!/bin/sh\ncase "$1 $2" in "-m venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python;; '
+        '"-m pip") echo "pip $*" >>log;; esac\n'
+    )
+    if uv:
+        (tools / "uv").write_text(f'#!/bin/sh\necho "uv $*" >>log\n{uv}\n')
+    for path in tools.glob("[pu]*"):
+        if not path.is_symlink():
+            path.chmod(0o755)
+    subprocess.run(["make", "-s", "doctor", "PYTHON=python"], cwd=tmp_path, env={"PATH": str(tools)}, check=True)
+    log = (tmp_path / "log").read_text().splitlines()
+    assert [line.split()[0] for line in log] == used
+    assert all("-c constraints.txt -e .[test," in line for line in log)
+
+
 def test_citation_and_changelog_name_the_version_of_pyproject():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["cff-version"] == "1.2.0"
     assert all(citation[key] for key in ("message", "title", "authors"))
     assert citation["version"] == PROJECT["version"]
-    assert citation["license"] == PROJECT["license"]
+    assert citation["license"] == PROJECT["license"].split(" AND ")[0]  # the software is cited, not the text
     assert f"\n## {PROJECT['version']}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Names of the files in a wheel that is built from what git holds, by the way of its source distribution."""
+    place = tmp_path_factory.mktemp("wheel")
+    for name in ("labkit", "notebooks", "pyproject.toml", "README.md", "LICENSE"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        more = {"symlinks": True, "ignore": shutil.ignore_patterns("__pycache__")} if copy is shutil.copytree else {}
+        copy(ROOT / name, place / name, **more)
+    build = "from setuptools import build_meta as b; import sys; getattr(b, 'build_' + sys.argv[1])('dist')"
+
+    def run(what, folder):
+        subprocess.run([sys.executable, "-c", build, what], cwd=folder, check=True, capture_output=True)
+
+    run("sdist", place)
+    (source,) = (place / "dist").glob("*.tar.gz")
+    shutil.unpack_archive(source, place, filter="data")
+    folder = place / source.name.removesuffix(".tar.gz")
+    run("wheel", folder)
+    (built,) = (folder / "dist").glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_the_whole_package_and_the_notebooks(wheel):
+    held = set(zipfile.ZipFile(wheel).namelist())
+    package = [path for path in (ROOT / "labkit").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {path.relative_to(ROOT).as_posix() for path in package} <= held
+    given = [*(ROOT / "notebooks").glob("*.ipynb"), ROOT / "notebooks" / "LICENSE"]
+    assert {f"labkit/course/notebooks/{path.name}" for path in given} <= held
+    assert not [name for name in held if name.startswith(("tests/", "notebooks/"))]
+
+
+def test_the_wheel_alone_gives_the_notebooks_and_knows_its_version(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+
+    def labkit(*arguments):
+        command = [sys.executable, "-m", "labkit", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert "`labkit notebooks`" in labkit("labs").stderr
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "00_start_here.ipynb").write_text("mine")
+    assert labkit("notebooks").returncode == 0
+    assert (tmp_path / "notebooks" / "00_start_here.ipynb").read_text() == "mine"
+    (tmp_path / "notebooks" / "00_start_here.ipynb").unlink()
+    labkit("notebooks")
+    assert "00_start_here" in labkit("labs").stdout
+    (about,) = (tmp_path / "site").glob("*.dist-info")
+    assert about.name == f"{canonicalize_name(PROJECT['name']).replace('-', '_')}-{PROJECT['version']}.dist-info"
+
+
+def test_the_kit_asks_for_its_own_distribution_by_its_name():
+    assert f'"{PROJECT["name"]}"' in (ROOT / "labkit" / "record.py").read_text(encoding="utf-8")
+    assert f"uninstall --yes {PROJECT['name']} " in RECIPE
+    for path in (ROOT / "labkit").rglob("*.py"):  # no advice to install what somebody else calls labkit
+        assert not re.search(r"""pip install ['"]?labkit\b(?!-faces)""", path.read_text(encoding="utf-8")), path

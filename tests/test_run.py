@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from jupyter_client.manager import start_new_kernel
 from matplotlib.image import imread
 
 from labkit import run as report
@@ -254,15 +255,17 @@ def test_a_claim_refuses_a_name_that_it_does_not_know(run):
         run.claim(rises, changes=[1.0])
 
 
-@pytest.mark.parametrize("seed", ["7", 1.5, True, None, -1, 2**63])
+@pytest.mark.parametrize("seed", ["7", 1.5, True, None, -1, 2**32, 2**63])
 def test_a_seed_that_is_none_is_refused_in_a_sentence(tmp_path, seed):
-    with pytest.raises(LabkitError, match=r"SEED = .*: give a whole number from 0 on"):
+    with pytest.raises(LabkitError, match=r"SEED = .*: give a whole number from 0 to 4294967295"):
         start_lab("01", profile="smoke", seed=seed, out=tmp_path)
 
 
 def test_data_that_are_not_there_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(LabkitError, match="DATA = '/nope': there is no such file or folder"):
         start_lab("01", profile="smoke", data="/nope", out=tmp_path)
+    with pytest.raises(LabkitError, match="~nobody-here: cannot be looked at"):
+        start_lab("01", profile="smoke", data="~nobody-here", out=tmp_path)
     start_lab("01", profile="smoke", data=str(tmp_path), out=tmp_path / "out")
 
 
@@ -344,3 +347,27 @@ def test_measurements_are_written_with_their_intervals():
     assert measured_text(plain({"x": over([1.0, 3.0], "people")})) == "x = 2 (−10.71 to 14.71; 2 people)"
     assert measured_text(plain({"x": over([1.0])})) == "x = 1 (1 seed)"
     assert measured_text(plain({"x": over([float("nan")] * 5)})) == "x = not known"
+
+
+def test_a_cell_that_meets_a_stub_says_in_one_line_what_it_waits_for(tmp_path):
+    manager, client = start_new_kernel(kernel_name="python3")
+    person = {"allow_stdin": True, "stdin_hook": lambda _: None, "timeout": 60}
+
+    def error_of(code):
+        printed = []
+        reply = client.execute_interactive(code, output_hook=printed.append, **person)
+        (shown,) = [each["content"] for each in printed if each["msg_type"] == "error"]
+        assert reply["content"]["status"] == "error"
+        return shown["ename"], shown["traceback"]
+
+    try:
+        start = f"from labkit.run import start_lab\nrun = start_lab('00', profile='smoke', out={str(tmp_path)!r})"
+        assert client.execute_interactive(start, **person)["content"]["status"] == "ok"
+        client.execute_interactive("def density(x):\n    raise NotImplementedError", **person)
+        name, lines = error_of("density(1)")
+        assert name == "NotImplementedError" and len(lines) == 1 and "waits for density" in lines[0]
+        assert len(error_of("raise NotImplementedError")[1]) == 1
+        assert len(error_of("raise NotImplementedError('by torch')")[1]) > 1  # another's error keeps its trace
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -6,6 +6,7 @@ Each command imports what it needs when it is called, so that help and refusals 
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import typer
 
 from labkit.course.grade.command import grade_app, release
 from labkit.errors import LabkitError
-from labkit.files import absolute
+from labkit.files import absolute, relative
 
 app = typer.Typer(
     help="Labs on deep generative models of faces.",
@@ -90,14 +91,37 @@ def labs(
         print(f"{lab.stem:<30}{lab.title}  (minutes: {minutes})")
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def lab(context: typer.Context) -> None:
-    """Open JupyterLab on the notebooks; further options, such as --allow-root or --no-browser, are JupyterLab's."""
-    from labkit.course.run.labs import project_root
+@app.command()
+def notebooks(folder: Annotated[Path, typer.Argument(help="where the folder notebooks/ shall lie")] = Path()) -> None:
+    """Copy the notebooks that came with labkit to FOLDER/notebooks; files that are there already stay as they are."""
+    target = absolute(folder) / "notebooks"
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(Path(__file__).with_name("notebooks").glob("*")):
+        if path.is_file() and not (target / path.name).exists():
+            shutil.copyfile(path, target / path.name)
+    print(f"{relative(target)}: go there, or to the folder above, and type `labkit lab` or `labkit run 00`")
 
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(
+    context: typer.Context,
+    source: Annotated[bool, typer.Option("--source", help="open notebooks/ with the solutions, not work/")] = False,
+) -> None:
+    """Open JupyterLab on your copies of the labs, in work/; further options, e.g. --no-browser, are JupyterLab's."""
+    from labkit.course.run.labs import list_labs, project_root
+
+    folder, page = project_root() / "notebooks", "/lab"
+    if not source:
+        from labkit.course.work import fill, first_page
+
+        folder = project_root() / "work"
+        for said in fill(folder, list_labs()):
+            print(said)
+        page = first_page(folder)
     # Without this a kernel called python3 of another environment would be taken before this one's.
     environment = dict(os.environ, JUPYTER_PREFER_ENV_PATH="1")
-    command = [sys.executable, "-m", "jupyterlab", *context.args, str(project_root() / "notebooks")]
+    where = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url={page}"]
+    command = [sys.executable, "-m", "jupyterlab", *where, *context.args]
     server = subprocess.Popen(command, env=environment)
     while True:
         try:
@@ -105,6 +129,36 @@ def lab(context: typer.Context) -> None:
         except KeyboardInterrupt:
             # Ctrl-C reaches the server as well, which asks whether it is meant.
             continue
+
+
+@app.command()
+def check(notebook: Annotated[Path, typer.Argument(help="your copy of a lab, as in work/")]) -> None:
+    """Say what is undone in a notebook and how grading will take it; status 1 if something is still to be written."""
+    from labkit.course.handing_in import look_through
+    from labkit.course.run.labs import list_labs
+
+    said, done = look_through(notebook, list_labs())
+    print("\n".join(said))
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def submit(notebook: Annotated[Path, typer.Argument(help="your copy of a lab, as in work/")]) -> None:
+    """Write a zip of a notebook beside it, ready to hand in."""
+    from labkit.course.handing_in import pack
+    from labkit.course.run.labs import list_labs
+
+    print(f"hand in {pack(notebook, list_labs())}")
+
+
+@app.command()
+def solutions(lab: Annotated[str, typer.Argument(help="01a, lab01a or a notebook's name")]) -> None:
+    """Show the solutions of the exercises that you have passed, or tried with five different answers."""
+    from labkit.course.handing_in import solutions as of
+    from labkit.course.run.labs import choose_labs, list_labs, project_root
+
+    for chosen in choose_labs([lab], list_labs()):
+        print("\n\n".join([f"# lab {chosen.number}", *of(chosen, project_root() / "work")]))
 
 
 @app.command()

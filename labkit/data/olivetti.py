@@ -21,7 +21,7 @@ from labkit.data.given import OLIVETTI_FILES, file_in, first_of, path_for, refus
 from labkit.errors import LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
 from labkit.faces.words import OLIVETTI_ATTRIBUTES, olivetti_attributes
-from labkit.files import data_root, sha256, shown
+from labkit.files import data_root, sha256, shown, usable_path
 
 NAME = "Olivetti faces"
 PEOPLE, SHOTS, SIDE = 40, 10, 64
@@ -86,7 +86,7 @@ def _from_cache(cache: Path) -> FaceSet:
 
 
 def _from_scikit_learn() -> FaceSet:
-    folder = Path(os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data").expanduser()
+    folder = usable_path(os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data")
     path = _find(folder)
     if path is None:
         raise LabkitError(f"nothing in {folder}")

@@ -103,7 +103,7 @@ def _read(path: Path) -> dict[str, dict[str, object]]:
 
 
 def markdown(path: Path) -> str:
-    """A machine's file as tables for the README: timings, and the losses that both ways of training reach."""
+    """A machine's file as tables for CONTRIBUTING.md: timings, and the losses that both ways of training reach."""
     rows = sorted(_read(path).items())
     timings = [_timing(name, row) for name, row in rows if "labkit_mean" not in row]
     losses = [_losses(name, row) for name, row in rows if "labkit_mean" in row]
@@ -137,7 +137,7 @@ def _seconds(seconds: float) -> str:
 
 
 def document() -> str:
-    """Every machine's table, for the README."""
+    """Every machine's table, for CONTRIBUTING.md."""
     return "\n\n".join(f"**{file.stem}**\n\n{markdown(file)}" for file in sorted(RESULTS.glob("*.json")))
 
 

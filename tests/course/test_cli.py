@@ -193,10 +193,11 @@ def test_options_that_the_kit_does_not_know_reach_jupyterlab(project, monkeypatc
 
     monkeypatch.chdir(project)
     monkeypatch.setattr(subprocess, "Popen", Server)
-    monkeypatch.setattr(sys, "argv", ["labkit", "lab", "--allow-root", "--port", "8899"])
+    monkeypatch.setattr(sys, "argv", ["labkit", "lab", "--source", "--allow-root", "--port", "8899"])
     with pytest.raises(SystemExit):
         cli.main()
-    assert started[0][2:] == ["jupyterlab", "--allow-root", "--port", "8899", str(project / "notebooks")]
+    assert started[0][2] == "jupyterlab" and started[0][-3:] == ["--allow-root", "--port", "8899"]
+    assert f"--ServerApp.root_dir={project / 'notebooks'}" in started[0]
 
 
 def test_data_may_have_blanks_and_a_home_folder(project, tmp_path):

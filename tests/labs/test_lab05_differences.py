@@ -33,15 +33,15 @@ def solution(summarise=lambda d: np.abs(d).mean(1), pairs_of=drawn_pairs):
     return difference_points
 
 
-def by_loops(codes, levels, factor, points, pairs, seed):
+def by_loops(codes, levels, factor, points, pairs, seed, uniform=False):
     rng = np.random.default_rng(seed)
     column, rows = levels[:, factor], []
     fellows = {value: np.flatnonzero(column == value) for value in np.unique(column)}
     for _ in range(points):
         total = np.zeros(codes.shape[1])
         for _ in range(pairs):
-            one, two = rng.choice(fellows[rng.choice(list(fellows))], 2, replace=False)
-            total += abs(codes[one] - codes[two])
+            one = rng.choice(fellows[rng.choice(list(fellows))]) if uniform else rng.integers(len(column))
+            total += abs(codes[one] - codes[rng.choice(fellows[column[one]])])
         rows.append(total / pairs)
     return rows
 
@@ -70,6 +70,7 @@ def identical(levels, factor, points, pairs, seed):
 RIGHT = {"arrays": (solution(),), "loops": (by_loops,)}
 ALL = (SHAPE, HELD, MEAN, OWN, SCATTER, SEED)
 WRONG = {
+    "levels drawn uniformly": ((lambda *given: by_loops(*given, uniform=True),), {MEAN: "equally often"}),
     "squared": ((solution(lambda d: (d**2).mean(1)),), {MEAN: "squared"}),
     "added up": ((solution(lambda d: np.abs(d).sum(1)),), {MEAN: "added up", SCATTER: "quarter"}),
     "signed": (
@@ -78,7 +79,7 @@ WRONG = {
     ),
     "absolute value last": ((solution(lambda d: np.abs(d.mean(1))),), {MEAN: "before the mean", OWN: "anew"}),
     "one value for a point": ((solution(pairs_of=one_value),), {OWN: "anew for each pair"}),
-    "nothing fixed": ((solution(pairs_of=nothing_fixed),), {HELD: "share its value"}),
+    "nothing fixed": ((solution(pairs_of=nothing_fixed),), {HELD: "share its value", MEAN: "over many pairs"}),
     "all but one fixed": (
         (solution(pairs_of=rest_fixed),),
         {HELD: "the other way round"},

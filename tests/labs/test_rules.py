@@ -6,6 +6,7 @@
 import math
 import os
 from functools import cache
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -80,6 +81,22 @@ def test_the_interval_of_a_mean_covers_it_in_nineteen_runs_of_twenty():
     rng = np.random.default_rng(0)
     ends = [over(rng.standard_normal(5) + 3).interval() for _ in range(2000)]
     assert np.mean([low < 3 < high for low, high in ends]) == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "error"),
+    [
+        ([math.inf] * 4 + [1.0], math.inf, 0.0),
+        ([-math.inf] + [1.0] * 4, -math.inf, math.nan),
+        ([math.inf, math.inf, -math.inf, -math.inf, 1.0], math.nan, math.nan),
+        ([math.inf, math.nan, math.inf, math.inf, 1.0], math.nan, math.nan),
+        ([math.nan, math.nan, 1.0, 1.0, 1.0], math.nan, math.nan),
+    ],
+)
+def test_a_mean_that_is_not_finite_is_the_same_in_any_order(values, mean, error):
+    for order in permutations(values):
+        found = over(order)
+        assert [found.value, found.error] == pytest.approx([mean, error], nan_ok=True)
 
 
 def test_the_bootstrap_draws_people_and_not_pictures():

@@ -7,7 +7,7 @@ from labkit.course.run.labs import list_labs, project_root
 
 ROOT = project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PAGES = [ROOT / "README.md", ROOT / "data" / "README.md"]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md"]
 EXERCISE = {
     "schema_version": 3,
     "grade": False,
@@ -31,14 +31,14 @@ def test_every_notebook_is_a_lab():
     assert [lab.path for lab in list_labs(ROOT / "notebooks")] == NOTEBOOKS
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_pages_link_to_what_exists(page):
     assert not list(broken_links(page, page.read_text(encoding="utf-8")))
 
 
 def test_spelling(tmp_path):
     texts = {path.name: prose(path) for path in NOTEBOOKS}
-    texts |= {f"{page.parent.name}.md": page.read_text(encoding="utf-8") for page in PAGES}
+    texts |= {f"{page.parent.name}-{page.name}": page.read_text(encoding="utf-8") for page in PAGES}
     for path in [*(ROOT / "labkit").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
         # The test below plants a misspelling in its own source.
         if path.name != "test_hygiene.py":

@@ -16,6 +16,7 @@ LabArgument = Annotated[str, typer.Argument(help="01a, lab01a or a notebook's na
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", help="submissions at a time", min=1)]
 UnsafeOption = Annotated[bool, typer.Option("--unsafe", help="run without a sandbox, with all your rights")]
 ContainerOption = Annotated[bool, typer.Option("--container", help="in podman or docker instead of bubblewrap")]
+AnonymousOption = Annotated[bool, typer.Option("--anonymous", help="pseudonyms; pseudonyms.csv tells who is who")]
 COURSE = Path("course")
 
 grade_app = typer.Typer(help="Grade a lab: prepare, run, ingest, feedback, export.", no_args_is_help=True)
@@ -117,13 +118,23 @@ def ingest(
 
 
 @grade_app.command()
-def feedback(lab: LabArgument, course: CourseOption = COURSE) -> None:
+def essays(lab: LabArgument, course: CourseOption = COURSE, anonymous: AnonymousOption = False) -> None:
+    """Write a page of all answers that a human reads, exercise by exercise."""
+    from labkit.course.grade.marks.anonymous import write_essays
+
+    page, count, failed = write_essays(_place(lab, course), anonymous=anonymous)
+    print(f"{count} answers: {page}")
+    _end(failed)
+
+
+@grade_app.command()
+def feedback(lab: LabArgument, course: CourseOption = COURSE, anonymous: AnonymousOption = False) -> None:
     """Write a page for each student: work, properties, hints, points, comments."""
     from labkit.course.grade.marks.feedback import unread, write_feedback
 
     place = _place(lab, course)
-    written, failed = write_feedback(place)
-    print(f"{len(written)} pages in {course / 'feedback'}")
+    written, failed = write_feedback(place, anonymous=anonymous)
+    print(f"{len(written)} pages in {course / ('feedback-anonymous' if anonymous else 'feedback')}")
     if waiting := unread(place):
         print(f"{len(waiting)} hold answers that nobody has read yet, shown with 0 points: {', '.join(waiting)}")
     _end(failed)
@@ -134,13 +145,25 @@ def export(
     lab: LabArgument,
     course: CourseOption = COURSE,
     to: Annotated[Path | None, typer.Option(help="the file; <course>/<lab>.csv if not given")] = None,
+    system: Annotated[
+        str, typer.Option("--for", help="moodle, canvas or gradescope: totals as it imports them")
+    ] = "",
 ) -> None:
-    """Write a CSV table with a row per student and exercise."""
+    """Write a CSV table with a row per student and exercise, or of totals for a learning platform."""
     from labkit.course.grade.marks.export import export_csv
+    from labkit.course.grade.marks.platforms import export_for
 
     place = _place(lab, course)
-    path = to or course / f"{place.name}.csv"
-    print(f"{export_csv(place, path)} rows in {path}")
+    if not system:
+        path = to or course / f"{place.name}.csv"
+        print(f"{export_csv(place, path)} rows in {path}")
+        return
+    path = to or course / f"{place.name}-{system}.csv"
+    result = export_for(place, system, path)
+    print(f"{len(result.students)} totals in {path}")
+    _count(result.unknown, f"without what {system} knows them by; fill it in by hand")
+    _count(result.waiting, "with an answer that nobody has read yet, which counts 0 points")
+    _count(result.ungraded, "without a total, since their newest work is not graded yet")
 
 
 @grade_app.command()
@@ -149,6 +172,16 @@ def overview(lab: LabArgument, course: CourseOption = COURSE) -> None:
     from labkit.course.grade.marks.export import write_overview
 
     _show(write_overview(_place(lab, course)))
+
+
+@grade_app.command()
+def similar(lab: LabArgument, course: CourseOption = COURSE) -> None:
+    """Write a page of answers that are alike, side by side; alike is no proof."""
+    from labkit.course.grade.marks.similar import write_similar
+
+    page, pairs, failed = write_similar(_place(lab, course))
+    print(f"{len(pairs)} pairs of answers that are alike: {page}")
+    _end(failed)
 
 
 @grade_app.command()
@@ -175,6 +208,11 @@ def _show(page: Path) -> None:
     from labkit.course.grade.marks.neutral import unescaped
 
     print(f"{unescaped(page.with_suffix('.md').read_text(encoding='utf-8'))}\npage: {page}")
+
+
+def _count(students: list[str], what: str) -> None:
+    if students:
+        print(f"{len(students)} {what}: {', '.join(students)}")
 
 
 def _end(failed: dict[str, str]) -> None:

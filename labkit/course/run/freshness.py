@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.course.run.labs import Lab
-from labkit.files import sha256, write_json
+from labkit.files import sha256, usable_path, write_json
 from labkit.record import NOTEBOOK, PAGE, RECORD_FILES, STATE, read_record, versions
 
 CHECKPOINTS = "checkpoints"
@@ -41,7 +41,7 @@ def data_folders(data: Path | None, root: Path) -> list[Path]:
     """Where the loaders look: the path given, else `LABKIT_DATA`; and the cache of downloads."""
     given = data or os.environ.get("LABKIT_DATA")
     cache = os.environ.get("LABKIT_CACHE") or root / "data"
-    return [Path(folder).expanduser() for folder in (given, cache) if folder]
+    return [usable_path(folder) for folder in (given, cache) if folder]
 
 
 def record_hashes(folder: Path) -> dict[str, str]:

@@ -63,9 +63,13 @@ def project_root() -> Path:
     """
     here = Path.cwd()
     for folder in (here, *here.parents, Path(__file__).resolve().parents[3]):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+        signs = (folder / "pyproject.toml", folder / "notebooks" / "00_start_here.ipynb")
+        if (folder / "notebooks").is_dir() and any(sign.is_file() for sign in signs):
             return folder
-    raise LabkitError(f"{here}: there is no notebooks/ folder here or above; run this inside the project.")
+    raise LabkitError(
+        f"{here}: there is no notebooks/ folder here or above; go into the project's, or copy the notebooks here "
+        "with `labkit notebooks`."
+    )
 
 
 def read_lab(path: Path) -> Lab:

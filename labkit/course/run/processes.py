@@ -39,6 +39,7 @@ def start(
             env=environment,
             text=True,
             encoding="utf-8",
+            errors="replace",  # a library below may write other bytes there
             start_new_session=True,
         )
 

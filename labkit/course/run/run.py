@@ -1,5 +1,6 @@
 """Runs labs headlessly: several at once, each within its time, and only where something has changed."""
 
+import contextlib
 import json
 import math
 import os
@@ -26,14 +27,13 @@ from labkit.course.run.labs import COMMON_PARAMETERS, Lab, project_root
 from labkit.course.run.results import Console, Result
 from labkit.errors import LabkitError, nearest
 from labkit.files import absolute, relative, write_json, write_text
-from labkit.record import JOBS_VARIABLE, LOG, NOTEBOOK, PAGE, PROFILES, STATE, clear_record, read_record
+from labkit.record import JOBS_VARIABLE, LARGEST_SEED, LOG, NOTEBOOK, PAGE, PROFILES, STATE, clear_record, read_record
 from labkit.scheduler import connect
 
 FREE_BYTES = 200 * 2**20
 GRACE_SECONDS = 60.0
 INTERRUPT_SECONDS = 10.0
 POLL_SECONDS = 0.1
-LARGEST_SEED = 2**32 - 1  # that numpy and scikit-learn take
 
 
 @dataclass(frozen=True)
@@ -170,19 +170,28 @@ class Job:
 
     def _listen(self) -> None:
         for line in self.process.stdout:
-            message = json.loads(line) if line.startswith("{") else {}
-            if "outcome" in message:
-                self.outcome = Outcome(**message["outcome"])
-            elif "cell" in message:
-                self.progress = f"cell {message['cell']} of {message['of']} {message['heading']}".strip()
+            # What a library of the child prints may begin like a message; one that is none must not end the thread.
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                message = json.loads(line)
+                if "outcome" in message:
+                    self.outcome = Outcome(**message["outcome"])
+                elif "cell" in message:
+                    self.progress = f"cell {message['cell']} of {message['of']} {message['heading']}".strip()
+
+    def said(self) -> Outcome | None:
+        """What the child, which has ended, said became of it."""
+        self._listener.join(5)
+        return self.outcome
 
     def result(self) -> Outcome:
         """What the child said became of it, or what its silence means."""
-        self._listener.join(5)
-        if self.outcome:
-            return self.outcome
+        if outcome := self.said():
+            return outcome
         status = self.process.returncode
-        log = (self.folder / LOG).read_text(encoding="utf-8", errors="replace")
+        try:
+            log = (self.folder / LOG).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            log = f"its log cannot be read ({error.strerror}); run it again"
         why = (log.strip().splitlines() or ["no message"])[-1]
         state = "killed" if status < 0 else "failed"
         return Outcome(state, f"its process ended with status {status}: {why}", self.seconds)
@@ -222,7 +231,7 @@ class _Runner:
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 until = 0.0
             processes.kill_tree(job.process)
-            self._finish(job, Outcome("interrupted", "stopped from the keyboard", job.seconds))
+            self._finish(job, job.said() or Outcome("interrupted", "stopped from the keyboard", job.seconds))
 
     def end_all(self) -> None:
         """Leave no process behind, whatever went wrong."""

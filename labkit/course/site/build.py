@@ -194,8 +194,8 @@ def _claims(labs: list[Path]) -> str:
 
 
 def _readme_pages(source: Path) -> list[str]:
-    """Pages for instructors and engineers: those chapters of README.md, its links to files as words."""
-    text = (project_root() / "README.md").read_text(encoding="utf-8")
+    """Pages for instructors and engineers: chapters of README.md and CONTRIBUTING.md, links to files as words."""
+    text = "".join((project_root() / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
     written = []
     for chapter in re.split(r"^## ", text, flags=re.M)[1:]:
         for who in ("instructors", "engineers"):

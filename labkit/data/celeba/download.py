@@ -160,5 +160,5 @@ def _package(name: str, how: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise LabkitError(
-            f'--download {how}: needs the package {name} ({error}); pip install "labkit[celeba]".'
+            f'--download {how}: needs the package {name} ({error}); pip install -e ".[celeba]".'
         ) from error

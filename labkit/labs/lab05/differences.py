@@ -86,13 +86,17 @@ def _held(points: Function) -> str | None:
 
 
 def _mean(points: Function) -> str | None:
-    codes, levels = normal(ROWS, 2, seed=3).numpy() * [1.0, 30.0], _levels()[:, 0]
+    levels = _levels()[:, 0]
+    # Wider at one level: else the mean would not show how often each level comes.
+    codes = normal(ROWS, 2, seed=3).numpy() * [1.0, 30.0] * (1 + 4 * (levels == 0))[:, None]
     apart = [codes[levels == k][:, None] - codes[levels == k][None] for k in range(LEVELS)]
     often = [(levels == k).mean() for k in range(LEVELS)]  # the first of a pair is any row
     right = np.average([np.abs(each).mean((0, 1)) for each in apart], 0, often)
+    alike = np.mean([np.abs(each).mean((0, 1)) for each in apart], 0)
     squared = np.average([(each**2).mean((0, 1)) for each in apart], 0, often)
     got = points(codes).mean(0).numpy()
     mistakes = [
+        (alike, "each level comes equally often: draw the first of a pair from all rows."),
         (right * PAIRS, "the differences are added up: take the mean over the pairs."),
         (squared, "the differences are squared: the metric takes absolute values."),
         (np.sqrt(squared), "that is a root mean square: the metric takes absolute values."),

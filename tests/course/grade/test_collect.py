@@ -32,6 +32,16 @@ submission_2:
   :submitters:
   - :name: "Bob"
   - :name: Cy Twombly
+    :email: cy@x.org
+submission_3:
+  :submitters:
+  - :email: wei1@x.org
+    :name: Wei Zhang
+    :sid: 31
+submission_4:
+  :submitters:
+  - :name: Wei Zhang
+    :sid: 32
 """
 
 
@@ -84,9 +94,11 @@ CASES = {
         {
             f"assignment_77_export/submission_1/{STEM}.ipynb": book("Ada_Lovelace"),
             "assignment_77_export/submission_2/mine.ipynb": book("Bob"),
+            "assignment_77_export/submission_3/mine.ipynb": book("Wei_Zhang_31"),
+            "assignment_77_export/submission_4/mine.ipynb": book("Wei_Zhang_32"),
             "assignment_77_export/submission_metadata.yml": METADATA.encode(),
         },
-        {"Ada_Lovelace", "Bob", "Cy_Twombly"},
+        {"Ada_Lovelace", "Bob", "Cy_Twombly", "Wei_Zhang_31", "Wei_Zhang_32"},
     ),
     "browsers, mail programs and editors": (
         {
@@ -126,6 +138,29 @@ def test_each_gets_one_notebook_the_newest_whatever_made_the_names(tmp_path, nam
         assert found[0].modified == datetime(2026, 11, 21, 10, 15, 30).timestamp()
 
 
+@pytest.mark.parametrize(
+    ("case", "student", "person"),
+    [
+        ("Canvas", "smithbob", {"system": "canvas", "name": "smithbob", "id": "22"}),
+        ("Canvas, two of one name", "doejane_9", {"system": "canvas", "name": "doejane", "id": "9"}),
+        ("Moodle, with students' zips", "Ada_L_1", {"system": "moodle", "name": "Ada L", "id": "1"}),
+        ("Blackboard", "jdoe", {"system": "blackboard", "name": "jdoe"}),
+        ("Gradescope", "Ada_Lovelace", {"system": "gradescope", "name": "Ada Lovelace", "id": "12"}),
+        ("Gradescope", "Cy_Twombly", {"system": "gradescope", "name": "Cy Twombly", "email": "cy@x.org"}),
+        (
+            "Gradescope",
+            "Wei_Zhang_31",
+            {"system": "gradescope", "email": "wei1@x.org", "name": "Wei Zhang", "id": "31"},
+        ),
+        ("browsers, mail programs and editors", "ada", {}),
+    ],
+)
+def test_what_a_system_knows_its_students_by_is_kept(tmp_path, case, student, person):
+    (tmp_path / "in.zip").write_bytes(packed(CASES[case][0]))
+    found = {each.student: each.person for each in collect(tmp_path / "in.zip", LAB)[0]}
+    assert found[student] == person
+
+
 def test_names_of_any_length_cost_no_time(tmp_path):
     (tmp_path / "in.zip").write_bytes(packed({"ada/" + "_" * 60_000 + ".ipynb": book("x"), "(" * 60_000: b""}))
     begun = time.process_time()
@@ -156,6 +191,14 @@ def test_a_notebook_in_any_of_unicodes_forms_is_taken(place, answered, tmp_path,
     result = prepare(place, tmp_path / "in")
     assert not result.students["ada"]["refused"]
     assert RIGHT["essay"] in place.of("ada").notebook("submitted").read_text(encoding="utf-8")
+
+
+def test_a_moodle_number_reaches_prepared_json(place, answered, tmp_path):
+    source = tmp_path / "in.zip"
+    source.write_bytes(packed({f"Mia Moo_77_assignsubmission_file_/{place.lab.path.name}": answered}))
+    prepare(place, source)
+    prepared = json.loads((place.of("Mia_Moo_77").folder("submitted") / "prepared.json").read_text())
+    assert prepared["person"] == {"system": "moodle", "name": "Mia Moo", "id": "77"}
 
 
 def test_a_deadline_that_is_a_day_ends_with_it_and_is_said_with_who_is_late(place, answered, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from labkit.course.grade.intake.prepare import prepare
 from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.marks import export
 from labkit.course.grade.marks.export import export_csv, grade_rows, overview, write_overview
-from labkit.course.grade.marks.gradebook import ingest
+from labkit.course.grade.marks.gradebook import ingest, records
 from labkit.course.grade.marks.score import parse_late_rule
 from labkit.errors import LabkitError
 
@@ -114,6 +114,28 @@ def test_the_page_is_the_same_and_does_nothing_by_itself(graded):
     assert page.with_suffix(".md").read_text(encoding="utf-8") == overview(Place(*graded))
     html = page.read_text(encoding="utf-8")
     assert active(html) == ["meta", "style"] and "<table" in html
+
+
+def test_the_page_names_each_mistake_with_whose_it_is_and_links_to_their_feedback(graded, tmp_path):
+    course, lab = shutil.copytree(graded[0], tmp_path / "course"), graded[1]
+    said = "<script>alert(1)</script> mean is 0.{} at 3 points"
+    for student, number in (("ada-right", 25), ("ben-right-otherwise", 31)):
+        write_outcome(
+            course, lab, student, exercises={"log-density-test": properties(False, hint=said.format(number))}
+        )
+    ingest(Place(course, lab))
+    page = Place(course, lab).of("ada-right").folder("feedback") / f"{lab.stem}.html"
+    page.parent.mkdir(parents=True)
+    page.write_text('<a name="log-density-test"></a>')
+    (mistake,) = [each for each in export.mistakes(records(Place(course, lab))) if "mean is … at 3" in each["hint"]]
+    assert (mistake["exercise"], mistake["property"]) == ("log-density-test", "property 0")
+    assert [each["student"] for each in mistake["students"]] == ["ada-right", "ben-right-otherwise"]
+    path = write_overview(Place(course, lab))
+    html = path.read_text(encoding="utf-8")
+    (link,) = re.findall(r'href="([^"]+)">ada-right<', html)
+    file, _, anchor = link.partition("#")
+    assert (path.parent / file).resolve() == page.resolve() and anchor == "log-density-test"
+    assert "<script" not in html and ">ben-right-otherwise<" not in html and "ben-right-otherwise" in html
 
 
 def test_what_is_not_ingested_is_no_grade(graded, tmp_path):

@@ -86,6 +86,14 @@ def test_a_page_shows_work_properties_points_and_comments(pages):
     assert "only-of-type" not in page and '<table class="table-condensed">' in page
 
 
+def test_the_index_of_a_page_names_the_exercises_and_links_to_them(pages):
+    for page in pages[2].values():
+        index = page.partition('<div id="toc">')[2].partition("</div>")[0]
+        links = [link for link in re.findall(r'<a href="#([^"]+)">([^<]+)</a>', index) if link[1] != "Comment"]
+        assert links == [(name, name) for name in ("log-density-test", "components-test", "essay")]
+        assert all(f'name="{name}"' in page for name, _ in links)
+
+
 def test_hidden_tests_and_solutions_are_on_no_page(pages):
     for page in pages[2].values():
         assert "HIDDEN" not in page and "BEGIN SOLUTION" not in page

@@ -4,13 +4,15 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 from consoles import Recorder
 
-from labkit.course.run import freshness, run
+from labkit.course.run import freshness, processes, run
+from labkit.course.run.execute import Outcome
 from labkit.course.run.labs import choose_labs, list_labs
 from labkit.course.run.results import Console, Result, results_table
 from labkit.course.run.run import RunConfig, run_labs, validate
@@ -228,6 +230,50 @@ def test_a_lab_that_another_run_has_begun_anew_is_left_to_it(session, tmp_path):
     runner.results[lab.stem] = Result(lab.stem, "ok")
     runner.settle_data()
     assert not list(tmp_path.rglob(STATE))
+
+
+def begun(tmp_path, program):
+    """A job whose process runs `program` in place of a lab."""
+    process = processes.start(["-c", program], log=tmp_path / LOG, threads=1)
+    lab = SimpleNamespace(stem="00_lab", title="A lab")
+    return run.Job(lab, tmp_path, process, 60.0, {})
+
+
+def test_what_a_child_prints_beside_its_messages_does_not_silence_it(tmp_path):
+    noise = [
+        "{",
+        "{}",
+        "{'a': 1}",
+        '{"outcome": {"states": 1}}',
+        '{"outcome": 3}',
+        '{"cell": 1}',
+        "[1]",
+        "7",
+        "[" * 99999,
+    ]
+    raw = "import sys; sys.stdout.buffer.write(bytes([255, 10])); sys.stdout.flush()"
+    said = '{"outcome": {"state": "ok"}}'
+    job = begun(tmp_path, f"{raw}\nfor line in {[*noise, said]!r}: print(line)")
+    job.process.wait()
+    assert job.result() == Outcome("ok")
+
+
+def test_a_child_that_leaves_neither_a_word_nor_a_log_is_a_sentence(tmp_path):
+    job = begun(tmp_path, "raise SystemExit(3)")
+    job.process.wait()
+    (tmp_path / LOG).unlink()
+    assert job.result().message.startswith("its process ended with status 3: its log cannot be read")
+
+
+def test_an_interrupt_keeps_what_a_lab_has_just_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "INTERRUPT_SECONDS", 1.0)
+    sleep = "; import time; time.sleep(60)"
+    for said, state in (('{"outcome": {"state": "ok"}}', "ok"), ("nothing", "interrupted")):
+        job = begun(tmp_path, f"print({said!r}){sleep}")
+        runner = run._Runner([], RunConfig("smoke", tmp_path), Recorder())
+        runner.running = [job]
+        runner.interrupt()
+        assert read_record(tmp_path, STATE, {})["state"] == state and job.process.poll() is not None
 
 
 class Links(html.parser.HTMLParser):

@@ -184,7 +184,7 @@ def test_a_target_that_cannot_be_written(tmp_path, how):
 @pytest.mark.parametrize(("how", "name"), [("gdrive", "gdown"), ("kaggle", "kagglehub")])
 def test_a_missing_package_is_named(tmp_path, monkeypatch, how, name):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(LabkitError, match=rf'needs the package {name} .*pip install "labkit\[celeba\]"'):
+    with pytest.raises(LabkitError, match=rf'needs the package {name} .*pip install -e "\.\[celeba\]"'):
         download_celeba(how, tmp_path)
 
 

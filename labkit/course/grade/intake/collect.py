@@ -29,7 +29,9 @@ MAX_FILES = 20_000
 MAX_ZIP_BYTES = 200_000_000  # of a student's zip within a zip, which is held in memory while it is looked at
 WRAPPERS = re.compile(r"submitted|submissions|assignment_\d+_export")
 # How systems name what they hand out: whose it is, and the file as the student called it.
-MOODLE = re.compile(r"(?P<who>.+?)_assignsubmission_(?:[a-z]+_?)?(?P<file>.*)", re.DOTALL)
+MOODLE = re.compile(
+    r"(?P<who>(?P<name>.+?)(?:_(?P<participant>\d+))?)_assignsubmission_(?:[a-z]+_?)?(?P<file>.*)", re.DOTALL
+)
 BLACKBOARD = re.compile(
     r"(?:.*_)?(?P<who>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:\.txt|_(?P<file>.*))?", re.DOTALL
 )
@@ -37,6 +39,7 @@ CANVAS = re.compile(r"(?P<who>[^_]+)(?P<late>_late)?_(?P<id>\d+)_\d+_(?P<file>.+
 CLASSROOM = re.compile(r"(?P<who>.+?) - (?P<file>.+)", re.DOTALL)
 GRADESCOPE = re.compile(r"submission_\d+")
 METADATA = "submission_metadata.yml"
+SUBMITTER = re.compile(r"""\s*(?P<first>- *)?:?(?P<key>name|sid|email): *["']?(?P<value>.+?)["']?\s*""")
 # What mail programs, browsers and file systems make of a notebook's ending, and of its name.
 ENDING = re.compile(r"(\.ipynb(\.(txt|json|ipynb))*|\.json)$", re.IGNORECASE)
 COPY = re.compile(r"[ _]*\((?P<number>\d+)\)$|[ _-]+copy ?\d*$|(?<=[^\d])-(?P<attempt>\d{1,2})$", re.IGNORECASE)
@@ -75,6 +78,7 @@ class Named:
         attempt: by which newer ones are told from older ones where dates say nothing.
         when: seconds since 1970, where the name says it; 0 elsewhere.
         user: a number that tells people of one name apart.
+        person: what its system knows the student by: system, name, id, email.
         note: what else is to be said.
     """
 
@@ -83,12 +87,17 @@ class Named:
     attempt: int = 0
     when: float = 0.0
     user: str = ""
+    person: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What one student handed in for one lab: a notebook, or the reason why there is none."""
+    """What one student handed in for one lab: a notebook, or the reason why there is none.
+
+    Attributes:
+        person: what the system that it comes from knows the student by: system, name, id, email; as far as it says.
+    """
 
     student: str
     modified: float = 0.0
@@ -96,6 +105,7 @@ class Submission:
     read: Callable[[int], bytes] | None = None
     refused: str = ""
     notes: list[str] = field(default_factory=list)
+    person: dict[str, str] = field(default_factory=dict)
 
 
 def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
@@ -107,7 +117,7 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
     groups: dict[str, list[tuple[Member, Named]]] = defaultdict(list)
     left_out: list[str] = []
     members = list(_members(source))
-    people = _gradescope(members)
+    teams, people = _gradescope(members)
     named = [(member, _named(member)) for member in members if member.parts[-1:] != (METADATA,)]
     users = defaultdict(set)
     for _, each in named:
@@ -116,9 +126,10 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
         where = "/".join(member.parts)
         if not member.parts or any(is_unsafe(part) for part in (*member.parts, where)):
             left_out.append(f"{where!r}: leads out of its folder; it was not read.")
-        elif names := people.get(member.parts[0]) or _owners(member, each, lab, len(users[each.who]) > 1):
+        elif names := teams.get(member.parts[0]) or _owners(member, each, lab, len(users[each.who]) > 1):
             for name in names:
                 groups[name].append((member, each))
+                people.setdefault(name, each.person)
         else:
             left_out.append(f"{where!r}: it cannot be told whose it is; give it the student's name.")
     submissions, taken = [], set()
@@ -129,7 +140,7 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
             continue
         student = _harmless(name, taken)
         notes = chosen.notes + ([f"handed in as {name!r}, kept as {student}."] if student != name else [])
-        submissions.append(replace(chosen, student=student, notes=notes))
+        submissions.append(replace(chosen, student=student, notes=notes, person=people[name]))
     return submissions, left_out
 
 
@@ -238,13 +249,17 @@ def _named(member: Member) -> Named:
     """What the first component of a member's path says, and the file's own name."""
     first, last = member.parts[0][:255], member.parts[-1][-255:]  # the patterns' time grows with the square
     loose = len(member.parts) == 1 and ENDING.search(first)
-    patterns = [BLACKBOARD, CANVAS, MOODLE] + ([CLASSROOM] if loose else [])
-    found = next((match for pattern in patterns if (match := pattern.fullmatch(first))), None)
+    patterns = {"blackboard": BLACKBOARD, "canvas": CANVAS, "moodle": MOODLE} | ({"": CLASSROOM} if loose else {})
+    matches = ((system, pattern.fullmatch(first)) for system, pattern in patterns.items())
+    system, found = next((each for each in matches if each[1]), ("", None))
     groups = found.groupdict() if found else {}
     file, attempt = _plain(groups.get("file") or first if len(member.parts) == 1 else last)
     about = Named(file=file, attempt=attempt)
     if found:
-        about = replace(about, who=groups["who"], user=groups.get("id") or "")
+        person = {"system": system, "name": groups.get("name") or groups["who"]}
+        if number := groups.get("participant") or groups.get("id"):
+            person["id"] = number
+        about = replace(about, who=groups["who"], user=groups.get("id") or "", person=person)
     if when := groups.get("when"):
         about = replace(about, when=_moment(when))
     return replace(about, note="Canvas marks it as late.") if groups.get("late") else about
@@ -295,9 +310,12 @@ def _is_notebook(member: Member, named: Named) -> bool:
         return False
 
 
-def _gradescope(members: list[Member]) -> dict[str, list[str]]:
-    """Folder → names of those who handed it in together, as Gradescope's list beside the folders has them."""
-    people: dict[str, list[str]] = {}
+def _gradescope(members: list[Member]) -> tuple[dict[str, list[str]], dict[str, dict[str, str]]]:
+    """Folder → names of those who handed it in together, as Gradescope's list beside the folders has them.
+
+    And name → what Gradescope knows that person by. Who shares a name with another has the number behind it.
+    """
+    teams: dict[str, list[dict[str, str]]] = {}
     for member in members:
         if member.parts != (METADATA,) or member.refused:
             continue
@@ -305,13 +323,28 @@ def _gradescope(members: list[Member]) -> dict[str, list[str]]:
             lines = member.read(10**7).decode("utf-8", "replace").splitlines()
         except RefusedError:
             continue
-        folder = ""
+        team: list[dict[str, str]] | None = None
         for line in lines:
             if GRADESCOPE.fullmatch(line.rstrip(":")):
-                folder = line.rstrip(":")
-            elif folder and (found := re.match(r"\s*-? *:?name: *[\"']?(.+?)[\"']?\s*$", line)):
-                people.setdefault(folder, []).append(found[1])
-    return people
+                team = teams.setdefault(line.rstrip(":"), [])
+            elif team is not None and (found := SUBMITTER.fullmatch(line[:1000])):
+                if found["first"]:
+                    team.append({"system": "gradescope"})
+                if team:
+                    team[-1]["id" if found["key"] == "sid" else found["key"]] = found["value"]
+    named = [(folder, person) for folder, team in teams.items() for person in team if person.get("name")]
+    numbers = defaultdict(set)
+    for _, person in named:
+        numbers[person["name"]].add(person.get("id") or person.get("email"))
+    folders: dict[str, list[str]] = defaultdict(list)
+    people = {}
+    for folder, person in named:
+        number = person.get("id") or person.get("email")
+        several = len(numbers[person["name"]]) > 1 and number
+        name = f"{person['name']}_{number}" if several else person["name"]
+        folders[folder].append(name)
+        people[name] = person
+    return folders, people
 
 
 def _choose(members: list[tuple[Member, Named]], lab: Lab) -> Submission | None:

@@ -94,7 +94,7 @@ def _sanitised(
     submission: Submission, released: NotebookNode, limit: int
 ) -> tuple[NotebookNode | None, dict[str, Any]]:
     about: dict[str, Any] = {"repairs": list(submission.notes), "sha256": None, "taken": submission.taken}
-    about["refused"] = submission.refused or None
+    about |= {"refused": submission.refused or None, "person": submission.person}
     if submission.read is None:
         return None, about
     try:

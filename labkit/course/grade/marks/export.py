@@ -4,9 +4,11 @@ import csv
 import io
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader
 
@@ -33,6 +35,8 @@ COLUMNS = (
 )
 FORMULA = re.compile(r"(^\s*|[;,|\t\r\n]\s*)(?=[=+\-@\t\r＝＋－＠])")
 STALE = "not ingested"
+MEASURED = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?|\b(inf|nan)\b")  # the same mistake gives other numbers
+MAX_SAID = 600  # characters of what a page quotes
 
 
 def export_csv(place: Place, path: Path) -> int:
@@ -42,12 +46,17 @@ def export_csv(place: Place, path: Path) -> int:
         LabkitError: nobody is graded yet, or the file cannot be written.
     """
     rows = grade_rows(place)
+    write_table(path, COLUMNS, rows)
+    return len(rows)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
+    """Write a CSV that spreadsheets read as UTF-8, and in which none of them finds a formula."""
     text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     write_text(path, "\ufeff" + text.getvalue())  # by which spreadsheets know UTF-8
-    return len(rows)
 
 
 def grade_rows(place: Place) -> list[dict[str, Any]]:
@@ -114,9 +123,30 @@ def write_overview(place: Place) -> Path:
     page = place.course / "overview" / f"{place.name}.html"
     templates = Environment(loader=PackageLoader("labkit.course.grade", "marks"), autoescape=True)
     write_text(page.with_suffix(".md"), text)
-    html = templates.get_template("overview.html.j2").render(title=place.name, body=safe_markdown(text))
+    about = {"title": place.name, "body": safe_markdown(text), "mistakes": mistakes(records(place))}
+    html = templates.get_template("overview.html.j2").render(about)
     write_text(page, html + "\n")
     return page
+
+
+def mistakes(found: list[Record]) -> list[dict[str, Any]]:
+    """What went wrong, the most frequent first: exercise, property, hint, and who, with a link to that feedback.
+
+    A hint without its numbers tells one mistake from another. The link leads from overview/ to the exercise on the
+    student's page; it is empty where there is no page.
+    """
+    who: dict[tuple[str, str, str], list[dict[str, str]]] = defaultdict(list)
+    for record in found:
+        page = record.place.folder("feedback") / f"{record.place.lab.stem}.html"
+        link = f"../{quote(page.relative_to(record.place.course).as_posix())}" if page.is_file() else ""
+        for name, score in record.scores.items():
+            for each in score.properties:
+                if not each["passed"]:
+                    hint = MEASURED.sub("…", each["hint"][:MAX_SAID])
+                    student = {"student": record.student, "link": link and f"{link}#{quote(name)}"}
+                    who[name, each["name"], hint].append(student)
+    keys = sorted(who, key=lambda key: (-len(who[key]), key))
+    return [{"exercise": e, "property": p, "hint": h, "students": who[e, p, h]} for e, p, h in keys]
 
 
 def _stale(record: Record, grades: dict[str, Any]) -> bool:

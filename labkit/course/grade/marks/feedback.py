@@ -12,7 +12,8 @@ import nbformat
 
 from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.limited import Overrun, run_limited
-from labkit.course.grade.marks.gradebook import update_penalties
+from labkit.course.grade.marks.anonymous import names_of, pseudonyms, without_names
+from labkit.course.grade.marks.gradebook import person_of, update_penalties
 from labkit.course.grade.marks.neutral import exporter
 from labkit.errors import LabkitError
 from labkit.files import write_text
@@ -21,8 +22,10 @@ from labkit.files import write_text
 LISTED = re.compile(r'(<li><a href="#([^"<>&]+)">)(Test cell|Written response|Coding free-response|Task)(?=</a>)')
 
 
-def write_feedback(place: Place) -> tuple[list[Path], dict[str, str]]:
+def write_feedback(place: Place, *, anonymous: bool = False) -> tuple[list[Path], dict[str, str]]:
     """Write feedback/<student>/<lab>/<notebook>.html for everybody who was graded.
+
+    With `anonymous` it is feedback-anonymous/<lab>/<pseudonym>.html, with no name on it: for a second reader.
 
     Returns the pages, and student → why there is none of theirs: nobody's work keeps others from their page.
 
@@ -33,12 +36,18 @@ def write_feedback(place: Place) -> tuple[list[Path], dict[str, str]]:
         update_penalties(gradebook, place)
     written: list[Path] = []
     failed: dict[str, str] = {}
+    labels = pseudonyms(place) if anonymous else {}
     for one in place.students():
         if not one.notebook("autograded").is_file():
             continue
         path = one.folder("feedback") / f"{place.lab.stem}.html"
+        hidden: tuple[list[str], str] | None = None
+        if anonymous:
+            label = labels[one.student]
+            path = place.course / "feedback-anonymous" / place.name / f"{label}.html"
+            hidden = names_of(one.student, person_of(one)), label
         try:
-            write_text(path, run_limited(_page, one))
+            write_text(path, run_limited(_page, one, hidden))
             written.append(path)
         except Overrun as error:
             failed[one.student] = f"its page cannot be drawn: {error}."
@@ -56,7 +65,7 @@ def unread(place: Place) -> list[str]:
         return sorted(row.student.id for row in rows if row.needs_manual_grade)
 
 
-def _page(place: Place) -> str:
+def _page(place: Place, hidden: tuple[list[str], str] | None = None) -> str:
     names = {
         "student": place.student,
         "assignment": place.name,
@@ -67,7 +76,8 @@ def _page(place: Place) -> str:
     html, _ = _feedback_exporter().from_notebook_node(notebook, resources={"nbgrader": names})
     head, toc, rest = html.partition('<div id="toc">')
     listed, end, rest = rest.partition("</div>")
-    return head + toc + LISTED.sub(r"\1\2", listed) + end + rest
+    page = head + toc + LISTED.sub(r"\1\2", listed) + end + rest
+    return without_names(page, *hidden) if hidden else page
 
 
 def _feedback_exporter() -> Any:

@@ -122,6 +122,11 @@ def records(place: Place) -> list[Record]:
     return found
 
 
+def person_of(place: Place) -> dict[str, str]:
+    """What the system that a submission came from knows its student by: system, name, id, email."""
+    return (_read_json(place.folder("submitted") / "prepared.json") or {}).get("person") or {}
+
+
 def graded_cells(released: NotebookNode, *, manual: bool) -> dict[str, float]:
     """grade_id → points of the release's test cells, or with `manual` of those that a human reads."""
     abouts = [cell.metadata.nbgrader for cell in released.cells if "nbgrader" in cell.metadata]

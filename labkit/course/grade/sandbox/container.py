@@ -35,7 +35,7 @@ PODMANS_OWN = ("/run", "/var/tmp")
 RECIPE = """\
 FROM python:3.12-slim
 COPY . /build
-RUN pip install --no-cache-dir -c /build/constraints.txt /build && pip uninstall --yes labkit && rm -r /build
+RUN pip install --no-cache-dir -c /build/constraints.txt /build && pip uninstall --yes labkit-faces && rm -r /build
 """
 INGREDIENTS = ("constraints.txt", "pyproject.toml", "README.md", "LICENSE")
 PATIENCE = 20.0
