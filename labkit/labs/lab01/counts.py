@@ -47,7 +47,7 @@ def pca_components(components_for: Callable[..., Any], nearest_power_of_two: Cal
 
     return evaluate(
         {
-            "components_for: the first k together pass the share": lambda: _passes(count),
+            "components_for: the first k together pass the share": lambda: _passes(count) or _fine(components_for),
             "components_for: reaching the share exactly is enough": weak(lambda: _boundary(count)),
             "nearest_power_of_two: a power of two stays": weak(lambda: _powers(power)),
             "nearest_power_of_two: the logarithm is rounded": lambda: _rounds(power),
@@ -84,6 +84,17 @@ def _passes(count: Callable[[float], float]) -> str | None:
         return "compare the running sum, np.cumsum(ratios), with the share, not each ratio alone."
     asked, given = [f"{share:.3f}" for share in shares], [f"{k:g}" for k in got]
     return f"of ratios {ratios.tolist()} got {given} for shares {asked}: where is each reached?"
+
+
+def _fine(components_for: Callable[..., Any]) -> str | None:
+    """Shares a ten-thousandth beside a sum, of ratios that half precision cannot hold."""
+    ratios = 0.7 ** np.arange(12)
+    ratios /= ratios.sum()
+    for k, total in enumerate(np.cumsum(ratios)[:8], start=1):
+        for share, wanted in ((total - 1e-4, k), (total + 1e-4, k + 1)):
+            if (got := _number(components_for(float(share), ratios.copy()), "components_for")) != wanted:
+                return f"the first {k} sum to {total:.5f}: a share of {share:.5f} takes {wanted}, not {got:g}."
+    return None
 
 
 def _boundary(count: Callable[[float], float]) -> str | None:

@@ -179,8 +179,8 @@ def _one_latent(combine: Function) -> str | None:
 def _mistakes(groups: tuple[Tensor, ...]) -> list[Mistake]:
     a, b, c = (group.mean(0) for group in groups)
     return [
-        (lambda: a + b - c, "the signs are a + b − c: what is taken away is the second group."),
-        (lambda: a - b - c, "the signs are a − b − c: the third group is added."),
+        (lambda: a + b - c, "that is a + b − c: subtract the second group and add the third."),
+        (lambda: a - b - c, "that is a − b − c: add the third group."),
         (lambda: b - a + c, "it goes the other way: a − b adds what a has and b lacks."),
         (lambda: a - b, "the third group, to which the difference is added, is missing."),
         (lambda: a + b + c, "all three are added: the second is taken away."),
