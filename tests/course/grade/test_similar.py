@@ -84,6 +84,7 @@ def test_what_the_release_gave_and_what_all_wrote_is_no_sign():
     given = book(COPIED)
     assert not pairs_of({student: answers_of(book(COPIED), given) for student in "abc"})
     assert not alike(**{f"s{n}": COPIED for n in range(20)})
+    assert not alike(**{f"s{n}": (COPIED, OTHER)[n % 2] for n in range(20)})
     ring = {f"s{n}": COPIED for n in range(3)} | {f"t{n}": OTHER + f"# {n}" for n in range(17)}
     assert names(alike(**ring)) == {("s0", "s1"), ("s0", "s2"), ("s1", "s2")}
 
@@ -128,7 +129,7 @@ def test_the_page_shows_hostile_text_as_text_within_bounds_and_one_submission_st
     html = page.read_text(encoding="utf-8")
     assert names(pairs) == {("ada", "bob")} and list(failed) == ["eve"]
     assert active(html) == ["meta", "style"] and "&lt;script&gt;" in html and "… more is left out here" in html
-    assert len(html) < 3 * similar.MAX_LINES * similar.MAX_WIDTH
+    assert "A" * 50 in html and "A" * similar.MAX_WIDTH not in html and html.count("\n") < 3 * similar.MAX_LINES
 
 
 def test_an_answer_that_takes_too_long_costs_only_itself(place, monkeypatch):
