@@ -14,7 +14,9 @@ from labkit.course.grade.marks.score import score_exercise
 # about all mutants of all exercises, and may still name some of the others.
 COMPLETE = (
     "00-first_check",
+    "01a-coupling",
     "01a-pca_components",
+    "01b-interpolation",
     "02-person_split",
     "02-phi_matrix",
     "03a-closed_form_kl",
@@ -24,6 +26,9 @@ COMPLETE = (
     "03b-importance_weighted",
     "04a-discriminator_loss",
     "04b-arithmetic",
+    "04b-spherical",
+    "04c-wilson_interval",
+    "05b-kl_in_three",
     "06-residual_kl",
     "06-temperature_per_level",
     "07b-guided_velocity",

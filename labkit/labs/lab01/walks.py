@@ -11,6 +11,7 @@ from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal
 
 FEATURES, STEPS = 6, 9
 ANGLES = (50.0, 90.0, 125.0, 176.0)  # acute, right, obtuse, nearly opposite
+RADIUS = 3.1  # its square is off in few bits
 Ends = tuple[Tensor, Tensor]
 LINEAR, SPHERICAL = "the straight path", "the spherical path"
 
@@ -69,12 +70,12 @@ def _sound(name: str, points: Tensor) -> Tensor:
 
 
 def _on_sphere(seed: int, degrees: float = 50.0) -> Ends:
-    """Two directions at an angle, scaled to radius 3: a path that takes them for unit vectors goes wrong."""
+    """Two directions at an angle, scaled to one radius: a path that takes them for unit vectors goes wrong."""
     a, b = normal(2, FEATURES, seed=seed)
     a = a / a.norm()
     across = b - (a @ b) * a
     angle = math.radians(degrees)
-    return 3 * a, 3 * (math.cos(angle) * a + math.sin(angle) * across / across.norm())
+    return RADIUS * a, RADIUS * (math.cos(angle) * a + math.sin(angle) * across / across.norm())
 
 
 def _first(judge: Callable[[Tensor], "str | None"], paths: list[Tensor]) -> str | None:
@@ -119,12 +120,12 @@ def _even(points: Tensor) -> str | None:
 
 def _radius(points: Tensor) -> str | None:
     radius = points.norm(dim=1)
-    if close(radius, torch.full_like(radius, 3.0)):
+    if close(radius, torch.full_like(radius, RADIUS)):
         return None
-    if close(radius[[0, -1]], torch.tensor([3.0, 3.0])) and radius[len(radius) // 2] < 3:
+    if close(radius[[0, -1]], torch.tensor([RADIUS, RADIUS])) and radius[len(radius) // 2] < RADIUS:
         return (
-            f"ends of length 3, but the middle has {radius[len(radius) // 2]:.2f}: the line cuts through the ball; "
-            " weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω."
+            f"ends of length {RADIUS}, but the middle has {radius[len(radius) // 2]:.2f}: the line cuts through the "
+            "ball; weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω."
         )
     return "the length changes on the way: weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω, Ω the angle between."
 
@@ -155,10 +156,13 @@ def _backwards(sound: Callable) -> str | None:
 def _parallel(both: Callable) -> str | None:
     for seed in range(20):
         start = normal(FEATURES, seed=seed)
-        for end in (start, 2 * start):
-            for name, points in both((start, end.clone())):
+        for end in (start, 2 * start, -start):
+            # An even number: half-way between opposite ends lies 0, which has no direction.
+            for name, points in both((start, end.clone()), 4 if end[0] * start[0] < 0 else STEPS):
                 if not bool(points.isfinite().all()):
-                    return f"{name} is not finite where Ω = 0: clamp the cosine to [−1, 1], and walk straight there."
+                    return f"{name} is not finite where sin Ω = 0: clamp the cosine to [−1, 1], walk straight there."
+                if end[0] * start[0] < 0:
+                    continue  # of opposite ends no arc is the shortest
                 points = _sound(name, points)
                 away = points - torch.outer(points @ start, start) / start.square().sum()
                 if not close(away, torch.zeros_like(away), 1e-4):

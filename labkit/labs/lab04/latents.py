@@ -144,16 +144,22 @@ def _rows(walk: Function) -> str | None:
 
 def _parallel(walk: Function) -> str | None:
     start, _ = _on_sphere()
+    # Of a walk that is wrong everywhere only the middle is asked: that it is wrong here too is no second mistake.
+    sound = not (_ends(walk) or _length(walk) or _angle(walk))
     for nearly, factor in ((0.0, 1.0), (1e-9, 1.0), (0.0, 2.0)):
         end = factor * start + nearly * normal(ROWS, LATENTS, seed=3)
-        found = _walk(walk, (start, end), 0.5)
-        if not bool(found.isfinite().all()):
-            return (
-                "where Ω is 0 it divides 0 by 0: clamp the cosine to [−1, 1], and take the straight line where "
-                "sin Ω is tiny (torch.where)."
-            )
-        if not close(_sound(walk, (start, end), 0.5), (start + end) / 2, 1e-3):
-            return "where both ends point one way, half-way is not in their middle: take the straight line there."
+        for weight, tolerance in ((0.5, 1e-3), (0.4, 1e-5))[: 1 + sound]:
+            found = _walk(walk, (start, end), weight)
+            if not bool(found.isfinite().all()):
+                return (
+                    "where Ω is 0 it divides 0 by 0: clamp the cosine to [−1, 1], and take the straight line where "
+                    "sin Ω is tiny (torch.where)."
+                )
+            if not close(_sound(walk, (start, end), weight), (1 - weight) * start + weight * end, tolerance):
+                return "where both ends point one way, half-way is not in their middle: take the straight line there."
+    many = normal(100, LATENTS, seed=4)  # of so many some cosines are rounded to less than −1
+    if not bool(_walk(walk, (many, -many), 0.5).isfinite().all()):
+        return "opposite ends give NaN: rounding takes the cosine below −1; clamp it to [−1, 1]."
     return None
 
 
