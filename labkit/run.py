@@ -68,7 +68,8 @@ def start_lab(
 def _say_what_waits(notebook: Any, kind: type, error: Any, trace: Any, tb_offset: int | None = None) -> list[str]:
     """One line for a cell that meets an exercise's stub, in place of a traceback that ends in nothing."""
     frames = traceback.extract_tb(trace)
-    if not error.args and frames:
+    in_a_cell = bool(frames) and not Path(frames[-1].filename).exists()  # else it is a library's own
+    if in_a_cell and not error.args:
         name = frames[-1].name
         error.args = (f"this cell waits for {name}: write that exercise in place of its stub, then run both cells.",)
         if name == "<module>":

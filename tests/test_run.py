@@ -367,7 +367,9 @@ def test_a_cell_that_meets_a_stub_says_in_one_line_what_it_waits_for(tmp_path):
         name, lines = error_of("density(1)")
         assert name == "NotImplementedError" and len(lines) == 1 and "waits for density" in lines[0]
         assert len(error_of("raise NotImplementedError")[1]) == 1
-        assert len(error_of("raise NotImplementedError('by torch')")[1]) > 1  # another's error keeps its trace
+        # An error of a library's keeps its trace.
+        assert len(error_of("raise NotImplementedError('by torch')")[1]) > 1
+        assert len(error_of("import torch\ntorch.distributions.Distribution().sample()")[1]) > 1
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

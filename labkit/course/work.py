@@ -10,6 +10,7 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
 
 from labkit.course.grade.layout import need_nbgrader
 from labkit.course.grade.release import notebook_text, student_version
@@ -97,11 +98,10 @@ def _with_outputs(cell: NotebookNode, own: NotebookNode) -> NotebookNode:
 
 
 def _marked(cell: NotebookNode, taken: dict[str, Any]) -> NotebookNode:
-    twin = copy.deepcopy(cell)
-    twin.id = next(name for n in range(len(taken) + 1) if (name := f"{cell.id[:50]}-new{n or ''}") not in taken)
-    twin.metadata.pop("nbgrader", None)  # the cell above is the one that counts
-    twin.source = (f"# {BOTH}\n" if cell.cell_type == "code" else f"*{BOTH}*\n\n") + cell.source
-    return twin
+    """The lab's new cell as text to read: as code below the student's it would undo the answer when it runs."""
+    name = next(name for n in range(len(taken) + 1) if (name := f"{cell.id[:50]}-new{n or ''}") not in taken)
+    text = f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source
+    return new_markdown_cell(f"*{BOTH}*\n\n{text}", id=name)
 
 
 def _put_back(merged: list[NotebookNode], mine: NotebookNode, before: dict, now: dict) -> None:
