@@ -26,7 +26,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit.checking import salted
 from labkit.course.grade.exercises import Exercise, exercises
-from labkit.course.grade.limited import cpu_limit
+from labkit.course.grade.limited import Overrun, cpu_limit
 from labkit.course.grade.sandbox.kernels import Kernel
 from labkit.course.grade.sandbox.limits import MEBIBYTE, WALL_FACTOR, Limits
 from labkit.course.grade.talk.channel import PROTOCOL, Channel
@@ -93,6 +93,7 @@ def execute(
 
     Raises:
         LabkitError: the instructor's notebook, or the sandbox, is not in order.
+        Overrun: the kernel did not start; the notebook was not seen, so there is no outcome.
     """
     started = time.monotonic()
     asked = exercises(lab.path)
@@ -138,6 +139,7 @@ def probe(lab: Lab, kernel: Kernel, limits: Limits) -> None:
 
     Raises:
         LabkitError: it fails here, so that it would fail for everybody; says how.
+        Overrun: the kernel did not start.
     """
     lines = [f"import {PROTOCOL}.answering"]
     for cell in read_notebook(lab.path)["cells"]:
@@ -207,7 +209,7 @@ class Executor(NotebookClient):
             raise
         except Exception as error:
             if self._loop is None:
-                raise LabkitError(f"The kernel does not start here ({type(error).__name__}: {error}).") from error
+                raise Overrun(f"its kernel did not start: {type(error).__name__}: {str(error)[:200]}") from error
             said = f"{type(error).__name__}: {str(error)[:200]}"
             self._result.stop("kernel died", f"the kernel could not be talked to any more ({said}).")
         finally:

@@ -67,6 +67,11 @@ class Watch:
         self._count = 0
 
     @property
+    def began(self) -> bool:
+        """Whether a cell has been executed."""
+        return self._count > 0
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the notebook was started."""
         return time.monotonic() - self.started
@@ -149,18 +154,25 @@ def _papermill(task: Task, watch: Watch) -> None:
     from papermill.iorw import papermill_io
 
     papermill_io.register(WholeFiles.scheme, WholeFiles())
-    papermill.execute_notebook(
-        task.notebook,
-        WholeFiles.scheme + str(Path(task.folder) / NOTEBOOK),
-        parameters=task.parameters,
-        kernel_name="python3",
-        language="python",
-        cwd=Path(task.notebook).parent,
-        progress_bar=False,
-        timeout_func=watch,
-        # An interrupt lets `fit` leave a checkpoint and the cell its output; the runner kills what ignores it.
-        interrupt_on_timeout=True,
-    )
+    for last in (False, True):
+        try:
+            papermill.execute_notebook(
+                task.notebook,
+                WholeFiles.scheme + str(Path(task.folder) / NOTEBOOK),
+                parameters=task.parameters,
+                kernel_name="python3",
+                language="python",
+                cwd=Path(task.notebook).parent,
+                progress_bar=False,
+                timeout_func=watch,
+                # An interrupt lets `fit` leave a checkpoint and the cell its output; the runner kills what ignores it.
+                interrupt_on_timeout=True,
+            )
+            return
+        except RuntimeError:
+            # Two kernels that start at once can be given one port, and then one of them never answers.
+            if last or watch.began:
+                raise
 
 
 def _timed_out(watch: Watch) -> Outcome:

@@ -206,6 +206,16 @@ def test_a_worker_that_is_ended_for_its_computing_time_keeps_what_was_asked_befo
     assert "computing time" in found["reason"] and "by hand" in found["exercises"][SECOND]["reason"]
 
 
+def test_a_submission_whose_kernel_does_not_start_stops_nobody_else(tmp_path):
+    lab = lab_in(tmp_path)
+    eve = submit(tmp_path, lab, "eve")
+    (eve / "ipykernel_launcher.py").write_text("raise SystemExit('none of your kernels')")
+    submit(tmp_path, lab, "zoe")
+    bad, good = run_submissions(Place(tmp_path, lab), unsafe=True)
+    assert bad["status"] == "refused" and "by hand" in bad["reason"] and share(bad, FIRST) == 0
+    assert good["status"] == "ok" and share(good, FIRST) == share(good, SECOND) == 1
+
+
 def test_where_every_notebook_would_fail_nobody_is_graded(tmp_path):
     lab = lab_in(tmp_path)
     lab.path.write_text(lab.path.read_text().replace("import sys", "import sys, of_another_checkout"))

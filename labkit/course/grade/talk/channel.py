@@ -18,6 +18,7 @@ WAITING = 8  # messages of one socket that are held until they are read
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 0.5  # between two looks at what the kernel has computed
 CONNECT_SECONDS = 100
+PRINTED = "your code printed more than a submission may"
 
 
 class Channel:
@@ -52,6 +53,7 @@ class Channel:
         self.client = BlockingKernelClient(context=context)
         self.client.load_connection_info(connection)
         self.client.start_channels(shell=True, iopub=True, stdin=True, hb=False, control=False)
+        self._cut = self.client.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._request = ""
 
     def open(self) -> str:
@@ -111,6 +113,8 @@ class Channel:
                 raise NoAnswer(f"no answer came within {self.wall_seconds:.0f} s")
             if time.monotonic() > look:
                 look = time.monotonic() + LOOK_SECONDS
+                if self._too_large():
+                    raise NoAnswer(PRINTED)
                 if self.spent() > self.may_spend:
                     self.late = getattr(self.spent, "is_wall", False)
                     raise NoAnswer(f"no answer came within {self.seconds:.0f} s of computing")
@@ -145,7 +149,14 @@ class Channel:
     def _count(self, size: int) -> None:
         self.output_bytes -= size
         if self.output_bytes < 0:
-            raise NoAnswer("your code printed more than a submission may")
+            raise NoAnswer(PRINTED)
+
+    def _too_large(self) -> bool:
+        """Whether the output came in one message so large that zmq closed the connection and counted nothing."""
+        if not self._cut.poll(0):
+            return False
+        time.sleep(POLL_SECONDS)  # a kernel that ended closes the connection as well, and a little before it is gone
+        return self.alive()
 
 
 class _Context(zmq.Context):

@@ -225,6 +225,11 @@ ENDS = {
         "12 s",
     ),
     "a flood": ("def log_density(x):\n    while True: print('x' * 1000)", "output flood", "printed"),
+    "a flood in pieces too large to be received": (
+        "def log_density(x):\n    while True: print('x' * 10**8)",
+        "output flood",
+        "printed",
+    ),
     "input replaced": (
         "k = get_ipython().kernel\nk.raw_input = lambda prompt='': '{\"do\": \"end\"}'\n"
         "def log_density(x):\n    return torch.zeros(len(x))",
@@ -241,7 +246,8 @@ def test_what_ends_the_conversation_earns_nothing_and_says_why(tmp_path, name):
     attack, status, word = ENDS[name]
     lab = lab_in(tmp_path)
     folder = submit(tmp_path, lab, "eve", density=attack)
-    limits = replace(LIMITS, cell_seconds=12)
+    # Only what never ends shall meet the clock: a loaded machine takes long to print a flood.
+    limits = replace(LIMITS, cell_seconds=12 if status == "time-out" else 120)
     outcome = execute(folder, tmp_path / "out", lab, kernel=PLAIN, limits=limits, salt=11)
     assert outcome["status"] == status and word in outcome["reason"]
     assert share(outcome, FIRST) == 0 and outcome["exercises"][FIRST]["reason"] == outcome["reason"]
