@@ -165,7 +165,8 @@ def _papermill(task: Task, watch: Watch) -> None:
                 cwd=Path(task.notebook).parent,
                 progress_bar=False,
                 timeout_func=watch,
-                # An interrupt lets `fit` leave a checkpoint and the cell its output; the runner kills what ignores it.
+                # An interrupt lets `fit` leave a checkpoint and the cell its output; the runner kills what
+                # ignores it.
                 interrupt_on_timeout=True,
             )
             return
