@@ -215,7 +215,7 @@ def test_sigterm_leaves_a_checkpoint_and_a_message_and_ends_the_process(tmp_path
     ) as process:
         assert process.stdout.readline() == "ready 1\n"
         process.send_signal(signal.SIGTERM)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=240)
     assert process.returncode == -signal.SIGTERM
     assert error.count("\n") == 1 and f"the checkpoint is {tmp_path / 'checkpoint.pt'}" in error
     assert content(tmp_path)["state"]["epoch"] == 1
@@ -233,7 +233,7 @@ def test_a_notebook_shows_one_line_when_its_stop_button_is_pressed(tmp_path):
     try:
         client.execute(code)
         while True:
-            message = client.get_iopub_msg(timeout=60)
+            message = client.get_iopub_msg(timeout=240)
             if "ready 1" in message["content"].get("text", ""):
                 manager.interrupt_kernel()
             if message["msg_type"] == "error":

@@ -68,7 +68,7 @@ def sweep_on(cluster, root: Path, make_lab, sizes: str, *before: str) -> tuple[s
     """Run a lab whose sweep has models of these sizes; its state or what went wrong, and its folder."""
     (root / "pyproject.toml").touch()
     after = ["client.gather(behind)"] if before else []
-    make_lab(root / "notebooks", "00_sweep", [*before, SWEEP, *after], extra=f"SIZES = {sizes}", budget=60)
+    make_lab(root / "notebooks", "00_sweep", [*before, SWEEP, *after], extra=f"SIZES = {sizes}", budget=240)
     with contextlib.chdir(root):
         labs, config = list_labs(), RunConfig("smoke", root / "runs", scheduler=cluster.scheduler_address)
         (result,) = run_labs(labs, validate(config, labs), Recorder())

@@ -75,7 +75,7 @@ def difference(decoder, folder, dtype="float32", spoil=lambda text: text):
     (folder / "explorer.js").write_text(spoil((browser.HERE / "explorer.js").read_text()))
     (folder / "z.json").write_text(json.dumps(z.tolist()))
     command = ["node", "-e", RUN, *(str(folder / name) for name in ("explorer.js", "it.js", "z.json"))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert not done.returncode, done.stderr
     with torch.no_grad():
         wanted = decoder(z).flatten(1).numpy()

@@ -78,7 +78,7 @@ def _session(manager: KernelManager, **settings) -> Session:
     manager.start_kernel(**settings)
     client = manager.client()
     client.start_channels()
-    client.wait_for_ready(timeout=60)
+    client.wait_for_ready(timeout=240)
     return Session(manager, client)
 
 

@@ -282,7 +282,7 @@ def test_a_kernel_is_reached_through_the_relay(start, without_container, tmp_pat
     session.client.stop_channels()
     session.client = session.manager.client()
     session.client.start_channels()
-    session.client.wait_for_ready(timeout=60)
+    session.client.wait_for_ready(timeout=240)
     assert session.run("print('code' in globals())") == "False\n"
     private = session.manager.provisioner._folder
     session.manager.shutdown_kernel()

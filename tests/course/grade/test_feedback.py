@@ -119,7 +119,7 @@ def test_nbgraders_own_command_works_on_the_course_and_is_sanitised_by_its_setti
         student,
         "--force",
     ]
-    done = subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     page = (Place(course, lab, student).folder("feedback") / f"{lab.stem}.html").read_text(encoding="utf-8")
     ours = pages[2][student]

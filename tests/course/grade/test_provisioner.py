@@ -52,7 +52,7 @@ def test_the_kernelspec_asks_for_messages_and_holds_its_settings(tmp_path):
 
 
 def test_nbclient_runs_in_it(kernelspec, notebook):
-    NotebookClient(notebook, kernel_name=kernelspec, timeout=60).execute()
+    NotebookClient(notebook, kernel_name=kernelspec, timeout=240).execute()
     assert notebook.cells[0].outputs[0]["text"] == INSIDE
 
 
@@ -77,7 +77,7 @@ def test_nbval_runs_in_it(kernelspec, notebook, entry_points, tmp_path):
     command += ["--nbval-kernel-name", kernelspec, str(tmp_path / "lab.ipynb")]
     path = os.pathsep.join([str(entry_points), str(Path(module.__file__).parents[4])])
     environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout
 
 
@@ -102,7 +102,7 @@ def test_a_restarted_kernel_is_a_new_sandbox_behind_the_same_sockets(start_sandb
     first = session.manager.provisioner._inside
     assert session.run("open('/tmp/left', 'w').close(); x = 1; print(x)") == "1\n"
     session.manager.restart_kernel(now=True)
-    session.client.wait_for_ready(timeout=60)
+    session.client.wait_for_ready(timeout=240)
     assert session.run("import os; print('x' in globals(), os.path.exists('/tmp/left'))") == "False False\n"
     assert session.manager.provisioner._inside != first
 
@@ -145,14 +145,14 @@ def test_a_kernel_without_a_sandbox_is_not_started(kernelspec, notebook, monkeyp
 
     monkeypatch.setattr(module, "require_sandbox", none)
     with pytest.raises(LabkitError, match="no sandbox"):
-        NotebookClient(notebook, kernel_name=kernelspec, timeout=60).execute()
+        NotebookClient(notebook, kernel_name=kernelspec, timeout=240).execute()
 
 
 def test_a_sandbox_that_does_not_start_says_why(kernelspec, notebook, monkeypatch):
     failing = ["sh", "-c", "echo 'bwrap: out of luck' >&2; exit 1"]
     monkeypatch.setattr(module, "sandbox_command", lambda *args, **settings: failing)
     with pytest.raises(LabkitError, match=r"did not start.*out of luck"):
-        NotebookClient(notebook, kernel_name=kernelspec, timeout=60).execute()
+        NotebookClient(notebook, kernel_name=kernelspec, timeout=240).execute()
 
 
 def test_last_words_are_the_end_of_what_was_said():

@@ -57,7 +57,7 @@ def inside(sandbox, submission, tmp_path):
             limits=limits,
             environment=environment,
         )
-        return subprocess.run(command, env=bare(), capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=bare(), capture_output=True, text=True, timeout=300)
 
     return run
 
@@ -297,7 +297,7 @@ def both_ways(sandbox, submission, tmp_path):
         command = sandbox_command([sys.executable, "-c", code], writable=submission, sockets=tmp_path, limits=SMALL)
         commands = (command, unfiltered(command))
         return [
-            subprocess.run(each, env=bare(), capture_output=True, text=True, timeout=120).stdout for each in commands
+            subprocess.run(each, env=bare(), capture_output=True, text=True, timeout=300).stdout for each in commands
         ]
 
     return run
@@ -354,7 +354,7 @@ libc.syscall({ctl}, 5, key, 0x3F3F3F3F)
 print(subprocess.run({command!r}, env={bare()!r}, capture_output=True, text=True).stdout.split())
 print(libc.syscall({ctl}, 10, {session}, b"user", {theirs!r}, 0) > 0)
 """
-        done = subprocess.run([sys.executable, "-c", caller], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([sys.executable, "-c", caller], capture_output=True, text=True, timeout=300)
         if "assert" in done.stderr:
             pytest.skip("this kernel has no key rings")
         found.append(done.stdout.splitlines())
