@@ -127,6 +127,7 @@ def _settings() -> dict[str, Any]:
         "html_static_path": ["_static"],
         "html_css_files": ["site.css"],
         "html_use_index": False,
+        "html_show_search_summary": False,  # it would fetch the pages, which a page from file:// may not
         "html_context": {"default_mode": "auto"},  # follows the system, until the reader presses the switch
         # Without the logo, which lies outside every landmark; the start page leads the list instead.
         "html_sidebars": {"**": ["search-button-field.html", "sbt-sidebar-nav.html"]},
@@ -140,6 +141,8 @@ def _settings() -> dict[str, Any]:
         "myst_enable_extensions": ["dollarmath", "amsmath"],
         "myst_update_mathjax": False,
         "nb_execution_mode": "off",
+        "nb_code_prompt_show": "Show the solution",  # nothing else is folded away
+        "nb_code_prompt_hide": "Hide the solution",
         "nb_ipywidgets_js": {},
     }
 
