@@ -18,7 +18,7 @@ from labkit.plots import browser as explorer
 from labkit.vae.conditional import ConditionalConfig, ConditionalVAE
 
 for package in ("sphinx_book_theme", "myst_nb", "playwright", "axe_playwright_python"):
-    pytest.importorskip(package, reason=f"{package} is not installed; the extras site and test hold it")
+    pytest.importorskip(package, reason=f"{package} is not installed; the extra site holds it")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome")
 
