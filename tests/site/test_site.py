@@ -107,3 +107,10 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
 
 def test_no_path_of_the_machine_is_shown(sites):
     assert not any("/home/ada" in page for pages in sites.values() for page in pages.values())
+
+
+def test_the_glossary_explains_each_word_once_in_order(sites):
+    page = sites[False]["glossary.html"]
+    words = [re.sub("<[^>]+>", "", term) for term in re.findall(r'<dt id="term-.*?>(.*?)<a class="headerlink"', page)]
+    assert len(words) >= 40 and words == sorted(set(words), key=str.lower)
+    assert page.count("<dd>") == len(words)

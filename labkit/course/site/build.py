@@ -18,22 +18,9 @@ from labkit.record import NOTEBOOK, STATE, read_record
 
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?### END SOLUTION[^\n]*", re.S | re.M)
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS[^\n]*\n?", re.S | re.M)
+EMPTY_HEADER = re.compile(r"<th([^>]*)>(?:\s|&nbsp;)*</th>")  # pandas writes them; a screen reader stumbles
+HERE = Path(__file__).parent
 WIDTH = 1200  # pixels; a figure on a page is never shown wider
-START = """# labkit
-
-Labs on deep generative models of faces. Each lab tests claims of student reports:
-what was claimed, what was measured, and a verdict.
-{picture}
-```
-make run
-make lab
-```
-
-```{{toctree}}
-:maxdepth: 1
-{pages}
-```
-"""
 EXPLORER = """# Explorer
 
 A latent is a list of numbers from which a model draws a face. Move one and see the face change. The models run in
@@ -82,10 +69,20 @@ def build_site(run: Path, out: Path, students: bool = False) -> Path:
         for lab in labs:
             page = _lab_page(lab, pictures, students)
             (source / f"{lab.name}.ipynb").write_text(json.dumps(page), encoding="utf-8")
+        shutil.copy(HERE / "glossary.md", source)
+        (source / "_static").mkdir()
+        shutil.copy(HERE / "site.css", source / "_static")
         decoders = [script for lab in labs for script in sorted((lab / "explorer").glob("*.js"))]
-        pages = [lab.name for lab in labs] + ["claims"] + ["explorer"] * bool(decoders) + _readme_pages(source)
-        _write_start(source, pictures, pages, [lab.name for lab in executed if lab not in labs])
-        (source / "claims.md").write_text(_claims(labs), encoding="utf-8")
+        shown = {
+            "labs": [lab.name for lab in labs],
+            "more": ["claims", *["explorer"] * bool(decoders), "glossary", *_readme_pages(source)],
+            "broken": [lab.name for lab in executed if lab not in labs],
+            "picture": _title_picture(pictures),
+            "by_verdict": _by_verdict(labs),
+            "badges": BADGES,
+        }
+        for name in ("index", "claims"):
+            (source / f"{name}.md").write_text(_rendered(name, shown), encoding="utf-8")
         if decoders:
             text = EXPLORER + browser.page(decoders, source / "extra" / "explorer")
             (source / "explorer.md").write_text(text, encoding="utf-8")
@@ -127,8 +124,16 @@ def _settings() -> dict[str, Any]:
         "html_math_renderer": "mathml",
         "html_extra_path": ["extra"],
         "html_copy_source": False,
+        "html_static_path": ["_static"],
+        "html_css_files": ["site.css"],
+        "html_use_index": False,
+        "html_show_search_summary": False,  # it would fetch the pages, which a page from file:// may not
+        "html_context": {"default_mode": "auto"},  # follows the system, until the reader presses the switch
+        # Without the logo, which lies outside every landmark; the start page leads the list instead.
+        "html_sidebars": {"**": ["search-button-field.html", "sbt-sidebar-nav.html"]},
         "html_theme_options": {
             "use_download_button": False,
+            "home_page_in_toc": True,
             "navbar_persistent": [],  # else a second search box
             "footer_content_items": [],
         },
@@ -136,6 +141,8 @@ def _settings() -> dict[str, Any]:
         "myst_enable_extensions": ["dollarmath", "amsmath"],
         "myst_update_mathjax": False,
         "nb_execution_mode": "off",
+        "nb_code_prompt_show": "Show the solution",  # nothing else is folded away
+        "nb_code_prompt_hide": "Hide the solution",
         "nb_ipywidgets_js": {},
     }
 
@@ -159,11 +166,13 @@ def _lab_page(lab: Path, pictures: Path, students: bool) -> dict[str, Any]:
         for place, output in enumerate(cell["outputs"]):
             data = output.get("data", {})
             data.pop("application/vnd.jupyter.widget-view+json", None)
+            if "text/html" in data:
+                data["text/html"] = EMPTY_HEADER.sub(r"<td\1></td>", "".join(data["text/html"]))
             if "image/png" in data:
                 alt = output["metadata"].get("image/png", {}).get("alt") or "figure"
                 name = f"{lab.name}-{number}-{place}.webp"
                 width, height = _webp(base64.b64decode("".join(data.pop("image/png"))), pictures / name)
-                size = f'width="{width}" height="{height}" style="max-width:100%;height:auto" loading="lazy"'
+                size = f'width="{width}" height="{height}" class="labkit-figure" loading="lazy"'
                 data["text/html"] = f'<img src="pictures/{name}" alt="{html.escape(alt)}" {size}>'
         if cell["cell_type"] != "code":
             cell.pop("outputs")
@@ -180,17 +189,20 @@ def _webp(png: bytes, path: Path) -> tuple[int, int]:
         return image.size
 
 
-def _claims(labs: list[Path]) -> str:
-    from jinja2 import Environment, PackageLoader
-
+def _by_verdict(labs: list[Path]) -> list[tuple[str, list[Any]]]:
     found: dict[str, list[Any]] = {verdict: [] for verdict in BADGES}
     for lab in labs:
         for claim in read_record(lab, "claims.json", []):
             found.setdefault(claim["verdict"], []).append((lab.name, claim))
+    return [(verdict, claims) for verdict, claims in found.items() if claims]
+
+
+def _rendered(name: str, shown: dict[str, Any]) -> str:
+    from jinja2 import Environment, PackageLoader
+
     pages = Environment(loader=PackageLoader("labkit.course.site", ""), autoescape=True, trim_blocks=True)
     pages.filters["measured"] = measured_text
-    by_verdict = [(verdict, claims) for verdict, claims in found.items() if claims]
-    return pages.get_template("claims.md.j2").render(by_verdict=by_verdict)
+    return pages.get_template(f"{name}.md.j2").render(shown)
 
 
 def _readme_pages(source: Path) -> list[str]:
@@ -207,13 +219,6 @@ def _readme_pages(source: Path) -> list[str]:
     return written
 
 
-def _write_start(source: Path, pictures: Path, pages: list[str], broken: list[str]) -> None:
+def _title_picture(pictures: Path) -> tuple[int, int] | None:
     picture = project_root() / "notebooks" / "images" / "labkit.png"
-    shown = ""
-    if picture.is_file():
-        _webp(picture.read_bytes(), pictures / "labkit.webp")
-        words = "Left: drawn portraits. Right: the density of two half-moons as a flow has learnt it."
-        shown = f'\n<img src="pictures/labkit.webp" alt="{words}" style="max-width:100%;height:auto">\n'
-    if broken:
-        shown += f"\nThis run left these labs incomplete: {', '.join(broken)}.\n"
-    (source / "index.md").write_text(START.format(picture=shown, pages="\n".join(pages)), encoding="utf-8")
+    return _webp(picture.read_bytes(), pictures / "labkit.webp") if picture.is_file() else None

@@ -171,14 +171,15 @@
     const canvas = element("canvas", { role: "img", "aria-label": `A face drawn by ${model.title}` });
     const status = element("p", { class: "explorer-status", "aria-live": "polite" });
     const controls = element("div", { class: "explorer-controls" });
-    root.replaceChildren(element("div", { class: "explorer-picture" }, canvas, status), controls);
+    const title = element("h2", { class: "explorer-title" }, model.title[0].toUpperCase() + model.title.slice(1));
+    root.replaceChildren(title, element("div", { class: "explorer-picture" }, canvas, status), controls);
     let state = fresh(), waiting = false;
 
     function slider(part, label, min, max, step, moved) {
       const input = element("input", { type: "range", id: id(part), min, max, step }), shown = element("output", { for: id(part) });
       controls.append(element("div", { class: "explorer-row" }, element("label", { for: id(part) }, label), input, shown));
       input.addEventListener("input", () => { moved(Number(input.value)); later(`${label}: ${input.value}`); });
-      return (value) => { input.value = value; shown.textContent = (Math.round(value / step) * step + 0).toFixed(step < 0.1 ? 2 : 1); };
+      return (value) => { input.value = value; shown.textContent = (Math.round(value / step) * step + 0).toFixed(step < 0.1 ? 2 : 1).replace("-", "−"); };
     }
     function button(label, pressed) {
       const made = element("button", { type: "button" }, label);
