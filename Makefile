@@ -15,7 +15,7 @@ KIT := .venv/bin/python
 INSTALLED := -c constraints.txt -e '.[test,celeba,sweep,grade]'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test site lab doctor bench gpu mutants release
+.PHONY: help run demo test site lab doctor bench gpu mutants release
 
 help: ## what can be typed here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -23,6 +23,9 @@ help: ## what can be typed here
 
 run: $(READY) ## execute every lab and write runs/PROFILE/index.html
 	@$(KIT) -m labkit run --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
+
+demo: $(READY) ## in a minute: faces, a failed check with its hint, a verdict
+	@$(KIT) -m labkit demo
 
 test: $(READY) ## the tests, each notebook included
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadfile -m 'not bench and not kinds'
