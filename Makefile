@@ -18,6 +18,7 @@ INSTALLED := -c constraints.txt -e '.[test,celeba,sweep,grade]'
 .PHONY: help run demo test site lab doctor bench gpu mutants release
 
 help: ## what can be typed here
+	@echo 'Begin with "make demo", then "make lab" to work on the labs, or "make run" to have them all executed.'
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
 	@echo 'PROFILE=smoke|cpu|gpu  DATA=folder of real data  JOBS=labs at a time  PYTHON=interpreter  ARGS="further options of labkit run or lab"'
 
