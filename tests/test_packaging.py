@@ -295,6 +295,9 @@ def bare(tmp_path):
     venv.create(tmp_path / "venv", symlinks=os.name != "nt")
     where = {"base": str(tmp_path / "venv"), "platbase": str(tmp_path / "venv")}
     (Path(sysconfig.get_path("purelib", "venv", where)) / "packages.pth").write_text(str(packages))
+    templates = Path("share", "jupyter", "nbconvert")  # of nbconvert, which looks for them beside its Python
+    (tmp_path / "venv" / templates).parent.mkdir(parents=True)
+    (tmp_path / "venv" / templates).symlink_to(Path(sysconfig.get_path("data")) / templates)
     return Path(sysconfig.get_path("scripts", "venv", where)) / "python"
 
 

@@ -29,7 +29,8 @@ CELLS = (
     ("00", "log-density"),
     ("00", "log-density-test"),
     "## A claim, and its verdict\n\nA student report looked at ten principal components and saw glasses in one. Here "
-    "is the measurement. A rule, not a person, turns it into a verdict.",
+    "is the measurement. A rule, not a person, turns it into a verdict. Where the data are too few, the verdict says how "
+    "many would decide.",
     new_code_cell('pixels = unit_pixels(faces)\nfull = PCA(svd_solver="full").fit(pixels)'),
     ("01a", "glasses-component"),
     ("01a", "component-maps"),
@@ -54,7 +55,8 @@ def show(console: Console) -> Path:
             if cell not in found:
                 raise LabkitError(f"demo: lab {cell[0]} has no cell {cell[1]!r}; take the labs as they came.")
             cell = found[cell]
-            cell.source = cell.source.split("\n### BEGIN HIDDEN TESTS")[0]
+            shown = cell.source.split("\n### BEGIN HIDDEN TESTS")[0].splitlines()
+            cell.source = "\n".join(line for line in shown if not line.strip().startswith("### "))
         notebook.cells.append(new_markdown_cell(cell) if isinstance(cell, str) else cell)
     out = project_root() / "runs" / "demo"
     write_text(out / "demo.ipynb", notebook_text(notebook))

@@ -31,7 +31,7 @@ def test_the_page_shows_faces_a_failed_check_with_its_hint_and_a_verdict(project
     assert claim["verdict"] in text and claim["text"] in text
     (check,) = json.loads((page.parent / "checks.json").read_text(encoding="utf-8")).values()
     assert all(each["passed"] for each in check)
-    assert "HIDDEN TESTS" not in text
+    assert "HIDDEN TESTS" not in text and "SOLUTION" not in text
 
 
 def test_a_lab_without_one_of_its_cells_is_a_sentence(project, monkeypatch):
