@@ -29,8 +29,8 @@ CELLS = (
     ("00", "log-density"),
     ("00", "log-density-test"),
     "## A claim, and its verdict\n\nA student report looked at ten principal components and saw glasses in one. Here "
-    "is the measurement. A rule, not a person, turns it into a verdict. Where the data are too few, the verdict says how "
-    "many would decide.",
+    "is the measurement. A rule, not a person, turns it into a verdict. Where the data are too few, it says how many "
+    "would decide.",
     new_code_cell('pixels = unit_pixels(faces)\nfull = PCA(svd_solver="full").fit(pixels)'),
     ("01a", "glasses-component"),
     ("01a", "component-maps"),
