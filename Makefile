@@ -67,8 +67,9 @@ $(READY):
 	  { echo 'labkit needs Python 3.11.5 to 3.14 as $(PYTHON): install it, or name another with PYTHON=...' >&2; exit 2; }
 	@$(PYTHON) -c 'import platform as p, sys; sys.exit((p.system(), p.machine()) == ("Darwin", "x86_64"))' || \
 	  { echo 'PyTorch is no longer made for Intel Macs: use another computer, or on an Apple chip a Python built for arm64' >&2; exit 2; }
-	@$(PYTHON) -c 'import shutil, sys; sys.exit(shutil.disk_usage(".").free < 3e9)' || \
-	  { echo '.venv needs 3 GB of free disk here: make room, or move this folder to another disk' >&2; exit 2; }
+	@$(PYTHON) -c 'import os, shutil, sys; gpu = sys.platform == "linux" and not os.path.exists(".venv"); \
+	  sys.exit(shutil.disk_usage(".").free < (6e9 if gpu else 3e9))' || \
+	  { echo '.venv needs 6 GB of free disk here on Linux, else 3 GB: make room, or move this folder to another disk' >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo '$(PYTHON) has no venv module: install it (on Debian and Ubuntu the package python3-venv)' >&2; exit 2; }
 	@echo 'Setting up .venv: this takes some minutes and happens once.'

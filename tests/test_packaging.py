@@ -180,6 +180,7 @@ def test_the_ledger_is_that_of_the_results():
         ("sys.version_info = (3, 15, 0)", "needs Python 3.11.5 to 3.14"),
         ("platform.system = lambda: 'Darwin'; platform.machine = lambda: 'x86_64'", "Intel Macs"),
         ("shutil.disk_usage = lambda path: types.SimpleNamespace(free=1e9)", "free disk"),
+        ("sys.platform = 'linux'; shutil.disk_usage = lambda path: types.SimpleNamespace(free=5e9)", "6 GB of free"),
     ],
 )
 def test_make_refuses_an_unfit_machine_before_it_installs(tmp_path, machine, sentence):
