@@ -15,14 +15,18 @@ KIT := .venv/bin/python
 INSTALLED := -c constraints.txt -e '.[test,celeba,sweep,grade]'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test site lab doctor bench gpu mutants release
+.PHONY: help run demo test site lab doctor bench gpu mutants release
 
 help: ## what can be typed here
+	@echo 'Begin with "make demo", then "make lab" to work on the labs, or "make run" to have them all executed.'
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
 	@echo 'PROFILE=smoke|cpu|gpu  DATA=folder of real data  JOBS=labs at a time  PYTHON=interpreter  ARGS="further options of labkit run or lab"'
 
 run: $(READY) ## execute every lab and write runs/PROFILE/index.html
 	@$(KIT) -m labkit run --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
+
+demo: $(READY) ## in a minute: faces, a failed check with its hint, a verdict
+	@$(KIT) -m labkit demo
 
 test: $(READY) ## the tests, each notebook included
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadfile -m 'not bench and not kinds'
@@ -63,8 +67,9 @@ $(READY):
 	  { echo 'labkit needs Python 3.11.5 to 3.14 as $(PYTHON): install it, or name another with PYTHON=...' >&2; exit 2; }
 	@$(PYTHON) -c 'import platform as p, sys; sys.exit((p.system(), p.machine()) == ("Darwin", "x86_64"))' || \
 	  { echo 'PyTorch is no longer made for Intel Macs: use another computer, or on an Apple chip a Python built for arm64' >&2; exit 2; }
-	@$(PYTHON) -c 'import shutil, sys; sys.exit(shutil.disk_usage(".").free < 3e9)' || \
-	  { echo '.venv needs 3 GB of free disk here: make room, or move this folder to another disk' >&2; exit 2; }
+	@$(PYTHON) -c 'import os, shutil, sys; gpu = sys.platform == "linux" and not os.path.exists(".venv"); \
+	  sys.exit(shutil.disk_usage(".").free < (6e9 if gpu else 3e9))' || \
+	  { echo '.venv needs 6 GB of free disk here on Linux, else 3 GB: make room, or move this folder to another disk' >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo '$(PYTHON) has no venv module: install it (on Debian and Ubuntu the package python3-venv)' >&2; exit 2; }
 	@echo 'Setting up .venv: this takes some minutes and happens once.'

@@ -34,7 +34,7 @@ BUDGET_SECONDS = {"smoke": 45.0, "cpu": 600.0, "gpu": 3600.0}  # of a lab, unles
 def start_lab(
     lab: str, *, profile: str | None = None, seed: int = 0, data: str | None = None, out: str | None = None
 ) -> "Run":
-    """Open the run record of a lab and seed every generator; the second code cell of each notebook.
+    """Open the run record of a lab and seed every generator; each notebook calls it beside its imports.
 
     Args:
         lab: number of the lab, e.g. "01".

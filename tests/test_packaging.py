@@ -3,10 +3,13 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import zipfile
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 import pytest
 import yaml
@@ -142,7 +145,7 @@ def test_constraints_lie_within_what_pyproject_allows():
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "environment.yml", "Makefile", ".ci/run"])
 def test_no_package_source_is_named(name):
-    text = (ROOT / name).read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^Repository = .*$", "", (ROOT / name).read_text(encoding="utf-8"))  # the kit's own address
     assert not re.findall(r"https?://|git\+|--(?:extra-)?index-url|--find-links|--trusted-host", text)
 
 
@@ -177,6 +180,7 @@ def test_the_ledger_is_that_of_the_results():
         ("sys.version_info = (3, 15, 0)", "needs Python 3.11.5 to 3.14"),
         ("platform.system = lambda: 'Darwin'; platform.machine = lambda: 'x86_64'", "Intel Macs"),
         ("shutil.disk_usage = lambda path: types.SimpleNamespace(free=1e9)", "free disk"),
+        ("sys.platform = 'linux'; shutil.disk_usage = lambda path: types.SimpleNamespace(free=5e9)", "6 GB of free"),
     ],
 )
 def test_make_refuses_an_unfit_machine_before_it_installs(tmp_path, machine, sentence):
@@ -276,6 +280,52 @@ def test_the_wheel_alone_gives_the_notebooks_and_knows_its_version(wheel, tmp_pa
     assert "00_start_here" in labkit("labs").stdout
     (about,) = (tmp_path / "site").glob("*.dist-info")
     assert about.name == f"{canonicalize_name(PROJECT['name']).replace('-', '_')}-{PROJECT['version']}.dist-info"
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A Python that has what this one has, except labkit."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for place in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for path in Path(place).iterdir():
+            if "labkit" not in path.name:
+                (packages / path.name).symlink_to(path)
+    if not (packages / "pip").exists():
+        pytest.skip("pip is not installed here, so the notebook cannot install the wheel")
+    venv.create(tmp_path / "venv", symlinks=os.name != "nt")
+    where = {"base": str(tmp_path / "venv"), "platbase": str(tmp_path / "venv")}
+    (Path(sysconfig.get_path("purelib", "venv", where)) / "packages.pth").write_text(str(packages))
+    templates = Path("share", "jupyter", "nbconvert")  # of nbconvert, which looks for them beside its Python
+    (tmp_path / "venv" / templates).parent.mkdir(parents=True)
+    (tmp_path / "venv" / templates).symlink_to(Path(sysconfig.get_path("data")) / templates)
+    return Path(sysconfig.get_path("scripts", "venv", where)) / "python"
+
+
+def test_labs_run_from_the_wheel_alone_in_an_empty_folder(wheel, bare, tmp_path):
+    """Lab 00 as in Colab, where its cell installs the wheel that lies beside it; lab 01a on the command line."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LABKIT_", "PYTHON", "PYTEST_"))
+    }
+    alone = {"LABKIT_OFFLINE": "1", "LABKIT_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1"}
+
+    def python(*arguments):
+        command = [bare, *arguments]
+        return subprocess.run(command, cwd=folder, env={**kept, **alone}, capture_output=True, text=True)
+
+    (folder := tmp_path / "folder").mkdir()
+    assert "No module named 'labkit'" in python("-c", "import labkit").stderr
+    shutil.copy(wheel, folder)
+    name = "00_start_here.ipynb"
+    (folder / name).write_bytes(zipfile.ZipFile(wheel).read(f"labkit/course/notebooks/{name}"))
+    ran = python("-m", "papermill", name, "ran.ipynb", "-p", "PROFILE", "smoke", "--log-output")
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert "installing it takes" in ran.stderr
+    assert (folder / "runs" / "smoke" / "lab00" / "metrics.json").is_file()
+    assert str(tmp_path) in python("-c", "import labkit; print(labkit.__file__)").stdout
+    assert python("-m", "labkit", "notebooks").returncode == 0
+    ran = python("-m", "labkit", "run", "01a", "--profile", "smoke", "--budget-factor", "10")
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
 
 
 def test_the_kit_asks_for_its_own_distribution_by_its_name():

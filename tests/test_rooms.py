@@ -23,7 +23,7 @@ FLOORS = (
     ("course.pages",),
     ("course.run", "course.oracle"),
     ("course.grade", "course.site"),
-    ("course.work", "course.handing_in"),
+    ("course.work", "course.handing_in", "course.demo"),
     ("course.cli",),
     ("__main__",),
 )

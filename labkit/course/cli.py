@@ -53,7 +53,7 @@ def run(
     """Execute labs and write a report page; labs that are up to date are skipped."""
     from labkit.course.run.labs import choose_labs, list_labs, project_root
     from labkit.course.run.results import Console, results_table
-    from labkit.course.run.run import RunConfig, run_labs, validate
+    from labkit.course.run.run import RunConfig, announcement, run_labs, validate
 
     chosen = choose_labs(labs or [], list_labs())
     config = RunConfig(
@@ -69,9 +69,19 @@ def run(
     )
     config = validate(config, chosen)
     signal.signal(signal.SIGTERM, _as_interrupt)
+    print(announcement(chosen, config), flush=True)
     results = run_labs(chosen, config, Console())
     print(f"\n{results_table(results)}\n\nreport: {config.out / config.profile / 'index.html'}")
     raise typer.Exit(_status([result.state for result in results], all(result.fine for result in results)))
+
+
+@app.command()
+def demo() -> None:
+    """Show in a minute what the labs are like: faces, a failed check with its hint, a verdict."""
+    from labkit.course.demo import show
+    from labkit.course.run.results import Console
+
+    print(f"open {show(Console())}")
 
 
 @app.command()

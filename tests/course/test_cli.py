@@ -30,6 +30,8 @@ def test_a_run_that_ends_well_has_status_0_a_table_and_a_page(project):
     first = labkit(project, "run", "00", "--profile", "smoke")
     assert first.returncode == 0, first.stderr
     assert "00_quick" in first.stdout and "checks" in first.stdout
+    opening = first.stdout.splitlines()[0]
+    assert opening.startswith("1 lab, about 1 min;") and opening.endswith(os.path.join("runs", "smoke", "index.html"))
     assert (project / "runs" / "smoke" / "index.html").is_file()
     again = labkit(project, "run", "00", "--profile", "smoke")
     assert again.returncode == 0

@@ -48,7 +48,7 @@ def lines_of(path: Path) -> tuple[int, int]:
             n for n, line in enumerate(source.splitlines(), 1) if line.strip() and not line.strip().startswith("#")
         }
         code |= {(cell, n) for n in written}
-        if "parameters" in tags:
+        if {"parameters", "launch"} & {*tags}:
             plumbing |= {(cell, n) for n in written}
             continue
         for node in ast.walk(ast.parse(source)):

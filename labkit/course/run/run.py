@@ -134,6 +134,14 @@ def run_labs(labs: list[Lab], config: RunConfig, console: Console) -> list[Resul
     return [runner.results.get(lab.stem, Result(lab.stem, "not run")) for lab in labs]
 
 
+def announcement(labs: list[Lab], config: RunConfig) -> str:
+    """What is to come and where to look, for a config from `validate`."""
+    at_once = config.jobs if config.scheduler is None else config.jobs / config.sharing
+    minutes = math.ceil(sum(lab.minutes[config.profile] for lab in labs) / at_once)
+    page = relative(config.out / config.profile / "index.html")
+    return f"{len(labs)} lab{'s' if len(labs) > 1 else ''}, about {minutes} min; results appear in {page}"
+
+
 @dataclass
 class Job:
     """A lab that is being run by a child process.
@@ -253,6 +261,12 @@ class _Runner:
         """The report page, as far as things are."""
         write_index(self.config.out / self.config.profile, [job.folder.name for job in self.running])
 
+    @property
+    def _to_come(self) -> str:
+        """What is said of the labs that have not ended."""
+        count = len(self.waiting) + len(self.running)
+        return f"; {count} to come" if count else ""
+
     def _start(self, lab: Lab) -> None:
         config, folder = self.config, self.config.folder(lab)
         parameters = config.parameters(lab)
@@ -261,7 +275,7 @@ class _Runner:
         if not why:
             seconds = read_record(folder, STATE, {})["seconds"]
             self.results[lab.stem] = Result.of(folder, "unchanged", seconds=seconds)
-            self.console.say(f"✓ {lab.stem}: up to date")
+            self.console.say(f"✓ {lab.stem}: up to date{self._to_come}")
             return
         clear_record(folder)
         drop_stale_checkpoints(folder, made_of, config.force)
@@ -287,7 +301,7 @@ class _Runner:
         self.results[job.lab.stem] = result
         self.write_index()
         if result.fine:
-            self.console.say(f"✓ {result.lab}: done in {result.seconds:.0f} s")
+            self.console.say(f"✓ {result.lab}: done in {result.seconds:.0f} s{self._to_come}")
         else:
             kept = (
                 f"; kept up to there: {relative(job.folder / NOTEBOOK)}" if (job.folder / NOTEBOOK).exists() else ""

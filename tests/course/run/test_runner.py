@@ -165,6 +165,14 @@ def test_the_partial_notebook_is_kept(session, stem, text):
     assert "after" not in printed(session, stem)
 
 
+def test_what_ended_well_says_how_many_are_to_come(session):
+    ends = [line for line in session[2].lines if line[0] in "✓✗"][: len(LABS) - 1]
+    for left, line in enumerate(reversed(ends)):
+        if line.startswith("✓"):
+            assert line.endswith(f"; {left} to come" if left else " s")
+    assert any("to come" in line for line in ends)
+
+
 def test_nothing_is_left_running(session):
     def survivors():
         every = (p.info for p in psutil.process_iter(["cwd"]))

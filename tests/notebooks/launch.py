@@ -1,0 +1,63 @@
+"""The cell by which each notebook starts without a clone, and the README's links that open one elsewhere.
+
+Both follow from the address `Repository` under [project.urls] in pyproject.toml. Without one, the cell installs the
+wheel that lies beside the notebook, and there is nothing to link to. As a program it writes them anew.
+"""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell
+
+from labkit.course.run.labs import list_labs
+from labkit.files import write_text
+
+MARKS = "<!-- launch -->", "<!-- end of launch -->"
+CELL = """\
+from importlib.util import find_spec
+
+if not find_spec("labkit"):  # in a notebook opened elsewhere, as in Colab
+    print("labkit is missing here: installing it takes some minutes.")
+    %pip install --quiet {source}"""
+UPLOAD = """\
+Or run a notebook in Colab: open it there and upload the wheel to its files. The notebook's second code cell installs
+the wheel."""
+LINKS = """\
+Or open lab 00 in [Colab](https://colab.research.google.com/github/{place}/blob/{tag}/{lab}),
+[Kaggle](https://kaggle.com/kernels/welcome?src={address}/blob/{tag}/{lab}) or
+[Binder](https://mybinder.org/v2/gh/{place}/{tag}?labpath={lab}). The notebook's second code cell installs the kit
+where it is missing. The other labs open in the same way, by their file names."""
+
+
+def launch_texts(root: Path) -> tuple[str, str]:
+    """Source of the cell, and the README's words."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    tag = f"v{project['version']}"
+    if not (address := project.get("urls", {}).get("Repository", "").removesuffix(".git")):
+        return CELL.format(source=f"{project['name'].replace('-', '_')}-*.whl"), UPLOAD
+    place = re.sub(r"^https://[^/]+/", "", address)
+    words = LINKS.format(address=address, place=place, tag=tag, lab="notebooks/00_start_here.ipynb")
+    return CELL.format(source=f'"{project["name"]} @ git+{address}@{tag}"'), words
+
+
+def write_launch(root: Path) -> None:
+    """Put the cell behind the parameters of each notebook, in place of an older one; the words into the README."""
+    source, words = launch_texts(root)
+    for lab in list_labs(root / "notebooks"):
+        notebook = nbformat.read(lab.path, 4)
+        cells = [cell for cell in notebook.cells if cell.id != "launch"]
+        place = next(n for n, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
+        cells.insert(place + 1, new_code_cell(source, id="launch", metadata={"tags": ["launch"]}))
+        notebook.cells = cells
+        write_text(lab.path, nbformat.writes(notebook) + "\n")
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    first, last = map(re.escape, MARKS)
+    text = "\n".join((MARKS[0], words, MARKS[1]))
+    write_text(root / "README.md", re.sub(f"{first}.*?{last}", lambda _: text, readme, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    write_launch(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).resolve().parents[2])
