@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from labkit.errors import LabkitError
-from labkit.flows.nets import ActNorm, Flow, FlowConfig, MaskedAffine, alternating_mask, build_flow
+from labkit.flows.nets import ActNorm, Flow, FlowConfig, MaskedAffine, alternating_mask, build_flow, coupling_net
 
 FAMILIES = {
     "realnvp": FlowConfig(6, 4),
@@ -51,6 +51,31 @@ def test_log_determinant_is_that_of_the_jacobian(flow):
     for row, value in zip(x, log_det):
         jacobian = torch.autograd.functional.jacobian(lambda v: flow.inverse_and_log_det(v[None])[0][0], row)
         torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], value, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("bound", [None, 1.5])
+def test_a_coupling_is_that_of_zuko(bound):
+    zuko = pytest.importorskip("zuko", reason="no package zuko: pip install zuko")
+    torch.manual_seed(1)
+    mask, limit = alternating_mask(6, 1), math.log(1e-3)
+    nets = [coupling_net(FlowConfig(6, 1)).double() for _ in range(2)]
+    for weight in [*nets[0].parameters(), *nets[1].parameters()]:
+        torch.nn.init.normal_(weight, std=0.3)
+    layer = MaskedAffine(mask, *nets, bound)
+
+    def affine(kept):
+        seen = torch.zeros(len(kept), 6, dtype=kept.dtype).index_copy(1, mask.nonzero()[:, 0], kept)
+        shift, scale = (net(seen)[:, mask == 0] for net in nets)
+        scale = scale if bound is None else bound * torch.tanh(scale / bound)
+        # zuko limits a log-scale softly: this one comes out as `scale`.
+        each = zuko.transforms.MonotonicAffineTransform(shift, scale / (1 - (scale / limit).abs()), slope=1e-3)
+        return zuko.transforms.DependentTransform(each, 1)
+
+    library = zuko.transforms.CouplingTransform(affine, mask.bool())
+    z = some_codes() / 3
+    for got, wanted in ((layer(z), library.call_and_ladj(z)), (layer.inverse(z), library.inv.call_and_ladj(z))):
+        assert wanted[1].std() > 0.05
+        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
 
 
 def test_every_parameter_gets_a_gradient(flow):

@@ -101,7 +101,106 @@ NOT_FLOAT64 = (
     lambda z, mask, s, t: (forward(z, mask, s, t)[0].float(), forward(z, mask, s, t)[1]),
     inverse,
 )
-RIGHT = {"by the formula": (forward, inverse), "by index": (forward_by_index, inverse_by_index)}
+
+
+def forward_by_where(z, mask, s, t):
+    keep = mask.bool()
+    seen = z.masked_fill(~keep, 0.0)
+    log_scale = s(seen).masked_fill(keep, 0.0)
+    return torch.where(keep, z, torch.addcmul(t(seen), z, log_scale.exp())), log_scale.sum(dim=-1)
+
+
+def inverse_by_where(x, mask, s, t):
+    keep = mask > 0.5
+    seen = x * keep
+    log_scale = torch.where(keep, torch.zeros_like(x), s(seen))
+    return torch.where(keep, x, x.sub(t(seen)).div(log_scale.exp())), log_scale.sum(-1).neg()
+
+
+def forward_by_lists(z, mask, s, t):
+    moved = [i for i, each in enumerate(mask.tolist()) if each == 0]
+    scale, shift, x = s(z * mask), t(z * mask), list(z.unbind(1))
+    log_det = torch.zeros(len(z), dtype=z.dtype)
+    for i in moved:
+        x[i] = x[i] * torch.exp(scale[:, i]) + shift[:, i]
+        log_det = log_det + scale[:, i]
+    return torch.stack(x, dim=1), log_det
+
+
+def inverse_by_lists(x, mask, s, t):
+    scale, shift = s(mask[None] * x), t(mask[None] * x)
+    columns, log_det = [], 0
+    for i, kept in enumerate(mask.bool()):
+        columns.append(x[:, i] if kept else (x[:, i] - shift[:, i]) / torch.exp(scale[:, i]))
+        log_det = log_det - (0 if kept else scale[:, i])
+    return torch.stack(columns, 1), log_det
+
+
+def forward_by_split(z, mask, s, t):
+    """Kept and moved columns apart, put together again."""
+    kept, moved = mask.nonzero()[:, 0], (1 - mask).nonzero()[:, 0]
+    seen = torch.zeros_like(z).index_copy(1, kept, z[:, kept])
+    scale, shift = s(seen)[:, moved], t(seen)[:, moved]
+    both = torch.cat((z[:, kept], z[:, moved] * scale.exp() + shift), 1)
+    return both[:, torch.argsort(torch.cat((kept, moved)))], scale.sum(1)
+
+
+def inverse_by_split(x, mask, s, t):
+    kept, moved = torch.where(mask == 1)[0], torch.where(mask != 1)[0]
+    seen = torch.zeros_like(x).index_copy(1, kept, x[:, kept])
+    scale, shift = s(seen)[:, moved], t(seen)[:, moved]
+    return x.index_copy(1, moved, (x[:, moved] - shift) * (-scale).exp()), -scale.sum(1)
+
+
+def by_scales(z, mask, s, t):
+    """The logarithm of the product of all scales."""
+    scale = torch.exp((1 - mask) * s(mask * z))
+    return scale * z + (1 - mask) * t(mask * z), scale.prod(1).log()
+
+
+def back_by_scales(x, mask, s, t):
+    scale = torch.exp((1 - mask) * s(mask * x))
+    return (x - (1 - mask) * t(mask * x)) / scale, -torch.log(scale).sum(1)
+
+
+def by_slogdet(z, mask, s, t):
+    log_scale = (1 - mask) * s(mask * z)
+    diagonal = torch.diag_embed(log_scale.exp())
+    return torch.einsum("nij,nj->ni", diagonal, z) + (1 - mask) * t(mask * z), torch.linalg.slogdet(diagonal)[1]
+
+
+class Coupling(torch.nn.Module):
+    def __init__(self, sign):
+        super().__init__()
+        self.sign = sign
+
+    def forward(self, values, mask, s, t):
+        seen, move = mask * values, 1.0 - mask
+        scale, shift = self.sign * move * s(seen), move * t(seen)
+        moved = values * scale.exp() + shift if self.sign > 0 else (values - shift) * scale.exp()
+        return moved, torch.einsum("nd->n", scale)
+
+
+def from_library(values, mask, s, t, forward=True):
+    flow = nf.flows.MaskedAffineFlow(mask, t, s)
+    return flow(values) if forward else flow.inverse(values)
+
+
+RIGHT = {
+    "by the formula": (forward, inverse),
+    "by index": (forward_by_index, inverse_by_index),
+    "where": (forward_by_where, inverse_by_where),
+    "lists of columns": (forward_by_lists, inverse_by_lists),
+    "split and joined": (forward_by_split, inverse_by_split),
+    "product of scales": (by_scales, back_by_scales),
+    "slogdet, einsum": (by_slogdet, lambda *given: inverse(*given)),
+    "a class": (Coupling(1), Coupling(-1)),
+    "normflows": (from_library, lambda *given: from_library(*given, forward=False)),
+    "in float64": (
+        lambda z, mask, s, t: tuple(each.to(z) for each in forward(z.double(), mask.double(), s, t)),
+        lambda x, mask, s, t: tuple(each.to(x) for each in inverse(x.double(), mask.double(), s, t)),
+    ),
+}
 # Name → solution, and property → part of the hint that it must get.
 WRONG = {
     "mask swapped": (

@@ -1,9 +1,11 @@
 """Lab 01's check of numbers of components, put through right and wrong solutions."""
 
 import math
+from itertools import accumulate
 
 import numpy as np
 import pytest
+import torch
 
 from labkit.labs import lab01
 
@@ -40,7 +42,47 @@ def power_by_hand(k):
     return 2**exponent
 
 
-RIGHT = {"numpy": (count, power), "by hand": (count_by_hand, power_by_hand)}
+def count_by_while(share, ratios):
+    k = 1
+    while k < len(ratios) and sum(ratios[:k]) < share:
+        k += 1
+    return k
+
+
+def count_by_accumulate(share, ratios):
+    return next(k for k, total in enumerate(accumulate(ratios.tolist()), 1) if total >= share)
+
+
+def power_of_neighbours(k):
+    below = 2 ** int(np.floor(np.log2(k)))
+    return below if k / below < 2 * below / k else 2 * below
+
+
+RIGHT = {
+    "numpy": (count, power),
+    "by hand": (count_by_hand, power_by_hand),
+    "argmax": (lambda s, r: np.argmax(np.cumsum(r) >= s) + 1, lambda k: int(2 ** np.round(np.log2(k)))),
+    "sum of a mask": (lambda s, r: (np.cumsum(r) < s).sum() + 1, lambda k: np.exp2(np.rint(np.log2(k))).astype(int)),
+    "where": (lambda s, r: np.where(r.cumsum() >= s)[0][0] + 1, lambda k: 1 << round(math.log2(k))),
+    "while": (count_by_while, lambda k: pow(2, round(math.log(k) / math.log(2)))),
+    "accumulate": (count_by_accumulate, power_of_neighbours),
+    "torch": (
+        lambda s, r: int((torch.cumsum(torch.as_tensor(r), 0) < s).sum()) + 1,
+        lambda k: int(2 ** torch.log2(torch.tensor(float(k))).round()),
+    ),
+    "flatnonzero": (
+        lambda s, r: int(np.flatnonzero(np.add.accumulate(r) >= s).min()) + 1,
+        lambda k: min((2**e for e in range(40)), key=lambda power: abs(math.log(power / k))),
+    ),
+    "count_nonzero": (
+        lambda s, r: 1 + np.count_nonzero(np.array([sum(r[: i + 1]) for i in range(len(r))]) < s),
+        lambda k: 2 ** math.floor(math.log2(k) + 0.5),
+    ),
+    "matrix": (
+        lambda s, r: int(np.searchsorted(np.tril(np.ones((len(r),) * 2)) @ r, s, side="left") + 1),
+        lambda k: int(np.power(2.0, np.round(np.log(k) / np.log(2.0)))),
+    ),
+}
 # Name → solution, and property → part of the hint that it must get.
 WRONG = {
     "position for count": ((lambda s, r: count(s, r) - 1, power), {PASS: "from 0"}),

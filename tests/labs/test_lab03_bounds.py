@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import logsumexp
 
 from labkit.labs import lab03
 
@@ -49,7 +50,23 @@ def bound_by_largest(*terms):
     return (largest + (log_weights - largest).exp().mean(1, keepdim=True).log())[:, 0]
 
 
-RIGHT_PARTS = {"torch": (parts,), "loops": (parts_by_loops,)}
+RIGHT_PARTS = {
+    "torch": (parts,),
+    "loops": (parts_by_loops,),
+    "squares": (lambda m, v: (m.pow(2).mean(0) - m.mean(0).pow(2), v.exp().sum(0) / len(v)),),
+    "unbiased=False": (lambda m, v: (torch.var(m, dim=0, unbiased=False), torch.mean(torch.exp(v), dim=0)),),
+    "var_mean": (lambda m, v: (torch.var_mean(m, 0, correction=0)[0], torch.exp(v / 2).square().mean(0)),),
+    "std": (lambda m, v: [m.std(0, correction=0).square(), (v.logsumexp(0) - math.log(len(v))).exp()],),
+    "numpy": (lambda m, v: (m.numpy().var(axis=0), np.exp(v.numpy()).mean(axis=0)),),
+    "centred": (lambda m, v: ((m - m.mean(0, keepdim=True)).square().mean(0), v.exp().mean(dim=-2)),),
+    "cov": (lambda m, v: (torch.cov(m.T, correction=0).diag(), torch.einsum("nd->d", v.exp()) / v.shape[0]),),
+    "columns": (
+        lambda m, v: tuple(
+            torch.stack(p) for p in zip(*((a.var(correction=0), b.exp().mean()) for a, b in zip(m.T, v.T)))
+        ),
+    ),
+    "in float64": (lambda m, v: parts(m.double(), v.double()),),
+}
 WRONG_PARTS = {
     "one number in all": (
         (lambda m, v: (m.var(correction=0), v.exp().mean()),),
@@ -86,7 +103,37 @@ WRONG_PARTS = {
     ),
 }
 
-RIGHT_BOUNDS = {"logsumexp": (bound,), "the largest first": (bound_by_largest,)}
+
+def bound_by_rows(likelihood, prior, posterior):
+    rows = []
+    for each in weights(likelihood, prior, posterior):
+        total = each[0]
+        for value in each[1:]:
+            total = torch.logaddexp(total, value)
+        rows.append(total - math.log(len(each)))
+    return torch.stack(rows)
+
+
+def bound_in_place(likelihood, prior, posterior):
+    total = likelihood.clone()
+    total += prior
+    total -= posterior
+    return total.sub_(math.log(total.shape[1])).logsumexp(-1)
+
+
+RIGHT_BOUNDS = {
+    "logsumexp": (bound,),
+    "the largest first": (bound_by_largest,),
+    "logaddexp": (bound_by_rows,),
+    "in place on a copy": (bound_in_place,),
+    "softmax": (lambda *t: (w := weights(*t))[:, 0] - torch.log_softmax(w, 1)[:, 0] - np.log(w.shape[1]),),
+    "logcumsumexp": (lambda *t: weights(*t).logcumsumexp(dim=1)[:, -1] - torch.tensor(t[0].size(1)).log(),),
+    "scipy": (lambda *t: logsumexp(weights(*t).numpy(), axis=1, b=1 / t[0].shape[1]),),
+    "mixture": (lambda *t: torch.logsumexp(weights(*t) - math.log(t[0].shape[1]), dim=1, keepdim=True).squeeze(1),),
+    "stacked": (lambda a, b, c: (torch.stack((a, b, -c)).sum(0)).logsumexp(1).sub(math.log(a.shape[-1])),),
+    "vmap": (lambda *t: torch.func.vmap(lambda row: row.logsumexp(0) - math.log(len(row)))(weights(*t)),),
+    "in float64": (lambda *t: bound(*(each.double() for each in t)),),
+}
 WRONG_BOUNDS = {
     "the ELBO": ((lambda *t: weights(*t).mean(1),), {LOG_MEAN: "mean of the logs", NEAR: "40,000"}),
     "log of the sum": (

@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+from torch.nn import functional as F
 
 from labkit.labs import lab03
 from labkit.vae import nets as vae
@@ -55,7 +57,38 @@ def std(log_var):
     return torch.exp(log_var / 2)
 
 
-DRAWN_RIGHT = {"by hand": (reparameterise,), "by rsample": (rsample,)}
+def by_rows(mean, log_var):
+    return torch.stack([m + torch.randn(len(m), dtype=m.dtype) * v.exp().sqrt() for m, v in zip(mean, log_var)])
+
+
+def in_place_on_noise(mean, log_var):
+    return torch.empty_like(mean).normal_().mul_((log_var / 2).exp()).add_(mean)
+
+
+class Latent(torch.nn.Module):
+    def forward(self, mean, log_var):
+        spread = log_var.mul(0.5).exp_()
+        return torch.addcmul(mean, spread, torch.randn(mean.shape, dtype=mean.dtype))
+
+
+def by_cholesky(mean, log_var):
+    return MultivariateNormal(mean, scale_tril=torch.diag_embed(torch.exp(log_var / 2))).rsample()
+
+
+DRAWN_RIGHT = {
+    "by hand": (reparameterise,),
+    "by rsample": (rsample,),
+    "row by row": (by_rows,),
+    "in place": (in_place_on_noise,),
+    "a class": (Latent(),),
+    "multivariate": (by_cholesky,),
+    "root of the variance": (lambda m, v: m + torch.sqrt(torch.exp(v)) * torch.normal(torch.zeros_like(m), 1.0),),
+    "power": (lambda m, v: m + math.e ** (v / 2) * torch.randn(*m.size()).to(m),),
+    "Independent": (lambda m, v: Independent(Normal(m, torch.exp(0.5 * v)), 1).rsample(),),
+    "noise of numpy": (lambda m, v: m + (v / 2).exp() * torch.as_tensor(np.random.randn(*m.shape)).to(m),),
+    "einsum": (lambda m, v: m + torch.einsum("nd,nd->nd", v.exp().pow(0.5), torch.randn_like(v)),),
+    "in float64": (lambda m, v: reparameterise(m.double(), v.double()).to(m),),
+}
 # Name → solution, and property → part of the hint that it must get.
 DRAWN_WRONG = {
     "summed": ((lambda m, v: reparameterise(m, v).sum(1),), {SHAPE: "should be", CENTRE: "", SPREAD: "", FRESH: ""}),
@@ -107,6 +140,12 @@ KL_RIGHT = {
     "by hand": (kl,),
     "the kit's": (lambda mean, log_var: vae.kl_divergence(mean, log_var).sum(1),),
     "by dot products": (lambda m, v: 0.5 * ((m * m).sum(1) + v.exp().sum(1) - m.shape[1] - v.sum(1)),),
+    "as in the paper": (lambda m, v: -0.5 * torch.sum(1 + v - m.pow(2) - v.exp(), dim=-1),),
+    "loops": (lambda m, v: torch.stack([sum((a**2 + b.exp() - 1 - b) / 2 for a, b in zip(*r)) for r in zip(m, v)]),),
+    "einsum": (lambda m, v: (torch.einsum("nd,nd->n", m, m) + (torch.expm1(v) - v).sum(-1)) / 2,),
+    "vmap": (torch.func.vmap(lambda m, v: 0.5 * (m @ m + v.exp().sum() - v.sum() - v.numel())),),
+    "norm": (lambda m, v: 0.5 * m.norm(dim=1) ** 2 + 0.5 * (v.exp() - v - 1).sum(1),),
+    "in float64": (lambda m, v: kl(m.double(), v.double()).to(m),),
 }
 KL_WRONG = {
     "summed over the batch": (changed(plain, torch.sum), {ROWS: "whole batch"}),
@@ -175,7 +214,44 @@ def constant(n, sigma):
 
 
 OFF = {LIKELIHOOD: "", EVIDENCE: "mean of your bound"}
-ELBO_RIGHT = {"by distributions": (elbo,), "by hand": (elbo_by_hand,)}
+
+
+def by_likelihood(likelihood, divergence=kl):
+    """The bound with log p(x | z) of (x, image, sigma), (N,)."""
+
+    def bound(x, image, mean, log_var, sigma):
+        first, second = likelihood(x, image, sigma), divergence(mean, log_var)
+        return first - second, first, second
+
+    return (bound,)
+
+
+def by_nll_loss(x, image, sigma):
+    variance = torch.full_like(x, sigma**2)
+    return -F.gaussian_nll_loss(image, x, variance, full=True, reduction="none").flatten(1).sum(1)
+
+
+def from_squares(squares):
+    return lambda x, image, sigma: (
+        -0.5 * squares(x, image) / sigma**2 - 0.5 * x[0].numel() * math.log(2 * math.pi * sigma**2)
+    )
+
+
+ELBO_RIGHT = {
+    "by distributions": (elbo,),
+    "by hand": (elbo_by_hand,),
+    "gaussian_nll_loss": by_likelihood(by_nll_loss),
+    "mse_loss": by_likelihood(from_squares(lambda a, b: F.mse_loss(b, a, reduction="none").sum((1, 2, 3)))),
+    "einsum": by_likelihood(from_squares(lambda a, b: torch.einsum("nchw,nchw->n", a - b, a - b)), kl_by_library),
+    "loops": by_likelihood(from_squares(lambda a, b: torch.stack([((p - q) ** 2).sum() for p, q in zip(a, b)]))),
+    "norm": by_likelihood(from_squares(lambda a, b: torch.linalg.vector_norm(a - b, dim=(1, 2, 3)).square())),
+    "cdist": by_likelihood(
+        from_squares(lambda a, b: torch.stack([torch.dist(p, q) ** 2 for p, q in zip(a.unbind(), b.unbind())]))
+    ),
+    "Independent": by_likelihood(lambda x, image, sigma: Independent(Normal(image, sigma), 3).log_prob(x)),
+    "by view": by_likelihood(lambda x, image, sigma: Normal(image, sigma).log_prob(x).view(len(x), -1).sum(-1)),
+    "in float64": (lambda *given: [each.to(given[0]) for each in elbo(*(g.double() for g in given[:4]), given[4])],),
+}
 ELBO_WRONG = {
     "two things": (
         (lambda *a: elbo(*a)[:2],),

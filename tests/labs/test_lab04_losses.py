@@ -2,7 +2,13 @@
 
 import pytest
 import torch
-from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    logsigmoid,
+    softplus,
+)
 
 from labkit.labs import lab04
 
@@ -79,10 +85,44 @@ def deaf_to_fakes(generator, discriminator, real, latent_dim):
     return right(discriminator(real), on_fake)
 
 
+told = torch.nn.BCEWithLogitsLoss()
+
+
+def of(logits):
+    return torch.distributions.Bernoulli(logits=logits)
+
+
+def by_two_classes(on_real, on_fake):
+    logits = torch.cat([on_real, on_fake])
+    classes = torch.cat([torch.ones(len(on_real)), torch.zeros(len(on_fake))]).long()
+    return 2 * cross_entropy(torch.stack([torch.zeros_like(logits), logits], 1), classes)
+
+
+class Loss(torch.nn.Module):
+    """Fakes first, noise by the method normal_."""
+
+    def forward(self, generator, discriminator, real, latent_dim):
+        z = torch.empty(real.size(0), latent_dim, dtype=real.dtype).normal_()
+        with torch.no_grad():
+            fakes = generator(z)
+        return softplus(discriminator(fakes)).mean().add(softplus(discriminator(real).neg()).mean())
+
+
 LOSS_RIGHT = {
     "by softplus": loss_of(right),
     "by cross entropy": (by_cross_entropy,),
     "in one pass": (in_one_pass,),
+    "logsigmoid": loss_of(lambda r, f: -logsigmoid(r).mean() - logsigmoid(-f).mean()),
+    "BCEWithLogitsLoss": loss_of(lambda r, f: told(r, torch.ones_like(r)) + told(f, torch.zeros_like(f))),
+    "BCELoss": loss_of(
+        lambda r, f: torch.nn.BCELoss()(r.sigmoid(), torch.ones_like(r)) + torch.nn.BCELoss()(f.sigmoid(), 0 * f)
+    ),
+    "Bernoulli": loss_of(lambda r, f: -(of(r).log_prob(torch.ones_like(r)) + of(f).log_prob(0 * f)).mean()),
+    "logaddexp": loss_of(lambda r, f: (torch.logaddexp(-r, 0 * r) + torch.logaddexp(f, 0 * f)).mean()),
+    "cross_entropy": loss_of(by_two_classes),
+    "loops": loss_of(lambda r, f: sum(softplus(-each) for each in r) / len(r) + sum(map(softplus, f)) / len(f)),
+    "a class": (Loss(),),
+    "in float64": loss_of(lambda r, f: right(r.double(), f.double())),
 }
 # Name → solution, and property → part of the hint that it must get.
 LOSS_WRONG = {

@@ -1,5 +1,7 @@
 """Lab 07's check of the likelihood by divergence, put through right and wrong solutions."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.autograd.functional import jacobian
@@ -78,7 +80,80 @@ def by_trapezoids(velocity, x, steps):
     return gaussian_log_prob(x) - total
 
 
-RIGHT = {"one state": (divergence, likelihood()), "trapezoids": (by_jacobian, by_trapezoids)}
+def by_ones(velocity, x, time):
+    """Gradients of columns, each by a vector of ones."""
+    x = x.clone().requires_grad_(True)
+    v, total = velocity(x, time), torch.zeros(len(x), dtype=x.dtype)
+    for i in range(x.size(1)):
+        total += torch.autograd.grad(v[:, i], x, torch.ones_like(v[:, i]), retain_graph=True)[0][:, i]
+    return total
+
+
+def by_backward(velocity, x, time):
+    found = []
+    for i in range(x.shape[1]):
+        at = x.detach().clone().requires_grad_()
+        velocity(at, time)[:, i].sum().backward()
+        found.append(at.grad[:, i])
+    return torch.stack(found, dim=-1).sum(dim=-1)
+
+
+def by_einsum(velocity, x, time):
+    whole = jacobian(lambda at: velocity(at, time), x)
+    return torch.einsum("nini->n", whole)
+
+
+def by_probes(velocity, x, time):
+    """Hutchinson's estimate with each axis once is exact."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        v = velocity(x, time)
+        axes = torch.eye(x.shape[1], dtype=x.dtype)
+        return sum((torch.autograd.grad(v, x, e.expand_as(x), retain_graph=True)[0] * e).sum(-1) for e in axes)
+
+
+def by_numbers(velocity, x, time):
+    """Number by number."""
+    found = torch.empty(len(x), dtype=x.dtype)
+    for n, row in enumerate(x):
+        at = row[None].clone().requires_grad_()
+        v = velocity(at, time)[0]
+        found[n] = sum(torch.autograd.grad(v[i], at, retain_graph=True)[0][0, i] for i in range(len(row)))
+    return found
+
+
+def by_normal(x):
+    return torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(-1)
+
+
+def by_multivariate(x):
+    d = x.shape[1]
+    return torch.distributions.MultivariateNormal(x.new_zeros(d), torch.eye(d, dtype=x.dtype)).log_prob(x)
+
+
+def midpoint(velocity, x, steps):
+    total, times = 0, torch.linspace(1, 0, steps + 1, dtype=x.dtype)
+    for start, end in pairwise(times):
+        h = end - start
+        middle = x + h / 2 * velocity(x, start).detach()
+        x = x + h * velocity(middle, (start + end) / 2).detach()
+        total = total + h * by_backward(velocity, middle, (start + end) / 2)
+    return by_multivariate(x) + total
+
+
+RIGHT = {
+    "one state": (divergence, likelihood()),
+    "trapezoids": (by_jacobian, by_trapezoids),
+    "gradients of ones, Normal": (by_ones, likelihood(density=by_normal)),
+    "backward, midpoints": (by_backward, midpoint),
+    "einsum, trapezoids": (by_einsum, by_trapezoids),
+    "probes, MultivariateNormal": (by_probes, likelihood(density=by_multivariate)),
+    "number by number": (by_numbers, likelihood()),
+    "in float64": (
+        lambda v, x, time: divergence(v, x.double(), time.double()).to(x),
+        lambda v, x, steps: likelihood()(v, x.double(), steps).to(x),
+    ),
+}
 # Name → solution, and property → part of the hint that it must get.
 WRONG = {
     "all of the Jacobian": ((of_all, likelihood()), {TRACE: "only ∂vᵢ/∂xᵢ", CURVED: "feature i"}),
@@ -101,37 +176,37 @@ WRONG = {
         dict.fromkeys((ROWS, TRACE, CURVED), "torch.autograd.grad"),
     ),
     "sign of the integral": (
-        (divergence, likelihood(sign=-1)), {GAUSSIAN: "sign of the integral", NEARER: "set the grid"}
+        (divergence, likelihood(sign=-1)), {GAUSSIAN: "sign of the integral", NEARER: "argument steps set"}
     ),
     "no integral": (
-        (divergence, likelihood(sign=0)), {GAUSSIAN: "divergence is left out", NEARER: "set the grid"}
+        (divergence, likelihood(sign=0)), {GAUSSIAN: "divergence is left out", NEARER: "argument steps set"}
     ),
     "noise's density at x": (
-        (divergence, likelihood(at_x=True)), {GAUSSIAN: "at t = 0", NEARER: "set the grid"}
+        (divergence, likelihood(at_x=True)), {GAUSSIAN: "at t = 0", NEARER: "argument steps set"}
     ),
     "forwards": (
-        (divergence, likelihood(backwards=False)), {GAUSSIAN: "from t = 1 back", NEARER: "set the grid"}
+        (divergence, likelihood(backwards=False)), {GAUSSIAN: "from t = 1 back", NEARER: "argument steps set"}
     ),
-    "by Euler": ((divergence, likelihood(solver=euler)), {GAUSSIAN: "Heun's method"}),
+    "by Euler": ((divergence, likelihood(solver=euler)), {GAUSSIAN: "Heun's method", NEARER: "ninth"}),
     "no step length": (
-        (divergence, likelihood(step=None)), {GAUSSIAN: "", NEARER: "set the grid"}
+        (divergence, likelihood(step=None)), {GAUSSIAN: "", NEARER: "argument steps set"}
     ),
-    "steps not used": ((divergence, likelihood(fixed=40)), {NEARER: "set the grid"}),
+    "steps not used": ((divergence, likelihood(fixed=40)), {NEARER: "argument steps set"}),
     "negative": (
         (divergence, lambda *a: -likelihood()(*a)),
-        {STILL: "negative", GAUSSIAN: "from t = 1 back", NEARER: "set the grid"},
+        {STILL: "negative", GAUSSIAN: "from t = 1 back", NEARER: "argument steps set"},
     ),
     "density, no logarithm": (
         (divergence, lambda *a: likelihood()(*a).exp()),
-        {STILL: "its logarithm", GAUSSIAN: "", NEARER: "set the grid"},
+        {STILL: "its logarithm", GAUSSIAN: "", NEARER: "argument steps set"},
     ),
     "no constant": (
         (divergence, likelihood(density=lambda z: -0.5 * (z**2).sum(1))),
-        {STILL: "constant is missing", GAUSSIAN: "", NEARER: "set the grid"},
+        {STILL: "constant is missing", GAUSSIAN: "", NEARER: "argument steps set"},
     ),
     "no density of noise": (
         (divergence, likelihood(density=lambda z: 0 * z.sum(1))),
-        {STILL: "noise's own", GAUSSIAN: "", NEARER: "set the grid"},
+        {STILL: "noise's own", GAUSSIAN: "", NEARER: "argument steps set"},
     ),
     "mean over the batch": (
         (divergence, lambda *a: likelihood()(*a).mean()),

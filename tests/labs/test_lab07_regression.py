@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from labkit import matching
@@ -53,7 +54,40 @@ def detached(velocity, noise, data, time):
     return (velocity(x, time).detach() - target).square().mean()
 
 
-RIGHT = {"the kit's own": matching.matching_loss, "torch's own": by_functional}
+def by_loops(velocity, noise, data, time):
+    total = 0.0
+    for a, b, t in zip(noise, data, time, strict=True):
+        error = velocity(((1 - t) * a + t * b)[None], t[None])[0] - (b - a)
+        for each in error:
+            total = total + each**2
+    return total / data.numel()
+
+
+def by_module(velocity, noise, data, time):
+    t = time.unsqueeze(-1)
+    return nn.MSELoss()(velocity(noise + t * (data - noise), time), data - noise)
+
+
+class Loss(nn.Module):
+    def forward(self, velocity, noise, data, time):
+        x, target = matching.path(noise, data, time)
+        return torch.dist(velocity(x, time), target) ** 2 / target.numel()
+
+
+RIGHT = {
+    "the kit's own": matching.matching_loss,
+    "torch's own": by_functional,
+    "MSELoss": by_module,
+    "row by row": by_loops,
+    "a class": Loss(),
+    "pow and mean": with_error(lambda error: error.pow(2).mean()),
+    "mean of means": with_error(lambda error: (error * error).mean(-1).mean()),
+    "sum over count": with_error(lambda error: torch.sum(error**2) / (error.shape[0] * error.shape[1])),
+    "einsum": with_error(lambda error: torch.einsum("nd,nd->", error, error) / error.numel()),
+    "norm": with_error(lambda error: torch.linalg.vector_norm(error, dim=1).square().mean() / error.shape[1]),
+    "stack of rows": with_error(lambda error: torch.stack([row @ row / len(row) for row in error]).mean()),
+    "in float64": with_error(lambda error: error.double().square().mean()),
+}
 # Name → solution, and property → part of the hint that it must get.
 WRONG = {
     "sum over the batch": (with_error(lambda error: error.square().sum()), {MEAN: "grows with the batch"}),

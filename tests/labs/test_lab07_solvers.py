@@ -1,5 +1,6 @@
 """Lab 07's check of Euler's and Heun's method, put through right and wrong solutions."""
 
+from functools import reduce
 from itertools import pairwise
 
 import pytest
@@ -103,7 +104,88 @@ def evaluates_thrice(velocity, x, start, end):
     return x + h * (velocity(x, start) + velocity(x + h * velocity(x, start), end)) / 2
 
 
-RIGHT = {"the kit's own": (euler, heun), "by index, by correction": (euler_by_index, heun_as_correction)}
+def euler_step(velocity, x, start, end):
+    return torch.add(x, velocity(x, start), alpha=float(end - start))
+
+
+def both_slopes(velocity, x, start, end):
+    first = velocity(x, start)
+    second = velocity(x.add(first.mul(end - start)), end)
+    return x + (end - start) * torch.stack([first, second]).mean(0)
+
+
+def by_floats(velocity, x, times):
+    times = times.tolist()
+    while len(times) > 1:
+        start = times.pop(0)
+        x = x + (times[0] - start) * velocity(x, torch.tensor(start, dtype=x.dtype))
+    return x
+
+
+def heun_on_a_copy(velocity, x, times):
+    x = x.clone()
+    for start, end in pairwise(times):
+        h, slope = end - start, velocity(x.clone(), start)
+        second = velocity(x + h * slope, start + h)
+        x += 0.5 * h * slope
+        x += 0.5 * h * second
+    return x
+
+
+def recursive(step):
+    def solver(velocity, x, times):
+        return x if len(times) == 1 else solver(velocity, step(velocity, x, *times[:2]), times[1:])
+
+    return solver
+
+
+def folded(step):
+    return lambda velocity, x, times: reduce(lambda at, pair: step(velocity, at, *pair), pairwise(times), x)
+
+
+class Solver:
+    """Both methods by their weights of the slopes at the start and at the end."""
+
+    def __init__(self, *weights):
+        self.weights = weights
+
+    @torch.no_grad()
+    def __call__(self, velocity, x, times):
+        for i, h in enumerate(torch.diff(times)):
+            slopes = [velocity(x, times[i])]
+            if len(self.weights) == 2:
+                slopes.append(velocity(x + h * slopes[0], times[i + 1]))
+            x = x + h * sum(w * slope for w, slope in zip(self.weights, slopes, strict=True))
+        return x
+
+
+def kept_path(step):
+    def solver(velocity, x, times):
+        path = [x]
+        for i in range(1, len(times)):
+            path.append(step(velocity, path[-1], times[i - 1], times[i]))
+        return torch.stack(path)[-1]
+
+    return solver
+
+
+RIGHT = {
+    "the kit's own": (euler, heun),
+    "by index, by correction": (euler_by_index, heun_as_correction),
+    "by floats, on a copy": (by_floats, heun_on_a_copy),
+    "recursion": (recursive(euler_step), recursive(both_slopes)),
+    "reduce": (folded(euler_step), folded(both_slopes)),
+    "a class": (Solver(1.0), Solver(0.5, 0.5)),
+    "the whole path kept": (kept_path(euler_step), kept_path(both_slopes)),
+    "unbound times": (
+        lambda v, x, times: stepping(euler_step)(v, x, times.unbind()),
+        lambda v, x, times: stepping(both_slopes)(v, x, list(times)),
+    ),
+    "in float64": (
+        lambda v, x, times: euler(v, x.double(), times.double()).to(x),
+        lambda v, x, times: heun(v, x.double(), times.double()).to(x),
+    ),
+}
 OFF = {ORDER_1: "off by"}
 OFF_2 = {ORDER_2: "off by"}
 # Name → solution, and property → part of the hint that it must get.

@@ -58,7 +58,39 @@ def wide_path(noise, data, time):
     return 0.9 * x + 0.1 * time[:, None] * data, velocity
 
 
-RIGHT = {"the kit's own": matching.path, "row by row": by_rows}
+def in_place_on_a_copy(noise, data, time):
+    x, velocity = noise.clone(), data - noise
+    x += time.view(-1, 1) * velocity
+    return x, velocity
+
+
+def by_numpy(noise, data, time):
+    a, b, t = noise.numpy(), data.numpy(), time.numpy().reshape(-1, 1)
+    return (1 - t) * a + t * b, b - a
+
+
+class Path:
+    def __call__(self, noise, data, time):
+        self.velocity = data.sub(noise)
+        return [noise.add(self.velocity.mul(time.unsqueeze(1))), self.velocity]
+
+
+RIGHT = {
+    "the kit's own": matching.path,
+    "row by row": by_rows,
+    "lerp": lambda a, b, t: (torch.lerp(a, b, t[:, None]), b - a),
+    "einsum": lambda a, b, t: (torch.einsum("n,nd->nd", 1 - t, a) + torch.einsum("n,nd->nd", t, b), b - a),
+    "by the derivative": lambda a, b, t: torch.func.jvp(
+        lambda time: a + time[:, None] * (b - a), (t,), (torch.ones_like(t),)
+    ),
+    "transposed": lambda a, b, t: (((1 - t) * a.T + t * b.T).T, b - a),
+    "addcmul": lambda a, b, t: (torch.addcmul(a, t.reshape(-1, 1).expand_as(a), b - a), -(a - b)),
+    "by diag": lambda a, b, t: (torch.diag(1 - t) @ a + torch.diag(t) @ b, b - a),
+    "in place on a copy": in_place_on_a_copy,
+    "numpy": by_numpy,
+    "a class": Path(),
+    "in float64": lambda a, b, t: (torch.lerp(a.double(), b.double(), t.double()[:, None]).to(b), (b - a)),
+}
 # Name → solution, and property → part of the hint that it must get.
 WRONG = {
     "noise and data swapped": (

@@ -44,6 +44,15 @@ def test_it_is_the_slow_loop_whatever_the_block(k, monkeypatch):
         assert (score.neighbours, score.real, score.generated) == (k, 37, 23)
 
 
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_it_is_the_library_of_those_who_defined_density_and_coverage(k):
+    prdc = pytest.importorskip("prdc", reason="no package prdc: pip install prdc")
+    real, generated = cloud(80, 1), cloud(50, 2, 0.7)
+    found = prdc.compute_prdc(real, generated, k)
+    score = manifold_score(real, generated, k)
+    assert four(score) == pytest.approx([found[name] for name in ("precision", "recall", "density", "coverage")])
+
+
 def test_the_same_set_twice_scores_one():
     points = cloud(60, 3)
     assert four(manifold_score(points, points)) == pytest.approx((1, 1, 1, 1))

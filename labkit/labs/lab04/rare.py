@@ -11,7 +11,7 @@ from torch import Tensor
 
 from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal, weak
 
-GROUPS, PEOPLE, MOST_SHOTS = 3, 40, 6
+GROUPS, PEOPLE, MOST_SHOTS, ALBUM = 3, 160, 6, 130
 RARE, FEW = 0.02, 100  # a group's share, and images seen of all
 Function = Callable[..., Any]
 Limits = tuple[Tensor, Tensor]
@@ -195,12 +195,16 @@ def _coverage(limits: Function) -> str | None:
 
 
 def _faces() -> tuple[np.ndarray, np.ndarray]:
-    """Group and person of each image in disorder: people of 1 to 6 shots, groups of unequal size, odd names."""
+    """Group and person of each image in disorder: people of 1 to 6 shots, groups of unequal size, odd names.
+
+    Counts and names, one person's album too, are beyond 8 bits, where they would overflow or meet each other.
+    """
     numbers = normal(3, PEOPLE, seed=5)
     shots = 1 + (numbers[0].abs() * 2.5).long().clamp(max=MOST_SHOTS - 1).numpy()
     size = numbers[1].argsort().argsort().numpy()
-    group = np.where(size < 4, 7, np.where(size < 12, 2, 30))
-    names = 500 + 3 * numbers[2].argsort().numpy()
+    shots[size == PEOPLE - 1] = ALBUM
+    group = np.where(size < 4, 7, np.where(size < 12, 2, 7 + 256))
+    names = 500 + 4 * numbers[2].argsort().numpy()
     order = normal(int(shots.sum()), seed=6).argsort().numpy()
     return np.repeat(group, shots)[order], np.repeat(names, shots)[order]
 
@@ -212,7 +216,7 @@ def _weights(weigh: Function) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if found.shape != group.shape:
         raise Missed(f"the weights should be ({len(group)},), one per image, not {found.shape}.")
     if not np.isfinite(found).all() or found.min() < 0 or found.sum() <= 0:
-        raise Missed("a probability is finite and not negative.")
+        raise Missed("a probability is finite and not negative: did a count overflow a small type of numbers?")
     return found / found.sum(), group, person
 
 

@@ -78,7 +78,10 @@ def _places(loss: Callable[..., Any]) -> str | None:
     _value(loss, field, (noise, data, time))
     if not field.seen:
         return "the field is never evaluated: call velocity(x, time)."
-    for x, when in field.seen:
+    seen = field.seen
+    if all(x.shape == (1, FEATURES) for x, _ in seen):  # of a loop over rows
+        seen = [(torch.cat([x for x, _ in seen]), torch.cat([when.reshape(-1) for _, when in seen]))]
+    for x, when in seen:
         if x.shape == data.shape and (close(x, data) or close(x, noise)):
             return "the field is evaluated at an end of the path; it must answer at the point x_t on the way."
         if x.shape != data.shape or not close(x, torch.lerp(noise, data, time[:, None])):
@@ -90,13 +93,22 @@ def _places(loss: Callable[..., Any]) -> str | None:
 
 def _right(loss: Callable[..., Any]) -> str | None:
     noise, data, time = _pairs()
+
+    def error(answers: Tensor) -> Tensor:
+        """The loss of a field that gives each pair's answer, also to a loop that asks row by row."""
+        points = torch.lerp(noise, data, time[:, None])
+
+        def answer(x: Tensor, _: Tensor) -> Tensor:
+            return answers[torch.cdist(x, points).argmin(1)] if len(x) == 1 else answers
+
+        return _value(loss, _Given(answer), (noise, data, time)).detach()
+
     # Also right about the sign: a field that is wrong in sign has a large loss.
-    got = _value(loss, _Given(lambda x, _: data - noise), (noise, data, time)).detach()
-    if close(got, torch.zeros(())):
+    if close(error(data - noise), torch.zeros(())):
         return None
-    if close(_value(loss, _Given(lambda x, _: noise - data), (noise, data, time)).detach(), torch.zeros(())):
+    if close(error(noise - data), torch.zeros(())):
         return "the target's sign is wrong: the velocity points from noise to data."
-    if close(_value(loss, _Given(lambda x, _: data), (noise, data, time)).detach(), torch.zeros(())):
+    if close(error(data), torch.zeros(())):
         return "the target is the data themselves; a velocity is a difference."
     return "a field that gives every pair's velocity still has an error: what is the target?"
 
@@ -140,8 +152,8 @@ def _two_points(loss: Callable[..., Any]) -> str | None:
 
     Quantiles of the noise instead of draws, so that the mean over pairs is sharp.
     """
-    noise = torch.special.ndtri((torch.arange(200, dtype=torch.float64) + 0.5) / 200)
-    time = (torch.arange(20, dtype=torch.float64) + 0.5) / 25
+    noise = torch.special.ndtri((torch.arange(100, dtype=torch.float64) + 0.5) / 100)
+    time = (torch.arange(10, dtype=torch.float64) + 0.5) / 12.5
     data = torch.tensor([-APART, APART], dtype=torch.float64)
     noise, data, time = (each.reshape(-1, 1) for each in torch.meshgrid(noise, data, time, indexing="ij"))
 
@@ -154,7 +166,7 @@ def _two_points(loss: Callable[..., Any]) -> str | None:
         return float(_value(loss, _Given(answer), (noise, data, time[:, 0])).detach())
 
     less, best, more = value(-0.2), value(0.0), value(0.2)
-    if less > best and more > best and abs(more - less) < 0.05 * (more + less - 2 * best):
+    if min(less, more) > best + 1e-3 and abs(more - less) < 0.05 * (more + less - 2 * best):
         return None
     return (
         "with data at two points the loss should be least at v(x, t) = E[x₁ − x₀ | x_t = x], the mean velocity of "

@@ -11,6 +11,7 @@ from labkit.checking import Missed, Property, as_tensor, close, evaluate, explai
 from labkit.matching import GaussianVelocity, grid
 
 ROWS, FEATURES = 5, 2
+ONE_STEP = torch.tensor([-3.4, -1.2], dtype=torch.float64)  # long and beyond [−1, 1]: limits and lost signs show
 UNEVEN = torch.tensor([0.0, 0.1, 0.4, 0.7, 1.0], dtype=torch.float64)
 
 
@@ -23,7 +24,8 @@ class _Field(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         self.times.append(float(torch.as_tensor(time).reshape(-1)[0]))
-        return torch.sin(x) + 2 * torch.as_tensor(time).reshape(-1, 1) ** 2
+        time = torch.as_tensor(time).reshape(-1, 1)
+        return torch.sin(x) + time + time**2
 
 
 class _Mirrored(nn.Module):
@@ -84,16 +86,16 @@ def _shape(solver: Callable[..., Any], name: str) -> str | None:
 
 
 def _euler(solver: Callable[..., Any]) -> str | None:
-    x, times = normal(ROWS, FEATURES, seed=1), torch.tensor([0.3, 0.7], dtype=torch.float64)
+    x, times, h = normal(ROWS, FEATURES, seed=1), ONE_STEP, ONE_STEP[1] - ONE_STEP[0]
     slope = _Field()(x, times[0])
     return explain(
         _solved(solver, _Field(), x, times),
-        x + 0.4 * slope,
+        x + h * slope,
         [
             (lambda: x + slope, "the step's length h is missing: it is the difference of two times."),
-            (lambda: x - 0.4 * slope, "the step goes against the velocity."),
-            (lambda: x + 0.7 * slope, "h is not a time but the difference of two times."),
-            (lambda: x + 0.4 * _Field()(x, times[1]), "the velocity is that of the step's end; take its start."),
+            (lambda: x - h * slope, "the step goes against the velocity."),
+            (lambda: x + times[1] * slope, "h is not a time but the difference of two times."),
+            (lambda: x + h * _Field()(x, times[1]), "the velocity is that of the step's end; take its start."),
             (lambda: _own(x, times, 2), "that is Heun's step."),
             (lambda: x, "nothing moves: with two times there is one step."),
         ],
@@ -102,27 +104,27 @@ def _euler(solver: Callable[..., Any]) -> str | None:
 
 
 def _heun(solver: Callable[..., Any]) -> str | None:
-    x, times = normal(ROWS, FEATURES, seed=2), torch.tensor([0.3, 0.7], dtype=torch.float64)
+    x, times, h = normal(ROWS, FEATURES, seed=2), ONE_STEP, ONE_STEP[1] - ONE_STEP[0]
     slope = _Field()(x, times[0])
-    ahead = x + 0.4 * slope
+    ahead = x + h * slope
     return explain(
         _solved(solver, _Field(), x, times),
-        x + 0.2 * (slope + _Field()(ahead, times[1])),
+        x + h / 2 * (slope + _Field()(ahead, times[1])),
         [
-            (lambda: x + 0.4 * slope, "that is Euler's step: look ahead, and take the mean of both velocities."),
-            (lambda: x + 0.4 * _Field()(ahead, times[1]), "only the velocity of the end counts; take the mean."),
-            (lambda: x + 0.4 * (slope + _Field()(ahead, times[1])), "the sum of two velocities is not their mean."),
+            (lambda: x + h * slope, "that is Euler's step: look ahead, and take the mean of both velocities."),
+            (lambda: x + h * _Field()(ahead, times[1]), "only the velocity of the end counts; take the mean."),
+            (lambda: x + h * (slope + _Field()(ahead, times[1])), "the sum of two velocities is not their mean."),
             (
-                lambda: x + 0.2 * (slope + _Field()(ahead, times[0])),
+                lambda: x + h / 2 * (slope + _Field()(ahead, times[0])),
                 "the second velocity is taken at the first time.",
             ),
-            (lambda: x + 0.2 * (slope + _Field()(x, times[1])), "the second velocity is taken at the first point."),
+            (lambda: x + h / 2 * (slope + _Field()(x, times[1])), "the second velocity is taken at the first point."),
             (
-                lambda: ahead + 0.2 * (slope + _Field()(ahead, times[1])),
+                lambda: ahead + h / 2 * (slope + _Field()(ahead, times[1])),
                 "the step begins at the point ahead; that one only serves to look.",
             ),
             (
-                lambda: x + 0.4 * _Field()(x + 0.2 * slope, times.mean()),
+                lambda: x + h * _Field()(x + h / 2 * slope, times.mean()),
                 "that is the midpoint rule, as good a method, but not Heun's.",
             ),
         ],
