@@ -59,11 +59,7 @@ def synthetic_faces(
         licence=LICENCE,
     )
     return FaceSet(
-        images,
-        provenance,
-        identity=(index // shots).numpy(),
-        factors=factors.numpy(),
-        factor_names=FACTOR_NAMES,
+        images, provenance, identity=(index // shots).numpy(), factors=factors.numpy(), factor_names=FACTOR_NAMES
     )
 
 

@@ -8,10 +8,7 @@ from torch import Tensor
 from labkit.drawn.renderer.shapes import cosine, sine, unit
 
 NECK = 0.60  # height about which the head leans
-VIEW, CENTRE = (
-    0.82,
-    0.03,
-)  # half the height of the picture, and the height of its centre, in units of the drawing
+VIEW, CENTRE = (0.82, 0.03)  # half the height of the picture, and the height of its centre, in units of the drawing
 
 
 @dataclass
