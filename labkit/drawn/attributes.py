@@ -18,19 +18,12 @@ Columns = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Rule:
-    """One attribute.
+    """One attribute."""
 
-    Attributes:
-        name: as in CelebA.
-        text: the rule in words and factor names.
-        holds: columns of factors (N,) by name → bool (N,).
-        real: share of CelebA's images that have it.
-    """
-
-    name: str
-    text: str
-    holds: Callable[[Columns], np.ndarray]
-    real: float
+    name: str  # as in CelebA
+    text: str  # the rule in words and factor names
+    holds: Callable[[Columns], np.ndarray]  # columns of factors (N,) by name → bool (N,)
+    real: float  # share of CelebA's images that have it
 
 
 def _head_bare(f: Columns) -> np.ndarray:

@@ -17,25 +17,15 @@ Prior = Callable[[Tensor, dict[str, Tensor]], Tensor]
 
 @dataclass(frozen=True)
 class Factor:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        name: the factor.
-        kind: "continuous" or "binary" (0 or 1).
-        low: smallest value.
-        high: largest value.
-        scope: "person" (the same in all pictures of a person) or "shot" (new in each picture).
-        meaning: one line; angles are in radians, everything else has no unit.
-        prior: (uniforms float64 (N, 4), factors drawn so far) → values (N,), clamped to the range afterwards.
-    """
-
-    name: str
-    kind: str
-    low: float
-    high: float
-    scope: str
-    meaning: str
-    prior: Prior
+    name: str  # the factor
+    kind: str  # "continuous" or "binary" (0 or 1)
+    low: float  # smallest value
+    high: float  # largest value
+    scope: str  # "person" (the same in all pictures of a person) or "shot" (new in each picture)
+    meaning: str  # one line; angles are in radians, everything else has no unit
+    prior: Prior  # (uniforms float64 (N, 4), factors drawn so far) → values (N,), clamped to the range afterwards
 
 
 def _bell(u: Tensor) -> Tensor:
