@@ -36,7 +36,8 @@ def run(
     profile: Annotated[str, typer.Option(help="smoke, cpu or gpu", envvar="LABKIT_PROFILE")] = "cpu",
     data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="where results go; runs/ of the project if not given", envvar="LABKIT_OUT")
+        Path | None,
+        typer.Option(help="where results go; runs/ of the project if not given", envvar="LABKIT_OUT"),
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="labs at a time")] = 1,
     seed: Annotated[int, typer.Option(help="for every random generator")] = 0,
@@ -74,7 +75,9 @@ def run(
 
 
 @app.command()
-def labs(markdown: Annotated[bool, typer.Option("--markdown", help="as the table of the README")] = False) -> None:
+def labs(
+    markdown: Annotated[bool, typer.Option("--markdown", help="as the table of the README")] = False,
+) -> None:
     """List the labs with the minutes each takes per profile."""
     from labkit.course.run.labs import labs_markdown, list_labs
     from labkit.record import PROFILES

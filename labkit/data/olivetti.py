@@ -39,8 +39,7 @@ def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic
     cache; the official file and its mirror (15 s at most; not asked when `LABKIT_OFFLINE` is set, or within
     an hour of a slow failure); `synthetic_olivetti()`.
 
-    The images are the file's own bytes, 0 to 242: scikit-learn's floats are exactly `images / 242`, those of
-    `FaceSet.floats` are `images / 255`.
+    The images are the file's own bytes, 0 to 242: scikit-learn's floats are exactly `images / 242`.
 
     Args:
         data: one of the files, a folder that holds one, or a folder whose subfolder `olivetti` does.

@@ -27,7 +27,7 @@ class Pose:
     cos: Tensor  # of the yaw
     nod: Tensor  # shift of frontal features by the pitch
     light: tuple[Tensor, Tensor, Tensor]  # direction to the light, three (B, 1, 1)
-    at_brows: Tensor = field(init=False)  # position across the face (B, 1, S), seen at the height of the brows; the others likewise
+    at_brows: Tensor = field(init=False)  # position across the face (B, 1, S), seen at the height of the brows
     at_eyes: Tensor = field(init=False)
     at_cheeks: Tensor = field(init=False)
     at_mouth: Tensor = field(init=False)

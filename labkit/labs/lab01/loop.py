@@ -157,7 +157,10 @@ def _mean(done: _Trained) -> str | None:
             ),
             (lambda: each.sum(1), "that is the sum over batches: divide by the number of items."),
             (lambda: (each * sizes).sum(1), "that is the sum over items: divide by their number."),
-            (lambda: each.sum(1) / sizes.sum(), "a batch's loss is a mean already: multiply it by len(batch) first."),
+            (
+                lambda: each.sum(1) / sizes.sum(),
+                "a batch's loss is a mean already: multiply it by len(batch) first.",
+            ),
             (lambda: each[:, -1], "that is the last batch's loss alone: add up all of them."),
             (
                 lambda: (each * sizes).sum(1).cumsum(0) / sizes.sum(),
@@ -201,14 +204,23 @@ def _steps(done: _Trained) -> str | None:
                 lambda: torch.zeros(2),
                 "no weight ever moves: after loss.backward() comes optimizer.step(), with zero_grad() before both.",
             ),
-            (lambda: _replay(epochs, late=True), "step comes before backward and uses the last batch's gradient."),
-            (lambda: _replay([[batches[-1]] for batches in epochs]), "step stands after the inner loop: indent it."),
+            (
+                lambda: _replay(epochs, late=True),
+                "step comes before backward and uses the last batch's gradient.",
+            ),
+            (
+                lambda: _replay([[batches[-1]] for batches in epochs]),
+                "step stands after the inner loop: indent it.",
+            ),
             (
                 lambda: _replay_epochs(epochs),
                 "there is one step per epoch: zero_grad, backward and step belong in the inner loop.",
             ),
             (lambda: _replay(epochs[:1]), "only the first epoch trains."),
-            (lambda: _replay(epochs, rate=-RATE), "the weights climb: the loss is the negative log-likelihood."),
+            (
+                lambda: _replay(epochs, rate=-RATE),
+                "the weights climb: the loss is the negative log-likelihood.",
+            ),
         ],
         "for each batch: zero_grad, loss = model.nll(batch), backward, step, in this order and once each.",
     )

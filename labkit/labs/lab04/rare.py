@@ -113,7 +113,10 @@ def _known(count: int, total: int, z: float) -> dict[str, tuple[float, float]]:
     inner = math.sqrt(weight * (share * (1 - share) + weight / 4))
     middle = share + weight / 2
     return {
-        f"this is the plain interval share ± z √(share (1 − share)/n): {SQUARE}.": (share - half, share + half),
+        f"this is the plain interval share ± z √(share (1 − share)/n): {SQUARE}.": (
+            share - half,
+            share + half,
+        ),
         "the whole is not divided by 1 + z²/n.": (middle - inner, middle + inner),
         "its middle is the share seen: it moves towards ½, by z²/2n, before all is divided by 1 + z²/n.": (
             share - inner / (1 + weight),
