@@ -29,17 +29,11 @@ UNEARNED = "it holds, but counts only once a property holds that needs a solutio
 
 
 class Hint(NamedTuple):
-    """What is said of a property that a student's code misses.
+    """What is said of a property that a student's code misses."""
 
-    Attributes:
-        where: the smallest failing case: what came, what was expected.
-        why: the likely mistake.
-        formula: what would be right.
-    """
-
-    where: str = ""
-    why: str = ""
-    formula: str = ""
+    where: str = ""  # the smallest failing case: what came, what was expected
+    why: str = ""  # the likely mistake
+    formula: str = ""  # what would be right
 
     def text(self) -> str:
         """Where and why; the formula alone where there is nothing else to say."""
@@ -53,19 +47,12 @@ Mistake = tuple[Callable[[], Any], str]
 
 @dataclass(frozen=True)
 class Property:
-    """One thing that must hold of a student's code.
+    """One thing that must hold of a student's code."""
 
-    Attributes:
-        name: what must hold, in a few words.
-        passed: whether it does.
-        hint: the likely mistake, in a sentence; empty where it holds.
-        where, why, formula: the parts of the hint, see `Hint`; the formula is not part of it.
-    """
-
-    name: str
-    passed: bool
-    hint: str
-    where: str = ""
+    name: str  # what must hold, in a few words
+    passed: bool  # whether it does
+    hint: str  # the likely mistake, in a sentence; empty where it holds
+    where: str = ""  # the parts of a `Hint`; `hint` leaves the formula out
     why: str = ""
     formula: str = ""
 

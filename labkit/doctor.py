@@ -66,11 +66,7 @@ def _hardware() -> Iterator[Row]:
     yield "memory", f"{memory.available / GIB:.0f} of {memory.total / GIB:.0f} GiB free", low
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        yield (
-            "device",
-            f"cuda: {properties.name}, {properties.total_memory / GIB:.0f} GiB",
-            "use the gpu profile",
-        )
+        yield ("device", f"cuda: {properties.name}, {properties.total_memory / GIB:.0f} GiB", "use the gpu profile")
         yield "bf16", "yes" if torch.cuda.is_bf16_supported() else "no", ""
         return
     if torch.backends.mps.is_available():

@@ -109,17 +109,11 @@ def share(values: Any, groups: Any, unit: str = "people") -> Estimate:
 
 @dataclass(frozen=True)
 class Finding:
-    """A statement, the p-values of its being shown and of its opposite, and what would decide it.
+    """A statement, the p-values of its being shown and of its opposite, and what would decide it."""
 
-    Attributes:
-        yes: how often a measurement would show it so clearly although it just does not hold.
-        no: the same of its opposite.
-        needs: unit → how many of it would decide.
-    """
-
-    yes: float
-    no: float
-    needs: dict[str, float] = field(default_factory=dict)
+    yes: float  # how often a measurement would show it so clearly although it just does not hold
+    no: float  # the same of its opposite
+    needs: dict[str, float] = field(default_factory=dict)  # unit → how many of it would decide
 
     @property
     def shown(self) -> bool:

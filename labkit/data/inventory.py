@@ -18,23 +18,14 @@ DIFFERENT_SHARE = 0.001  # of the numbers of a stand-in drawn off the CPU, a bou
 
 @dataclass(frozen=True)
 class Entry:
-    """One data set on this machine.
+    """One data set on this machine."""
 
-    Attributes:
-        name: with its size where there are several.
-        kind: "real", "stand-in", or "absent".
-        images: how many, 0 where it is absent.
-        checksum: SHA-256, empty where it is absent.
-        where: file or folder.
-        advice: how to get it where it is absent.
-    """
-
-    name: str
-    kind: str
-    images: int
-    checksum: str
-    where: str
-    advice: str = ""
+    name: str  # with its size where there are several
+    kind: str  # "real", "stand-in", or "absent"
+    images: int  # how many, 0 where it is absent
+    checksum: str  # SHA-256, empty where it is absent
+    where: str  # file or folder
+    advice: str = ""  # how to get it where it is absent
 
 
 def inventory() -> list[Entry]:

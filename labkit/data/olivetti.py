@@ -26,10 +26,7 @@ from labkit.files import data_root, sha256, shown, usable_path
 NAME = "Olivetti faces"
 PEOPLE, SHOTS, SIDE = 40, 10, 64
 BRIGHTEST = 242  # the level that scikit-learn's floats have as 1
-ADDRESSES = (
-    "https://ndownloader.figshare.com/files/5976027",
-    "https://cs.nyu.edu/~roweis/data/olivettifaces.mat",
-)
+ADDRESSES = ("https://ndownloader.figshare.com/files/5976027", "https://cs.nyu.edu/~roweis/data/olivettifaces.mat")
 MAT_SHA256 = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"
 PIXELS_SHA256 = "b119468c2f13775df12d3950e7c96644811647a6e10d30617777f245bf9b2f8b"
 DOWNLOAD_SECONDS = 15.0
@@ -42,8 +39,7 @@ def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic
     cache; the official file and its mirror (15 s at most; not asked when `LABKIT_OFFLINE` is set, or within
     an hour of a slow failure); `synthetic_olivetti()`.
 
-    The images are the file's own bytes, 0 to 242: scikit-learn's floats are exactly `images / 242`, those of
-    `FaceSet.floats` are `images / 255`.
+    The images are the file's own bytes, 0 to 242: scikit-learn's floats are exactly `images / 242`.
 
     Args:
         data: one of the files, a folder that holds one, or a folder whose subfolder `olivetti` does.

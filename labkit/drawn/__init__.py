@@ -4,7 +4,7 @@ from labkit.drawn.factors import FACTORS, sample_factors
 from labkit.drawn.grid import FactorGrid, grid_faces
 from labkit.drawn.portraits import synthetic_celeba
 from labkit.drawn.renderer import render
-from labkit.drawn.shots import synthetic_faces, synthetic_olivetti
+from labkit.drawn.shots import synthetic_olivetti
 
 __all__ = [
     "FACTORS",
@@ -13,6 +13,5 @@ __all__ = [
     "render",
     "sample_factors",
     "synthetic_celeba",
-    "synthetic_faces",
     "synthetic_olivetti",
 ]

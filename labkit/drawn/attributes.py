@@ -18,19 +18,12 @@ Columns = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Rule:
-    """One attribute.
+    """One attribute."""
 
-    Attributes:
-        name: as in CelebA.
-        text: the rule in words and factor names.
-        holds: columns of factors (N,) by name → bool (N,).
-        real: share of CelebA's images that have it.
-    """
-
-    name: str
-    text: str
-    holds: Callable[[Columns], np.ndarray]
-    real: float
+    name: str  # as in CelebA
+    text: str  # the rule in words and factor names
+    holds: Callable[[Columns], np.ndarray]  # columns of factors (N,) by name → bool (N,)
+    real: float  # share of CelebA's images that have it
 
 
 def _head_bare(f: Columns) -> np.ndarray:
@@ -82,16 +75,10 @@ _RULES = (
     Rule("Double_Chin", "fullness > 0.76", lambda f: f["fullness"] > 0.76, 0.047),
     Rule("Eyeglasses", "glasses", lambda f: f["glasses"] > 0.5, 0.065),
     Rule(
-        "Goatee",
-        "beard > 0.45, beard_cover < 0.6",
-        lambda f: (f["beard"] > 0.45) & (f["beard_cover"] < 0.6),
-        0.063,
+        "Goatee", "beard > 0.45, beard_cover < 0.6", lambda f: (f["beard"] > 0.45) & (f["beard_cover"] < 0.6), 0.063
     ),
     Rule(
-        "Gray_Hair",
-        "grey > 0.7, hair_length > 0.12",
-        lambda f: (f["grey"] > 0.7) & (f["hair_length"] > 0.12),
-        0.042,
+        "Gray_Hair", "grey > 0.7, hair_length > 0.12", lambda f: (f["grey"] > 0.7) & (f["hair_length"] > 0.12), 0.042
     ),
     Rule("Heavy_Makeup", "makeup > 0.42", lambda f: f["makeup"] > 0.42, 0.387),
     Rule("Male", "masculine > 0.5", lambda f: f["masculine"] > 0.5, 0.417),
@@ -99,17 +86,9 @@ _RULES = (
     Rule("Mustache", "moustache > 0.3", lambda f: f["moustache"] > 0.3, 0.042),
     Rule("Narrow_Eyes", "eye_open × (0.5 + 0.24 eye_size) < 0.39", lambda f: _slit(f) < 0.39, 0.115),
     Rule(
-        "No_Beard",
-        "beard ≤ 0.1 and moustache ≤ 0.3",
-        lambda f: (f["beard"] <= 0.1) & (f["moustache"] <= 0.3),
-        0.835,
+        "No_Beard", "beard ≤ 0.1 and moustache ≤ 0.3", lambda f: (f["beard"] <= 0.1) & (f["moustache"] <= 0.3), 0.835
     ),
-    Rule(
-        "Oval_Face",
-        "face_height − face_width > 0.15",
-        lambda f: f["face_height"] - f["face_width"] > 0.15,
-        0.284,
-    ),
+    Rule("Oval_Face", "face_height − face_width > 0.15", lambda f: f["face_height"] - f["face_width"] > 0.15, 0.284),
     Rule("Pale_Skin", "skin_tone < 0.025", lambda f: f["skin_tone"] < 0.025, 0.043),
     Rule("Pointy_Nose", "nose_point > 0.63", lambda f: f["nose_point"] > 0.63, 0.277),
     Rule(
@@ -132,12 +111,7 @@ _RULES = (
         lambda f: (f["hair_wave"] < 0.12) & _long_hair(f),
         0.208,
     ),
-    Rule(
-        "Wavy_Hair",
-        "hair_wave > 0.2, hair_length > 0.45",
-        lambda f: (f["hair_wave"] > 0.2) & _long_hair(f),
-        0.320,
-    ),
+    Rule("Wavy_Hair", "hair_wave > 0.2, hair_length > 0.45", lambda f: (f["hair_wave"] > 0.2) & _long_hair(f), 0.320),
     Rule(
         "Wearing_Earrings",
         "earrings, hair_length < 0.58 (longer hair hides them)",

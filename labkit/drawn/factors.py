@@ -17,25 +17,15 @@ Prior = Callable[[Tensor, dict[str, Tensor]], Tensor]
 
 @dataclass(frozen=True)
 class Factor:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        name: the factor.
-        kind: "continuous" or "binary" (0 or 1).
-        low: smallest value.
-        high: largest value.
-        scope: "person" (the same in all pictures of a person) or "shot" (new in each picture).
-        meaning: one line; angles are in radians, everything else has no unit.
-        prior: (uniforms float64 (N, 4), factors drawn so far) → values (N,), clamped to the range afterwards.
-    """
-
-    name: str
-    kind: str
-    low: float
-    high: float
-    scope: str
-    meaning: str
-    prior: Prior
+    name: str  # the factor
+    kind: str  # "continuous" or "binary" (0 or 1)
+    low: float  # smallest value
+    high: float  # largest value
+    scope: str  # "person" (the same in all pictures of a person) or "shot" (new in each picture)
+    meaning: str  # one line; angles are in radians, everything else has no unit
+    prior: Prior  # (uniforms float64 (N, 4), factors drawn so far) → values (N,), clamped to the range afterwards
 
 
 def _bell(u: Tensor) -> Tensor:
@@ -86,11 +76,7 @@ def _person() -> tuple[Factor, ...]:
             "feminine (0) to masculine (1): neck, jaw, brow ridge, lashes",
             lambda u, f: torch.where(u[:, 0] < 0.5, 0.12, 0.72) + 0.16 * u[:, 1],
         ),
-        row(
-            "age",
-            "young (0) to old (1): folds, forehead lines, bags",
-            lambda u, f: u[:, 0] * (0.6 + 0.4 * u[:, 1]),
-        ),
+        row("age", "young (0) to old (1): folds, forehead lines, bags", lambda u, f: u[:, 0] * (0.6 + 0.4 * u[:, 1])),
         row("skin_tone", "very light (0) to very dark (1)", _uniform(0, 1)),
         row("rosy", "redness of cheeks and nose", lambda u, f: u[:, 0] * u[:, 1] * 1.3),
         row("face_width", "narrow to wide head", _normal(0.5, 0.2)),
@@ -153,21 +139,9 @@ def _shot() -> tuple[Factor, ...]:
 
     return (
         row("hat", 0, 1, "wears a knitted cap", lambda u, f: _switch(0.06, u), BINARY),
-        row(
-            "yaw",
-            -0.6,
-            0.6,
-            "head turned to the left (−) or right (+) of the picture, radians",
-            _normal(0, 0.24),
-        ),
+        row("yaw", -0.6, 0.6, "head turned to the left (−) or right (+) of the picture, radians", _normal(0, 0.24)),
         row("pitch", -0.3, 0.3, "head raised (−) or lowered (+), radians", _normal(0, 0.11)),
-        row(
-            "roll",
-            -0.2,
-            0.2,
-            "head leaning to the left (−) or right (+) of the picture, radians",
-            _normal(0, 0.06),
-        ),
+        row("roll", -0.2, 0.2, "head leaning to the left (−) or right (+) of the picture, radians", _normal(0, 0.06)),
         row("smile", -1, 1, "corners of the mouth down (−) or up (+)", _normal(0.35, 0.38)),
         row(
             "mouth_open",

@@ -1,4 +1,4 @@
-"""Data sets of drawn faces: any number of portraits, and a set shaped like Olivetti."""
+"""A set of drawn faces shaped like Olivetti."""
 
 import numpy as np
 import torch
@@ -6,7 +6,6 @@ from torch import Tensor
 
 from labkit.drawn.factors import FACTOR_NAMES, sample_factors
 from labkit.drawn.renderer.render import render
-from labkit.errors import LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
 from labkit.faces.words import OLIVETTI_ATTRIBUTES
 
@@ -21,50 +20,6 @@ SITTING = {
     "light_elevation": (0.5, 0.5),
 }
 CROP_SCALE = 120  # height of the drawing, in pixels, that the 64-pixel Olivetti crop is cut from
-
-
-def synthetic_faces(
-    n: int,
-    size: int = 64,
-    seed: int = 0,
-    shots: int = 1,
-    device: torch.device | str | None = None,
-    compiled: bool = False,
-) -> FaceSet:
-    """Draw n colour portraits with their factors; face i of a seed is the same for every n.
-
-    Args:
-        n: how many pictures.
-        size: height and width in pixels.
-        seed: names the population.
-        shots: pictures per person, one after the other; identity is i // shots.
-        device: where to draw (the result is in main memory).
-        compiled: draw with torch.compile, see `render`.
-
-    Returns:
-        FaceSet with uint8 images (n, 3, size, size), identity and factors.
-
-    Raises:
-        LabkitError: n or shots below 1, or a size below 8.
-    """
-    if n < 1 or shots < 1:
-        raise LabkitError(f"synthetic_faces: n = {n} and shots = {shots} must both be 1 or more.")
-    index = torch.arange(n)
-    factors = sample_factors(seed, index // shots, index % shots)
-    images = render(factors, size, device, compiled).cpu().numpy()
-    provenance = Provenance(
-        name="synthetic faces",
-        real=False,
-        source=f"labkit.drawn.synthetic_faces({n}, size={size}, seed={seed}, shots={shots})",
-        licence=LICENCE,
-    )
-    return FaceSet(
-        images,
-        provenance,
-        identity=(index // shots).numpy(),
-        factors=factors.numpy(),
-        factor_names=FACTOR_NAMES,
-    )
 
 
 def _olivetti_people(seed: int) -> Tensor:

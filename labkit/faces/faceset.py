@@ -122,10 +122,6 @@ class FaceSet:
         taken = {name: value[index] for name in per_face if (value := getattr(self, name)) is not None}
         return replace(self, **taken)
 
-    def floats(self) -> np.ndarray:
-        """Images as float32 (N, C, H, W) in [0, 1]."""
-        return np.asarray(self.images, np.float32) / 255.0
-
     def checksum(self) -> str:
         """SHA-256 of the images as held."""
         return hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()

@@ -13,12 +13,7 @@ ATTRIBUTES: tuple[str, ...] = (
     "Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick",
     "Wearing_Necklace", "Wearing_Necktie", "Young",
 )  # fmt: skip
-SIZES: dict[str, tuple[int, int]] = {
-    "64": (64, 64),
-    "64x48": (64, 48),
-    "128": (128, 128),
-    "218x178": (218, 178),
-}
+SIZES: dict[str, tuple[int, int]] = {"64": (64, 64), "64x48": (64, 48), "128": (128, 128), "218x178": (218, 178)}
 # Read off the 400 photographs by eye for this course; the data set has no labels. Stubble counts as no beard.
 OLIVETTI_ATTRIBUTES = ("Eyeglasses", "Beard", "Mustache")
 ALWAYS = tuple(range(10))

@@ -130,13 +130,7 @@ def _average_precision(labels: np.ndarray, scores: np.ndarray, draws: np.ndarray
 
 
 def by_group(
-    labels: np.ndarray,
-    told: np.ndarray,
-    groups: np.ndarray,
-    people: np.ndarray,
-    *,
-    least: int = 5,
-    seed: int = 0,
+    labels: np.ndarray, told: np.ndarray, groups: np.ndarray, people: np.ndarray, *, least: int = 5, seed: int = 0
 ) -> pd.DataFrame:
     """Balanced accuracy of each group of images: the mean over attributes that can be measured in every group.
 

@@ -96,11 +96,7 @@ class FrechetScore:
 
     def table(self, label: str) -> pd.DataFrame:
         """One row, `label`; the column of the distance carries the extractor's name."""
-        row = {
-            f"Fréchet distance in {self.extractor}": self.distance,
-            "real": self.real,
-            "generated": self.generated,
-        }
+        row = {f"Fréchet distance in {self.extractor}": self.distance, "real": self.real, "generated": self.generated}
         return pd.DataFrame(row, index=[label])
 
 

@@ -22,40 +22,20 @@ class Amplification:
     """What a generator makes of a group's share.
 
     Attributes:
-        data, generated: its share in each, with `…_low` and `…_high`, its Wilson interval.
+        data, generated: its share in each.
         ratio: generated / data: below 1 a rare group became rarer; with `ratio_low` and `ratio_high`, both of whose
             shares count as samples, so that the interval is wide rather than narrow where the data are all there is.
-        data_count, generated_count: what each share is of: people or images of the data, images generated.
     """
 
     data: float
-    data_low: float
-    data_high: float
     generated: float
-    generated_low: float
-    generated_high: float
     ratio: float
     ratio_low: float
     ratio_high: float
-    data_count: int
-    generated_count: int
-
-    @property
-    def finding(self) -> str:
-        """One sentence: "less often", "more often", or no difference beyond chance."""
-        if self.ratio_high < 1:
-            said = "drawn less often than it occurs"
-        elif self.ratio_low > 1:
-            said = "drawn more often than it occurs"
-        else:
-            said = "drawn as often as it occurs, within chance"
-        return f"{said} (ratio {self.ratio:.2f}, {self.ratio_low:.2f} to {self.ratio_high:.2f})"
 
 
-def wilson(
-    count: int | np.ndarray, total: int | np.ndarray, confidence: float = CONFIDENCE
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper limit of a share of which `count` of `total` were seen; each a number or an array (N,).
+def wilson(count: int | np.ndarray, total: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper 95 % limit of a share of which `count` of `total` were seen; each a number or an array (N,).
 
     Raises:
         LabkitError: a total is not positive, or a count not within it.
@@ -63,7 +43,7 @@ def wilson(
     count, total = np.asarray(count, np.float64), np.asarray(total, np.float64)
     if (total <= 0).any() or (count < 0).any() or (count > total).any():
         raise LabkitError("wilson: every total must be positive and every count between 0 and its total.")
-    z = norm.ppf((1 + confidence) / 2)
+    z = norm.ppf((1 + CONFIDENCE) / 2)
     share, weight = count / total, z**2 / total
     middle = share + weight / 2
     half = np.sqrt(weight * (share * (1 - share) + weight / 4))
@@ -88,9 +68,7 @@ def by_person(belongs: np.ndarray, people: np.ndarray) -> tuple[float, int]:
     return float(np.mean(belongs)) * total, total
 
 
-def amplification(
-    data: np.ndarray, generated: np.ndarray, people: np.ndarray | None = None, confidence: float = CONFIDENCE
-) -> Amplification:
+def amplification(data: np.ndarray, generated: np.ndarray, people: np.ndarray | None = None) -> Amplification:
     """The share of a group among `generated` images against that in `data`: bool (N,) and (M,), who belongs to it.
 
     Args:
@@ -107,16 +85,10 @@ def amplification(
         )
     seen = (data.sum(), len(data)) if people is None else by_person(data, np.asarray(people))
     counts, totals = np.array([seen, (generated.sum(), len(generated))], np.float64).T
-    low, high = wilson(counts, totals, confidence)
+    low, high = wilson(counts, totals)
     share = counts / totals
-    ratio_low, ratio_high = ratio_limits(share[1], low[1], high[1], share[0], low[0], high[0])
-    return Amplification(
-        *(float(value) for value in (share[0], low[0], high[0], share[1], low[1], high[1])),
-        float(share[1] / share[0]),
-        float(ratio_low),
-        float(ratio_high),
-        *map(int, totals),
-    )
+    limits = ratio_limits(share[1], low[1], high[1], share[0], low[0], high[0])
+    return Amplification(*map(float, (*share, share[1] / share[0], *limits)))
 
 
 def corrected_share(seen: float | np.ndarray, found: float, false_alarms: float) -> np.ndarray:
@@ -159,9 +131,7 @@ def ratio_limits(
     return np.where(top == 0, 0.0, low), high
 
 
-def distribution(
-    data: np.ndarray, generated: np.ndarray, bins: int = 20, confidence: float = CONFIDENCE
-) -> pd.DataFrame:
+def distribution(data: np.ndarray, generated: np.ndarray, bins: int = 20) -> pd.DataFrame:
     """The histogram of a factor (N,) or attribute (bool) in `generated` images (M,) beside that in `data`.
 
     The bins share the range of both; an attribute has two, "no" and "yes" at 0 and 1.
@@ -182,5 +152,5 @@ def distribution(
     for name, values in (("data", data), ("generated", generated)):
         counts = np.histogram(values.astype(np.float64), edges)[0]
         table[name] = counts / len(values)
-        table[f"{name}_low"], table[f"{name}_high"] = wilson(counts, len(values), confidence)
+        table[f"{name}_low"], table[f"{name}_high"] = wilson(counts, len(values))
     return table

@@ -9,19 +9,7 @@ from matplotlib.figure import Figure
 
 from labkit.errors import LabkitError
 from labkit.plots.canvas import same_length
-from labkit.plots.style import (
-    BLUE,
-    COLOURS,
-    DASHES,
-    GREY,
-    INK,
-    MARKERS,
-    ORANGE,
-    SMALL,
-    chart,
-    label_axes,
-    wrap,
-)
+from labkit.plots.style import BLUE, COLOURS, DASHES, GREY, INK, MARKERS, ORANGE, SMALL, chart, label_axes, wrap
 
 FAR_FROM_ZERO = 0.35  # a range below this share of the largest magnitude would be lost on bars
 CROWDED = 20  # bars beyond which a number of four digits is wider than its bar

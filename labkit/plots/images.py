@@ -137,11 +137,7 @@ def neighbours(samples: Any, nearest: Any, distances: Sequence[float], *, title:
         canvas.image(twin, x, y + height + 0.03, side)
         canvas.text(x + side / 2, y + 2 * height + 0.05, f"{float(distances[i]):.3g}", ha="center")
     for band in range(bands):
-        captions = (
-            ("sample", height / 2),
-            ("nearest training image", 1.5 * height),
-            ("distance", 2 * height + 0.12),
-        )
+        captions = (("sample", height / 2), ("nearest training image", 1.5 * height), ("distance", 2 * height + 0.12))
         for caption, y in captions:
             canvas.text(MARGIN, band * step + y, lines(caption, label - 0.05)[0], va="center")
     return canvas.figure

@@ -56,13 +56,7 @@ def paths(rows: dict[str, tuple[Any, Any]], *, title: str, value_label: str) -> 
 
 
 def density(
-    log_density: Any,
-    extent: tuple[float, float, float, float],
-    points: Any,
-    *,
-    title: str,
-    xlabel: str,
-    ylabel: str,
+    log_density: Any, extent: tuple[float, float, float, float], points: Any, *, title: str, xlabel: str, ylabel: str
 ) -> Figure:
     """A density in the plane as colour, with data points over it; what lies over 10 nats below the peak is darkest.
 

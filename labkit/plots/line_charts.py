@@ -11,19 +11,7 @@ from matplotlib.ticker import LogFormatter
 
 from labkit.errors import LabkitError
 from labkit.plots.canvas import same_length
-from labkit.plots.style import (
-    COLOURS,
-    DASHES,
-    FONT,
-    GREY,
-    INK,
-    MARKERS,
-    SMALL,
-    chart,
-    label_axes,
-    spread_out,
-    wrap,
-)
+from labkit.plots.style import COLOURS, DASHES, FONT, GREY, INK, MARKERS, SMALL, chart, label_axes, spread_out, wrap
 
 Series = dict[str, tuple]
 FEW = 8

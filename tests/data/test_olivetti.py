@@ -324,7 +324,7 @@ def test_without_a_stand_in_every_reason_is_told(cache):
 
 def explained(faces):
     """Share of the variance held by the first 1, 2, … principal components."""
-    spectrum = PCA(svd_solver="full").fit(faces.floats().reshape(len(faces), -1)).explained_variance_ratio_
+    spectrum = PCA(svd_solver="full").fit(faces.images.reshape(len(faces), -1) / 255).explained_variance_ratio_
     return np.cumsum(spectrum)
 
 

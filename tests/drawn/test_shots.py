@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from labkit.drawn.factors import FACTOR_NAMES, FACTORS, PERSON
-from labkit.drawn.shots import synthetic_faces, synthetic_olivetti
-from labkit.errors import LabkitError
+from labkit.drawn.shots import synthetic_olivetti
 
 drawn = functools.cache(synthetic_olivetti)
 
@@ -19,26 +18,6 @@ def olivetti():
 
 def column(faces, name: str) -> np.ndarray:
     return faces.factors[:, FACTOR_NAMES.index(name)]
-
-
-def test_face_i_is_the_same_for_every_n():
-    few, many = synthetic_faces(5, 32, seed=3), synthetic_faces(40, 32, seed=3)
-    assert np.array_equal(few.images, many.images[:5]) and np.array_equal(few.factors, many.factors[:5])
-    assert not np.array_equal(synthetic_faces(5, 32, seed=4).images, few.images)
-
-
-def test_faces_carry_factors_and_identity():
-    faces = synthetic_faces(7, 16, shots=3)
-    assert faces.images.shape == (7, 3, 16, 16) and faces.images.dtype == np.uint8
-    assert faces.identity.tolist() == [0, 0, 0, 1, 1, 1, 2]
-    assert faces.factor_names == FACTOR_NAMES and faces.factors.shape == (7, len(FACTORS))
-    assert not faces.real and "seed=0" in faces.provenance.source
-
-
-@pytest.mark.parametrize(("n", "shots"), [(0, 1), (-3, 1), (4, 0)])
-def test_counts_must_be_positive(n, shots):
-    with pytest.raises(LabkitError, match="1 or more"):
-        synthetic_faces(n, shots=shots)
 
 
 def test_olivetti_has_olivettis_shape(olivetti):
@@ -80,7 +59,7 @@ def test_olivetti_people_are_diverse(seed):
 
 
 def test_pca_of_olivetti_is_not_trivial(olivetti):
-    pixels = olivetti.floats().reshape(400, -1)
+    pixels = olivetti.images.reshape(400, -1) / 255
     centred = pixels - pixels.mean(0)
     variance = np.linalg.eigvalsh(centred @ centred.T)[::-1]
     components = int(np.sum(np.cumsum(variance) / variance.sum() < 0.9)) + 1
@@ -89,7 +68,7 @@ def test_pca_of_olivetti_is_not_trivial(olivetti):
 
 def test_people_can_be_told_apart(olivetti):
     """The nearest other picture is mostly of the same person, as on the real set (about 97 %)."""
-    pixels = olivetti.floats().reshape(400, -1)
+    pixels = olivetti.images.reshape(400, -1) / 255
     square = (pixels**2).sum(1)
     distance = square[:, None] + square - 2 * pixels @ pixels.T
     np.fill_diagonal(distance, np.inf)

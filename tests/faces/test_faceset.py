@@ -73,13 +73,6 @@ def test_a_face_set_cannot_be_changed():
         make().images = None
 
 
-def test_floats_and_bytes_are_a_round_trip():
-    images = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
-    floats = FaceSet(images, Provenance("toys", real=False, source="")).floats()
-    assert floats.dtype == np.float32 and floats.min() == 0.0 and floats.max() == 1.0
-    np.testing.assert_array_equal(np.round(floats * 255).astype(np.uint8), images)
-
-
 def test_checksum_tells_images_apart_and_not_their_layout():
     faces = make()
     strided = make(images=np.asfortranarray(faces.images))

@@ -10,17 +10,22 @@ import numpy as np
 import pytest
 from simulate import draw
 
-from labkit.claims import CORRECTED, NEEDS_PHOTOGRAPHS, NOT_REPRODUCED, REPRODUCED, UNDECIDED
+import labkit.labs
+from labkit.claims import CORRECTED, NEEDS_PHOTOGRAPHS, NOT_REPRODUCED, REPRODUCED, UNDECIDED, Claim
 from labkit.course.run.labs import list_labs
 from labkit.errors import LabkitError
-from labkit.labs import all_claims
 
 CASES = {
     name: case
     for path in sorted((Path(__file__).parent / "claim_cases").glob("cases*.py"))
     for name, case in import_module(path.stem).CASES.items()
 }
-CLAIMS = all_claims()
+CLAIMS = {
+    each.id: each
+    for path in sorted(Path(labkit.labs.__path__[0]).glob("lab*/claims.py"))
+    for each in vars(import_module(f"labkit.labs.{path.parent.name}.claims")).values()
+    if isinstance(each, Claim)
+}
 JUDGED = [
     pytest.param(name, case.truth | change, verdict, id=f"{name}-{i}")
     for name, case in CASES.items()

@@ -11,10 +11,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 from simulate import false_positives, power
-from test_claims import CASES
+from test_claims import CASES, CLAIMS
 
 from labkit.claims import UNDECIDED
-from labkit.labs import all_claims
 from labkit.statistics import (
     Estimate,
     Finding,
@@ -32,7 +31,6 @@ from labkit.statistics import (
 
 RUNS = int(os.environ.get("LABKIT_SIMULATIONS", 300))
 SLACK = 3 * math.sqrt(0.05 * 0.95 / RUNS)  # of a rate of 5 % seen in so many runs
-CLAIMS = all_claims()
 
 
 @cache

@@ -44,8 +44,7 @@ def log_density(x):
 NO_CONSTANT = "def log_density(x):\n    return -0.5 * x.square().sum(dim=1)"
 MEAN = "def log_density(x):\n    return -0.5 * (math.log(2 * math.pi) * x.shape[1] + x.square().mean(dim=1))"
 WARNS = RIGHT["log-density"].replace(
-    "    d = ",
-    '    import sys, warnings\n\n    warnings.warn("old")\n    print("loud", file=sys.stderr)\n    d = ',
+    "    d = ", '    import sys, warnings\n\n    warnings.warn("old")\n    print("loud", file=sys.stderr)\n    d = '
 )
 KILLS = RIGHT["components"].replace("    return int(", "    import os\n\n    os._exit(1)\n    return int(")
 HANGS = RIGHT["components"].replace("    return int(", "    while True:\n        pass\n    return int(")

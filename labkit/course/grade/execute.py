@@ -45,18 +45,13 @@ WAITING = 16  # messages that a socket holds until they are read
 
 @dataclass
 class Result:
-    """What became of a submission so far.
-
-    Attributes:
-        again: what stopped it may have been the load of the machine, and it should be run again, alone.
-        checks: state of the instructor's notebook and its checks.
-    """
+    """What became of a submission so far."""
 
     status: str = "ok"
     reason: str = ""
     exercises: dict[str, dict[str, Any]] = field(default_factory=dict)
-    again: bool = False
-    checks: str = ""
+    again: bool = False  # what stopped it may have been the load of the machine, and it should be run again, alone
+    checks: str = ""  # state of the instructor's notebook and its checks
 
     def stop(self, status: str, reason: str, *, again: bool = False) -> None:
         """The first reason to stop is the one that counts."""

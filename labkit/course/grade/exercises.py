@@ -14,19 +14,12 @@ from labkit.errors import LabkitError
 
 @dataclass(frozen=True)
 class Exercise:
-    """A test cell's `run.check(module.check, function, …)`.
+    """A test cell's `run.check(module.check, function, …)`."""
 
-    Attributes:
-        grade_id: nbgrader's name of the cell.
-        module: where the check is imported from, e.g. "labkit.labs.lab03".
-        check: its name there.
-        functions: what the notebook calls the functions that it looks at, in order.
-    """
-
-    grade_id: str
-    module: str
-    check: str
-    functions: tuple[str, ...]
+    grade_id: str  # nbgrader's name of the cell
+    module: str  # where the check is imported from, e.g. "labkit.labs.lab03".
+    check: str  # its name there
+    functions: tuple[str, ...]  # what the notebook calls the functions that it looks at, in order
 
     def load(self) -> Callable[..., Any]:
         """The check itself.

@@ -23,6 +23,7 @@ from labkit.course.grade.sandbox.limits import WALL_FACTOR, Limits
 from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_text
+from labkit.scheduler import connect
 
 OUTCOME = "outcome.json"
 SECRET = ".grading-salt"
@@ -217,18 +218,12 @@ def _say(task: Task, done: Future) -> str:
 
 
 def _on_dask(tasks: Sequence[Task], scheduler: str) -> None:
-    from distributed import Client, as_completed
+    from distributed import as_completed
 
-    try:
-        client = Client(scheduler, timeout="20s")
-    except (OSError, TimeoutError, ValueError) as error:
-        raise LabkitError(
-            f"{scheduler}: no scheduler answers there ({error}); start one with `dask scheduler`."
-        ) from None
-    with client:
+    with connect(scheduler) as client:
         client.submit(_try_imports, tasks[0], pure=False).result()
         waiting = {client.submit(_limited, task, pure=False, retries=RETRIES): task for task in tasks}
-        for done in as_completed(waiting):
+        for done in as_completed(waiting, loop=client.loop):
             _say(waiting[done], done)
         for task in tasks:  # one at a time, so that nothing but the notebook decides
             if finished(task) is None:

@@ -25,23 +25,14 @@ VALIDATION_SEED = 10**6  # added to the seed: the faces of the calibration
 
 @dataclass(frozen=True)
 class OracleConfig:
-    """What makes an oracle.
+    """What makes an oracle."""
 
-    Attributes:
-        faces: drawn once, before training.
-        held_out: further faces, that set the calibration.
-        epochs: passes over the faces.
-        batch_size: faces in a batch.
-        rate: AdamW's first rate; it falls to zero along half a cosine.
-        weight_decay: decoupled, as in AdamW.
-    """
-
-    faces: int = 60_000
-    held_out: int = 6_000
-    epochs: int = 11
-    batch_size: int = 128
-    rate: float = 3e-3
-    weight_decay: float = 0.05
+    faces: int = 60_000  # drawn once, before training
+    held_out: int = 6_000  # further faces, that set the calibration
+    epochs: int = 11  # passes over the faces
+    batch_size: int = 128  # faces in a batch
+    rate: float = 3e-3  # AdamW's first rate; it falls to zero along half a cosine
+    weight_decay: float = 0.05  # decoupled, as in AdamW
 
 
 @dataclass(frozen=True)

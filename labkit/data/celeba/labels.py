@@ -31,23 +31,14 @@ SIGNS = {"1": 1, "1.0": 1, "true": 1, "-1": -1, "-1.0": -1, "0": 0, "0.0": 0, "f
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of N images, in the order of their names.
+    """What is known of N images, in the order of their names."""
 
-    Attributes:
-        identity: int64 (N,), the person; −1 where unknown.
-        split: int8 (N,), 0 train, 1 validation, 2 test.
-        attributes: bool (N, 40) in CelebA's order, whatever the file's; False where unknown.
-        attributes_known: bool (N,).
-        problems: what did not fit → how often; empty if all fits.
-        columns: for each table, which column was taken for what, in words.
-    """
-
-    identity: np.ndarray
-    split: np.ndarray
-    attributes: np.ndarray
-    attributes_known: np.ndarray
-    problems: dict[str, int] = field(default_factory=dict)
-    columns: dict[str, str] = field(default_factory=dict)
+    identity: np.ndarray  # int64 (N,), the person; −1 where unknown
+    split: np.ndarray  # int8 (N,), 0 train, 1 validation, 2 test
+    attributes: np.ndarray  # bool (N, 40) in CelebA's order, whatever the file's; False where unknown
+    attributes_known: np.ndarray  # bool (N,)
+    problems: dict[str, int] = field(default_factory=dict)  # what did not fit → how often; empty if all fits
+    columns: dict[str, str] = field(default_factory=dict)  # for each table, which column was taken for what, in words
 
 
 def read_labels(source: Source, names: Sequence[str]) -> Labels:

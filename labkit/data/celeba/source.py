@@ -37,11 +37,7 @@ DEPTH = 3
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 IMAGE_FOLDER = "img_align_celeba"
 ZIP_NAMES = ("img_align_celeba.zip", "archive.zip", "celeba-dataset.zip", "celeba.zip")
-ANNOTATIONS = {
-    "attributes": "list_attr_celeba",
-    "identity": "identity_celeba",
-    "partition": "list_eval_partition",
-}
+ANNOTATIONS = {"attributes": "list_attr_celeba", "identity": "identity_celeba", "partition": "list_eval_partition"}
 UNUSED = ("list_bbox_celeba", "list_landmarks_align_celeba", "list_landmarks_celeba", "readme")
 
 

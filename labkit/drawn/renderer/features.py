@@ -10,19 +10,7 @@ from torch import Tensor
 
 from labkit.drawn.renderer.head import Head, Skin
 from labkit.drawn.renderer.pose import Pose
-from labkit.drawn.renderer.shapes import (
-    EYES,
-    Planes,
-    beyond,
-    bump,
-    mixed,
-    paint,
-    palette,
-    plain,
-    ramp,
-    tinted,
-    unit,
-)
+from labkit.drawn.renderer.shapes import EYES, Planes, beyond, bump, mixed, paint, palette, plain, ramp, tinted, unit
 
 LIPSTICK = plain(178, 30, 58)
 

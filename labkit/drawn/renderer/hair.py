@@ -35,19 +35,12 @@ def hair_colour(pose: Pose) -> Planes:
 
 @dataclass
 class Hair:
-    """Hair on the raster.
+    """Hair on the raster."""
 
-    Attributes:
-        colour: mid colour, three (B, 1, 1).
-        mass: coverage of the whole silhouette (B, S, S).
-        coat: shaded colour, three (B, S, S).
-        dx: distance to the axis of the hair (B, S, S).
-    """
-
-    colour: Planes
-    mass: Tensor
-    coat: Planes
-    dx: Tensor
+    colour: Planes  # mid colour, three (B, 1, 1)
+    mass: Tensor  # coverage of the whole silhouette (B, S, S)
+    coat: Planes  # shaded colour, three (B, S, S)
+    dx: Tensor  # distance to the axis of the hair (B, S, S)
 
 
 def _long(pose: Pose) -> Tensor:

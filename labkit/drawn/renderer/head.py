@@ -101,19 +101,12 @@ def ears(canvas: Planes, pose: Pose, skin: Skin) -> None:
 
 @dataclass
 class Head:
-    """The head on the raster.
+    """The head on the raster."""
 
-    Attributes:
-        mask: coverage (B, S, S).
-        q: below 1 inside the outline (B, S, S).
-        dx: distance to the head's axis (B, S, S).
-        tone: brightness of the skin, 0 in shadow and 1 in light (B, S, S).
-    """
-
-    mask: Tensor
-    q: Tensor
-    dx: Tensor
-    tone: Tensor
+    mask: Tensor  # coverage (B, S, S)
+    q: Tensor  # below 1 inside the outline (B, S, S)
+    dx: Tensor  # distance to the head's axis (B, S, S)
+    tone: Tensor  # brightness of the skin, 0 in shadow and 1 in light (B, S, S)
 
 
 def head_of(pose: Pose) -> Head:

@@ -8,42 +8,26 @@ from torch import Tensor
 from labkit.drawn.renderer.shapes import cosine, sine, unit
 
 NECK = 0.60  # height about which the head leans
-VIEW, CENTRE = (
-    0.82,
-    0.03,
-)  # half the height of the picture, and the height of its centre, in units of the drawing
+VIEW, CENTRE = (0.82, 0.03)  # half the height of the picture, and the height of its centre, in units of the drawing
 
 
 @dataclass
 class Pose:
-    """Anchors of B portraits on an S×S raster; x runs right, y down, and half a picture is VIEW.
+    """Anchors of B portraits on an S×S raster; x runs right, y down, and half a picture is VIEW."""
 
-    Attributes:
-        f: factor name → (B, 1, 1).
-        x: (1, 1, S), y: (1, S, 1), centres of the pixels.
-        pixel: width of a pixel.
-        size: S.
-        width: half-width of the face (B, 1, 1).
-        top, chin: heights of the crown (negative) and of the chin (B, 1, 1); the head is widest at 0.
-        sin, cos: of the yaw.
-        nod: shift of frontal features by the pitch.
-        light: direction to the light, three (B, 1, 1).
-        at_brows, at_eyes, at_cheeks, at_mouth: position across the face (B, 1, S), seen at these heights.
-    """
-
-    f: dict[str, Tensor]
-    x: Tensor
-    y: Tensor
-    pixel: float
-    size: int
-    width: Tensor
-    top: Tensor
-    chin: Tensor
-    sin: Tensor
-    cos: Tensor
-    nod: Tensor
-    light: tuple[Tensor, Tensor, Tensor]
-    at_brows: Tensor = field(init=False)
+    f: dict[str, Tensor]  # factor name → (B, 1, 1)
+    x: Tensor  # centres of the pixels, (1, 1, S)
+    y: Tensor  # (1, S, 1)
+    pixel: float  # width of a pixel
+    size: int  # S
+    width: Tensor  # half-width of the face (B, 1, 1)
+    top: Tensor  # height of the crown, negative (B, 1, 1); the head is widest at 0
+    chin: Tensor  # height of the chin (B, 1, 1)
+    sin: Tensor  # of the yaw
+    cos: Tensor  # of the yaw
+    nod: Tensor  # shift of frontal features by the pitch
+    light: tuple[Tensor, Tensor, Tensor]  # direction to the light, three (B, 1, 1)
+    at_brows: Tensor = field(init=False)  # position across the face (B, 1, S), seen at the height of the brows
     at_eyes: Tensor = field(init=False)
     at_cheeks: Tensor = field(init=False)
     at_mouth: Tensor = field(init=False)

@@ -51,14 +51,8 @@ def _falls(value: Callable, features: int) -> str | None:
         drop,
         _reference(x) - _reference(torch.zeros_like(x)),
         [
-            (
-                lambda: -squares.mean(1) / 2,
-                "you took the mean over the features; a log-density is their sum.",
-            ),
-            (
-                lambda: squares.sum(1) / 2,
-                "the sign is flipped: the density falls away from the origin, −|x|²/2.",
-            ),
+            (lambda: -squares.mean(1) / 2, "you took the mean over the features; a log-density is their sum."),
+            (lambda: squares.sum(1) / 2, "the sign is flipped: the density falls away from the origin, −|x|²/2."),
             (lambda: -squares.sum(1), "the factor ½ is missing: −|x|²/2."),
             (lambda: -x.sum(1) / 2, "x is not squared: −|x|²/2."),
             (lambda: -squares.sum(1).sqrt() / 2, "that is the length of x; its square is needed: −|x|²/2."),
@@ -74,10 +68,7 @@ def _constant(value: Callable, features: int) -> str | None:
         row_values(value, origin),
         expected,
         [
-            (
-                lambda: 0 * expected,
-                "the constant is missing: the density integrates to one only with −d/2 · log 2π.",
-            ),
+            (lambda: 0 * expected, "the constant is missing: the density integrates to one only with −d/2 · log 2π."),
             (lambda: expected / features, "the constant is that of one feature: multiply it by d."),
             (lambda: -expected, "the sign of the constant is flipped: −d/2 · log 2π."),
             (lambda: 2 * expected, "the factor ½ of the constant is missing: −d/2 · log 2π."),

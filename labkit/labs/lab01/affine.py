@@ -131,14 +131,8 @@ def _moved(there: _Direction) -> str | None:
         expected,
         [
             (lambda: z_moved, "where the mask is 0 nothing moves: is the mask swapped?"),
-            (
-                lambda: z_moved * s + t,
-                "exp is missing: the scale is exp(s), so that it is never zero or negative.",
-            ),
-            (
-                lambda: (z_moved + t) * s.exp(),
-                "the order is reversed: scale first, then shift, z * exp(s) + t.",
-            ),
+            (lambda: z_moved * s + t, "exp is missing: the scale is exp(s), so that it is never zero or negative."),
+            (lambda: (z_moved + t) * s.exp(), "the order is reversed: scale first, then shift, z * exp(s) + t."),
             (lambda: z_moved * (-s).exp() + t, "that is exp(−s): forward multiplies by exp(s)."),
             (lambda: z_moved * t.exp() + s, "s and t have changed places: z * exp(s) + t."),
             (lambda: z_moved * s.exp(), "the shift t is missing."),
@@ -162,14 +156,8 @@ def _inverse(back: _Direction) -> str | None:
         got,
         _library().inverse(x)[0],
         [
-            (
-                lambda: mix(x * (-s).exp() - t),
-                "the order is reversed: undo the shift first, (x - t) * exp(-s).",
-            ),
-            (
-                lambda: mix((x - t) * s.exp()),
-                "forward multiplied by exp(s), so the inverse divides: exp(-s).",
-            ),
+            (lambda: mix(x * (-s).exp() - t), "the order is reversed: undo the shift first, (x - t) * exp(-s)."),
+            (lambda: mix((x - t) * s.exp()), "forward multiplied by exp(s), so the inverse divides: exp(-s)."),
             (lambda: mix((x + t) * (-s).exp()), "forward added t, so the inverse subtracts it."),
             (lambda: mix(x * s.exp() + t), "that is forward once more."),
             (lambda: mix((x - t) / s), "exp is missing: divide by exp(s)."),
@@ -208,18 +196,12 @@ def _log_det(direction: _Direction) -> str | None:
         row_values(direction.log_det, values),
         expected,
         [
-            (
-                lambda: -expected,
-                "its sign is flipped: forward's is the sum of s, the inverse's is minus that.",
-            ),
+            (lambda: -expected, "its sign is flipped: forward's is the sum of s, the inverse's is minus that."),
             (
                 lambda: sign * s.sum(1),
                 "it sums s over the kept features too, which do not change: sum (1 - mask) * s.",
             ),
-            (
-                lambda: sign * moved.mean(1),
-                "it is a mean over the features; the log of a product is the sum.",
-            ),
+            (lambda: sign * moved.mean(1), "it is a mean over the features; the log of a product is the sum."),
             (lambda: sign * (MASK * s).sum(1), "it sums s over the kept features; those that move count."),
             (lambda: expected.exp(), "that is the determinant itself: return its logarithm, the sum of s."),
             (lambda: torch.zeros(ROWS), "it is zero, as if the layer kept all volumes."),

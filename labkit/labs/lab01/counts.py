@@ -9,15 +9,7 @@ import numpy as np
 from labkit.checking import Missed, Property, evaluate, random_numbers, weak
 
 # Counts of which one of each row is asked for: what rounds to another power on either side of a limit.
-COUNTS = (
-    (66, 65, 68, 69),
-    (90, 89, 88, 87),
-    (91, 92, 93, 94),
-    (96, 97, 99, 101),
-    (127, 126, 125, 123),
-    (3,),
-    (11,),
-)
+COUNTS = ((66, 65, 68, 69), (90, 89, 88, 87), (91, 92, 93, 94), (96, 97, 99, 101), (127, 126, 125, 123), (3,), (11,))
 
 
 def _ratios() -> np.ndarray:
@@ -126,19 +118,13 @@ def _rounds(power: Callable[[int], float]) -> str | None:
         return None
     wrong = next(i for i, value in enumerate(got) if value != expected[i])
     hints = {
-        "floor": (
-            [2 ** int(np.floor(np.log2(k))) for k in counts],
-            "it always rounds down: 127 is nearer to 128.",
-        ),
+        "floor": ([2 ** int(np.floor(np.log2(k))) for k in counts], "it always rounds down: 127 is nearer to 128."),
         "ceil": ([2 ** int(np.ceil(np.log2(k))) for k in counts], "it always rounds up: 66 is nearer to 64."),
         "plain": (
             [min((2**e for e in range(10)), key=lambda p: abs(p - k)) for k in counts],
             "it rounds the count, not its logarithm: nearest on the log scale, as the reports do.",
         ),
-        "natural": (
-            [2 ** round(float(np.log(k))) for k in counts],
-            "that is the natural logarithm: np.log2.",
-        ),
+        "natural": ([2 ** round(float(np.log(k))) for k in counts], "that is the natural logarithm: np.log2."),
     }
     for values, hint in hints.values():
         if got == values:

@@ -142,19 +142,10 @@ def _single(value: Function) -> str | None:
         got,
         (likelihood + prior - posterior)[:, 0],
         [
-            (
-                lambda: (likelihood + prior + posterior)[:, 0],
-                "log q is subtracted: the weight divides by q(z | x).",
-            ),
-            (
-                lambda: (likelihood - prior + posterior)[:, 0],
-                "the signs of log p(z) and log q(z | x) are flipped.",
-            ),
+            (lambda: (likelihood + prior + posterior)[:, 0], "log q is subtracted: the weight divides by q(z | x)."),
+            (lambda: (likelihood - prior + posterior)[:, 0], "the signs of log p(z) and log q(z | x) are flipped."),
             (lambda: likelihood[:, 0], "log p(z) − log q(z | x) is missing."),
-            (
-                lambda: (likelihood + prior - posterior)[:, 0].exp(),
-                "that is the weight; its logarithm is wanted.",
-            ),
+            (lambda: (likelihood + prior - posterior)[:, 0].exp(), "that is the weight; its logarithm is wanted."),
         ],
         "the logarithm of one weight is log p(x | z) + log p(z) − log q(z | x).",
     )
@@ -168,16 +159,10 @@ def _log_mean(value: Function) -> str | None:
         torch.logsumexp(weights, 1) - math.log(DRAWS),
         [
             (lambda: torch.logsumexp(weights, 1), "that is the log of the sum: subtract log K."),
-            (
-                lambda: weights.mean(1),
-                "that is the mean of the logs, the ELBO again: exp, then mean, then log.",
-            ),
+            (lambda: weights.mean(1), "that is the mean of the logs, the ELBO again: exp, then mean, then log."),
             (lambda: weights.max(1).values, "that is the largest weight alone."),
             (lambda: torch.logsumexp(weights, 1) - math.log(ROWS), "K is the number of draws, dimension 1."),
-            (
-                lambda: torch.logsumexp(weights, 1) / DRAWS,
-                "the mean is within the logarithm: subtract log K.",
-            ),
+            (lambda: torch.logsumexp(weights, 1) / DRAWS, "the mean is within the logarithm: subtract log K."),
         ],
         "add the terms, then torch.logsumexp(…, 1) − log K.",
     )

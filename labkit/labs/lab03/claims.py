@@ -121,10 +121,7 @@ def D3(samples_background, reconstructions_background, samples_less, reconstruct
     blurry = all_of(below(samples_background, 0.5), below(reconstructions_background, 0.5))
     worse = all_of(below(samples_less), below(reconstructions_less))
     return decide(
-        all_of(blurry, worse),
-        fails=~blurry,
-        corrected=all_of(blurry, ~worse),
-        needs=enough(epochs, EPOCHS, "epochs"),
+        all_of(blurry, worse), fails=~blurry, corrected=all_of(blurry, ~worse), needs=enough(epochs, EPOCHS, "epochs")
     )
 
 

@@ -143,10 +143,7 @@ def _kl_hint(got: Tensor, mean: Tensor, log_var: Tensor) -> str | None:
                 lambda: library_kl(Normal(0.0, 1.0), Normal(mean, torch.exp(log_var / 2))).sum(1),
                 "that is KL(p ‖ q), the other way round.",
             ),
-            (
-                lambda: expected / math.log(2),
-                "that is in bits: use the natural logarithm.",
-            ),
+            (lambda: expected / math.log(2), "that is in bits: use the natural logarithm."),
         ],
         "½ Σ (mean² + var − 1 − log var) with var = exp(log_var), summed over the latents.",
     )
@@ -242,10 +239,7 @@ def _sum(terms: Function) -> "str | Hint | None":
         likelihood - kl,
         [
             (lambda: likelihood + kl, "the KL is a price: subtract it."),
-            (
-                lambda: kl - likelihood,
-                "that is the negative ELBO, a loss; the bound itself is log p(x | z) − KL.",
-            ),
+            (lambda: kl - likelihood, "that is the negative ELBO, a loss; the bound itself is log p(x | z) − KL."),
         ],
         "the ELBO should be log p(x | z) − KL.",
     )

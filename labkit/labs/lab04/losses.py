@@ -198,10 +198,7 @@ def _loss_mistakes(on_real: Tensor, on_fake: Tensor, expected: Tensor) -> list[M
             lambda: -logsigmoid(-on_real).mean() - logsigmoid(on_fake).mean(),
             "the labels are the wrong way round: 1 is real.",
         ),
-        (
-            lambda: yes - logsigmoid(on_fake).mean(),
-            "fakes are labelled 1: that is the generator's wish, not D's.",
-        ),
+        (lambda: yes - logsigmoid(on_fake).mean(), "fakes are labelled 1: that is the generator's wish, not D's."),
         (lambda: yes, "the term of the fakes is missing."),
         (lambda: no, "the term of the real faces is missing."),
         (lambda: expected / 2, "the two terms are averaged: add them."),

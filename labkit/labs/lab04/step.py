@@ -57,10 +57,7 @@ def gan_step(step: Function) -> list[Property]:
 
 def _run(step: Function, rate_d: float, rate_g: float, calls: int = 1, rows: int = 6) -> _Done:
     painter, judge = Painter(), Judge()
-    optimizers = (
-        torch.optim.SGD(judge.parameters(), lr=rate_d),
-        torch.optim.SGD(painter.parameters(), lr=rate_g),
-    )
+    optimizers = (torch.optim.SGD(judge.parameters(), lr=rate_d), torch.optim.SGD(painter.parameters(), lr=rate_g))
     before = _copies(painter), _copies(judge)
     returned = [step(painter, judge, *optimizers, faces(rows).clone(), LATENTS) for _ in range(calls)]
     as_found(painter, judge)
@@ -163,14 +160,8 @@ def _discriminator(step: Function) -> str | None:
         return _flat(judge.parameters())
 
     mistakes: list[Mistake] = [
-        (
-            lambda: _flat(done.before[1]),
-            "it has not moved: optimizer_d.step() comes after its loss's backward().",
-        ),
-        (
-            lambda: after(lambda p, j: -_loss_d(p, j, z[0])),
-            "it goes up its loss: the sign is flipped.",
-        ),
+        (lambda: _flat(done.before[1]), "it has not moved: optimizer_d.step() comes after its loss's backward()."),
+        (lambda: after(lambda p, j: -_loss_d(p, j, z[0])), "it goes up its loss: the sign is flipped."),
         (
             lambda: after(lambda p, j: _loss_d(p, j, z[0]) + _loss_g(p, j, z[-1])),
             "the generator's loss moves it too: call optimizer_d.step() before the generator's backward().",

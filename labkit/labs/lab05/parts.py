@@ -75,22 +75,10 @@ def _information(parts: Function) -> str | None:
         own - joint,
         [
             (lambda: joint - own, "its sign is flipped."),
-            (
-                lambda: own - joint - count,
-                "q(z) is the mean of the posteriors, not their sum: subtract log N.",
-            ),
-            (
-                lambda: own - marginals,
-                "that sets q(z | x) against the product of marginals: take q(z) itself.",
-            ),
-            (
-                lambda: own - densities.sum(2).mean(1),
-                "the mean is of densities: logsumexp over j, then − log N.",
-            ),
-            (
-                lambda: own - (torch.logsumexp(densities.sum(2), 0) - count),
-                "the mean runs over j, dimension 1.",
-            ),
+            (lambda: own - joint - count, "q(z) is the mean of the posteriors, not their sum: subtract log N."),
+            (lambda: own - marginals, "that sets q(z | x) against the product of marginals: take q(z) itself."),
+            (lambda: own - densities.sum(2).mean(1), "the mean is of densities: logsumexp over j, then − log N."),
+            (lambda: own - (torch.logsumexp(densities.sum(2), 0) - count), "the mean runs over j, dimension 1."),
             (lambda: own - prior.sum(1), "that is the whole KL: q(z) is the mean posterior, not the prior."),
             (lambda: joint - marginals, "the parts have changed places."),
         ],
@@ -117,10 +105,7 @@ def _correlation(parts: Function) -> str | None:
             ),
             (lambda: joint - marginals + count, "log q(z) is a mean: subtract log N there too."),
             (lambda: joint - prior.sum(1), "the product of marginals of q is wanted, not the prior."),
-            (
-                lambda: torch.zeros(ROWS),
-                "the marginals are logsumexp over j first, for each m, then the sum over m.",
-            ),
+            (lambda: torch.zeros(ROWS), "the marginals are logsumexp over j first, for each m, then the sum over m."),
             (lambda: own - joint, "the parts have changed places."),
             (lambda: marginals - prior.sum(1), "the parts have changed places."),
         ],
@@ -138,10 +123,7 @@ def _dimensions(parts: Function) -> str | None:
         marginals - log_p,
         [
             (lambda: log_p - marginals, "its sign is flipped."),
-            (
-                lambda: marginals - log_p + LATENTS * count,
-                "each marginal is a mean: subtract log N for each m.",
-            ),
+            (lambda: marginals - log_p + LATENTS * count, "each marginal is a mean: subtract log N for each m."),
             (lambda: joint - log_p, "the product of marginals of q is wanted, not q(z)."),
             (lambda: own - log_p, "that is the whole KL: take the marginals of q in the place of q(z | x)."),
             (lambda: joint - marginals, "the parts have changed places."),

@@ -51,11 +51,7 @@ def residual_kl(kl: Function) -> list[Property]:
 
 
 def _parts() -> tuple[Tensor, Tensor, Tensor]:
-    return (
-        normal(ROWS, LATENTS, seed=1),
-        0.6 * normal(ROWS, LATENTS, seed=2),
-        0.7 * normal(ROWS, LATENTS, seed=3),
-    )
+    return (normal(ROWS, LATENTS, seed=1), 0.6 * normal(ROWS, LATENTS, seed=2), 0.7 * normal(ROWS, LATENTS, seed=3))
 
 
 def _rows(value: Function, *parts: Tensor) -> Tensor:
@@ -91,10 +87,7 @@ def _as_library(value: Function) -> str | None:
         (lambda: -expected, "the sign is flipped: a KL is never negative."),
         (lambda: 2 * expected, "the factor ½ is missing."),
         (lambda: expected / LATENTS, "that is the mean over the latents: sum them, .sum(1)."),
-        (
-            lambda: expected + LATENTS / 2,
-            "the −1 is missing: it must be 0 where nothing is shifted or scaled.",
-        ),
+        (lambda: expected + LATENTS / 2, "the −1 is missing: it must be 0 where nothing is shifted or scaled."),
         (
             of(lambda m, f, s: formula(m**2, (2 * f).exp(), 2 * f)),
             "Δμ is not divided by σ: the same shift counts for more where the prior is narrow.",

@@ -76,10 +76,7 @@ def _zero(guided: Callable[..., Any]) -> Any:
             [
                 (lambda: without, "that is the model without its label: weight 0 is the model *with* it."),
                 (lambda: torch.zeros_like(told), "the model's own velocity is missing: guidance is added to it."),
-                (
-                    lambda: told - without,
-                    "only the difference is left: add the weighted difference to the model.",
-                ),
+                (lambda: told - without, "only the difference is left: add the weighted difference to the model."),
             ],
             "start from v(x, t, label) and add weight · difference, which is 0 here.",
         )
@@ -106,10 +103,7 @@ def _further(guided: Callable[..., Any]) -> Any:
         _result(guided, _Told(), 2.3, 2),
         told + 2.3 * (told - without),
         [
-            (
-                lambda: without + 2.3 * (told - without),
-                "weight 1 is the plain model there: start from v(…, label).",
-            ),
+            (lambda: without + 2.3 * (told - without), "weight 1 is the plain model there: start from v(…, label)."),
             (lambda: told + 2.3 * (without - told), "it leads away from the label: the difference is reversed."),
             (lambda: told + 2.3 * told, "the velocity without a label is missing."),
             (lambda: told + (told - without), "the weight is missing."),

@@ -51,21 +51,13 @@ class RefusedError(LabkitError):
 
 @dataclass(frozen=True)
 class Member:
-    """One file of what was handed in.
+    """One file of what was handed in."""
 
-    Attributes:
-        parts: its path's components, the student's first.
-        modified: seconds since 1970 by its own folder or zip; 0 if unknown.
-        written: the same as its maker's own zip has it: to choose between files, never to tell who is late.
-        read: its bytes; raises RefusedError where it has more than the limit.
-        refused: why it may not be read, empty if it may.
-    """
-
-    parts: tuple[str, ...]
-    modified: float
-    read: Callable[[int], bytes]
-    refused: str = ""
-    written: float = 0.0
+    parts: tuple[str, ...]  # its path's components, the student's first
+    modified: float  # seconds since 1970 by its own folder or zip; 0 if unknown
+    read: Callable[[int], bytes]  # its bytes; raises RefusedError where it has more than the limit
+    refused: str = ""  # why it may not be read, empty if it may
+    written: float = 0.0  # the same as its maker's own zip has it: to choose between files, never to tell who is late
 
 
 @dataclass(frozen=True)

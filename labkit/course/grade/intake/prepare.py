@@ -23,19 +23,12 @@ MAX_BYTES = 20_000_000
 
 @dataclass
 class Prepared:
-    """What `prepare` did.
+    """What `prepare` did."""
 
-    Attributes:
-        students: name → what its prepared.json holds.
-        left_out: a sentence for each file left out.
-        failed: name → why its submission could not be written.
-        deadline: the moment after which work is late.
-    """
-
-    students: dict[str, dict[str, Any]] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    deadline: datetime | None = None
+    students: dict[str, dict[str, Any]] = field(default_factory=dict)  # name → what its prepared.json holds
+    left_out: list[str] = field(default_factory=list)  # a sentence for each file left out
+    failed: dict[str, str] = field(default_factory=dict)  # name → why its submission could not be written
+    deadline: datetime | None = None  # the moment after which work is late
 
 
 def prepare(place: Place, source: Path, *, deadline: date | None = None, max_bytes: int = MAX_BYTES) -> Prepared:

@@ -62,14 +62,7 @@ def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
         cells = [_handed(cell) for cell in notebook["cells"]]
     except RefusedError:
         raise
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        nbformat.ValidationError,
-    ) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, nbformat.ValidationError) as error:
         raise RefusedError("it is no notebook that can be read.") from error
     if not cells:
         raise RefusedError("it has no cells.")

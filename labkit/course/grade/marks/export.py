@@ -186,10 +186,7 @@ def _points(rows: list[dict[str, Any]]) -> str:
     by_exercise: dict[str, list[dict]] = defaultdict(list)
     for row in rows:
         by_exercise[row["exercise"]].append(row)
-    lines = [
-        "| exercise | mean points | of | full marks | wait for a human |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    lines = ["| exercise | mean points | of | full marks | wait for a human |", "| --- | --- | --- | --- | --- |"]
     for name, those in by_exercise.items():
         full = sum(row["points"] >= row["of"] for row in those) if those[0]["of"] else "–"
         wait = sum(bool(row["waits for a human"]) for row in those)

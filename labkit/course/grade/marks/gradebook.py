@@ -25,18 +25,12 @@ from labkit.files import sha256, write_json, write_text
 
 @dataclass
 class Record:
-    """What is known of one submission.
-
-    Attributes:
-        prepared: prepared.json.
-        outcome: outcome.json; None where it was refused, or is not run yet as it is now.
-        scores: grade_id of a test cell → its score.
-    """
+    """What is known of one submission."""
 
     place: Place
-    prepared: dict[str, Any]
-    outcome: dict[str, Any] | None
-    scores: dict[str, Score] = field(default_factory=dict)
+    prepared: dict[str, Any]  # prepared.json
+    outcome: dict[str, Any] | None  # outcome.json; None where it was refused, or is not run yet as it is now
+    scores: dict[str, Score] = field(default_factory=dict)  # grade_id of a test cell → its score
 
     @property
     def student(self) -> str:

@@ -13,18 +13,12 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(minute|min|m|hour|h|day|d|s)s?")
 
 @dataclass(frozen=True)
 class Score:
-    """What one test cell is worth.
+    """What one test cell is worth."""
 
-    Attributes:
-        points: from 0 to `maximum`.
-        properties: name, passed and hint of each property asked for.
-        reason: why nothing could be asked, or empty.
-    """
-
-    points: float
+    points: float  # from 0 to `maximum`
     maximum: float
-    properties: tuple[dict[str, Any], ...] = ()
-    reason: str = ""
+    properties: tuple[dict[str, Any], ...] = ()  # name, passed and hint of each property asked for
+    reason: str = ""  # why nothing could be asked, or empty
 
     @property
     def passed(self) -> int:

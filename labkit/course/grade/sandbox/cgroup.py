@@ -65,11 +65,7 @@ def make_group(limits: Limits) -> Group | None:
 def systemd_scope(command: list[str], limits: Limits) -> list[str]:
     """`command` in a transient scope of systemd, which holds its limits and is gone with its last process."""
     user = [] if os.geteuid() == 0 else ["--user"]
-    properties = {
-        "MemoryMax": limits.memory_bytes,
-        "MemorySwapMax": 0,
-        "TasksMax": limits.processes + OVERHEAD,
-    }
+    properties = {"MemoryMax": limits.memory_bytes, "MemorySwapMax": 0, "TasksMax": limits.processes + OVERHEAD}
     settings = [text for name, value in properties.items() for text in ("-p", f"{name}={value}")]
     return ["systemd-run", *user, "--scope", "--quiet", "--collect", *settings, "--", *command]
 

@@ -35,13 +35,7 @@ from labkit.course.grade.sandbox.container import (
 from labkit.course.grade.sandbox.limits import Limits
 from labkit.course.grade.sandbox.processes import LastWords, open_sockets, second_process
 from labkit.course.grade.sandbox.relay import Relay
-from labkit.course.grade.sandbox.sandbox import (
-    CONNECTION,
-    SOCKETS,
-    bare,
-    require_sandbox,
-    sandbox_command,
-)
+from labkit.course.grade.sandbox.sandbox import CONNECTION, SOCKETS, bare, require_sandbox, sandbox_command
 from labkit.course.grade.sandbox.staging import copy_plain
 from labkit.errors import LabkitError
 from labkit.files import write_json

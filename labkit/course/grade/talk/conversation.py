@@ -29,15 +29,7 @@ CHECKS = ("labkit.checking", "labkit.labs")  # whose classes a check may hand to
 FUNCTIONS = (FunctionType, MethodType, BuiltinFunctionType)
 MODULE_NAMES = frozenset(
     (
-        *(
-            "parameters",
-            "named_parameters",
-            "buffers",
-            "named_buffers",
-            "children",
-            "named_children",
-            "modules",
-        ),
+        *("parameters", "named_parameters", "buffers", "named_buffers", "children", "named_children", "modules"),
         *("named_modules", "train", "eval", "training", "zero_grad", "state_dict", "load_state_dict"),
         *("requires_grad_", "to", "float", "double", "forward"),
     )
@@ -74,11 +66,7 @@ class Conversation(Side):
     """
 
     def __init__(
-        self,
-        send: Callable[[str], str],
-        checks: Sequence[str] = CHECKS,
-        *,
-        seconds: float = math.inf,
+        self, send: Callable[[str], str], checks: Sequence[str] = CHECKS, *, seconds: float = math.inf
     ) -> None:
         super().__init__("t", self._counted(send), watches=False)
         self._until = time.process_time() + seconds

@@ -190,12 +190,7 @@ class Tensors:
         edges = [self.entries[source].edge for source in entry.sources]
         with self._staying(), torch.enable_grad():
             found = torch.autograd.grad(
-                [entry.edge],
-                edges,
-                [gradient],
-                retain_graph=True,
-                create_graph=create_graph,
-                allow_unused=True,
+                [entry.edge], edges, [gradient], retain_graph=True, create_graph=create_graph, allow_unused=True
             )
         return list(found)
 

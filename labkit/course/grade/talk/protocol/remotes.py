@@ -58,16 +58,7 @@ def _forwarded(name: str) -> Callable[..., Any]:
 
 for _name in (
     *("parameters", "named_parameters", "buffers", "named_buffers", "children", "named_children", "modules"),
-    *(
-        "named_modules",
-        "zero_grad",
-        "state_dict",
-        "load_state_dict",
-        "requires_grad_",
-        "to",
-        "float",
-        "double",
-    ),
+    *("named_modules", "zero_grad", "state_dict", "load_state_dict", "requires_grad_", "to", "float", "double"),
 ):
     setattr(RemoteModule, _name, _forwarded(_name))
 
