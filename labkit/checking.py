@@ -41,6 +41,7 @@ class Hint(NamedTuple):
 
 
 Test = Callable[[], "str | Hint | None"]
+Function = Callable[..., Any]  # what a student writes, or what is made of it
 # What a common mistake would have given, and what to say of it.
 Mistake = tuple[Callable[[], Any], str]
 
@@ -237,6 +238,25 @@ def results(value: Any, *names: str) -> tuple[Tensor, ...]:
         number = {2: "two", 3: "three"}.get(len(names), str(len(names)))
         raise Missed(f"return {number} things: {', '.join(names[:-1])} and {names[-1]}.")
     return tuple(as_tensor(each, name) for each, name in zip(value, names, strict=True))
+
+
+def number(value: Any, what: str) -> float:
+    """`value` as a float.
+
+    Raises:
+        Missed: it cannot be one.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise Missed(f"{what} should be a number, not {type(value).__name__}.") from None
+
+
+def untouched(given: Sequence[Tensor], call: Function, hint: str) -> str | None:
+    """`hint` if `call(*given)` writes into its tensors."""
+    copies = [each.clone() for each in given]
+    call(*copies)
+    return None if all(map(torch.equal, copies, given)) else hint
 
 
 def close(got: Tensor, expected: Any, tolerance: float = TOLERANCE) -> bool:

@@ -1,25 +1,24 @@
 """Check of the masked affine coupling: x = b z + (1 − b)(z exp s(b z) + t(b z)) (Dinh et al., arXiv:1605.08803)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import normflows as nf
 import torch
 from torch import Tensor, nn
 
 from labkit.checking import (
+    Function,
     Hint,
-    Missed,
     Property,
-    as_tensor,
     close,
     evaluate,
     explain,
     normal,
     one_per_row,
+    results,
     row_values,
     same_gradients,
+    untouched,
     weak,
 )
 
@@ -47,16 +46,14 @@ class _Net(nn.Module):
 class _Direction:
     """The student's forward or inverse, with nets that can be looked at afterwards."""
 
-    function: Callable[..., Any]
+    function: Function
     name: str
     s: _Net
     t: _Net
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Tensor]:
         pair = self.function(values, MASK.clone(), self.s, self.t)
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise Missed(f"{self.name} should return two things, the new features and the log-determinant.")
-        return as_tensor(pair[0], f"the first result of {self.name}"), as_tensor(pair[1], "the log-determinant")
+        return results(pair, f"the new features of {self.name}", "the log-determinant")
 
     def features(self, values: Tensor) -> Tensor:
         return self(values.clone())[0].detach()
@@ -65,7 +62,7 @@ class _Direction:
         return self(values.clone())[1].detach()
 
 
-def coupling(forward: Callable[..., Any], inverse: Callable[..., Any]) -> list[Property]:
+def coupling(forward: Function, inverse: Function) -> list[Property]:
     """Properties of one masked affine coupling layer and its inverse.
 
     Args:
@@ -244,9 +241,5 @@ def _jacobian_log_det(direction: _Direction, row: Tensor) -> Tensor:
 
 
 def _in_place(direction: _Direction) -> str | None:
-    values = normal(ROWS, FEATURES, seed=7)
-    given = values.clone()
-    direction(given)
-    if torch.equal(given, values):
-        return None
-    return f"{direction.name} overwrites its input: make a new tensor instead of assigning into the old one."
+    hint = f"{direction.name} overwrites its input: make a new tensor instead of assigning into the old one."
+    return untouched([normal(ROWS, FEATURES, seed=7)], direction, hint)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checking import Missed, Property, evaluate, random_numbers, weak
+from labkit.checking import Function, Property, evaluate, number, random_numbers, weak
 
 # Counts of which one of each row is asked for: what rounds to another power on either side of a limit.
 COUNTS = ((66, 65, 68, 69), (90, 89, 88, 87), (91, 92, 93, 94), (96, 97, 99, 101), (127, 126, 125, 123), (3,), (11,))
@@ -23,7 +23,7 @@ def _counts() -> list[int]:
     return [int(generator.choice(row)) for row in COUNTS]
 
 
-def pca_components(components_for: Callable[..., Any], nearest_power_of_two: Callable[..., Any]) -> list[Property]:
+def pca_components(components_for: Function, nearest_power_of_two: Function) -> list[Property]:
     """Properties of the two functions that choose the number of components.
 
     Args:
@@ -32,10 +32,10 @@ def pca_components(components_for: Callable[..., Any], nearest_power_of_two: Cal
     """
 
     def count(share: float) -> int:
-        return _number(components_for(share, _ratios()), "components_for")
+        return number(components_for(share, _ratios()), "components_for")
 
     def power(k: int) -> int:
-        return _number(nearest_power_of_two(k), "nearest_power_of_two")
+        return number(nearest_power_of_two(k), "nearest_power_of_two")
 
     return evaluate(
         {
@@ -51,13 +51,6 @@ def pca_components(components_for: Callable[..., Any], nearest_power_of_two: Cal
             ),
         }
     )
-
-
-def _number(value: Any, name: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise Missed(f"{name} should return one number, not {type(value).__name__}.") from None
 
 
 def _passes(count: Callable[[float], float]) -> str | None:
@@ -78,13 +71,13 @@ def _passes(count: Callable[[float], float]) -> str | None:
     return f"of ratios {ratios.tolist()} got {given} for shares {asked}: where is each reached?"
 
 
-def _fine(components_for: Callable[..., Any]) -> str | None:
+def _fine(components_for: Function) -> str | None:
     """Shares a ten-thousandth beside a sum, of ratios that half precision cannot hold."""
     ratios = 0.7 ** np.arange(12)
     ratios /= ratios.sum()
     for k, total in enumerate(np.cumsum(ratios)[:8], start=1):
         for share, wanted in ((total - 1e-4, k), (total + 1e-4, k + 1)):
-            if (got := _number(components_for(float(share), ratios.copy()), "components_for")) != wanted:
+            if (got := number(components_for(float(share), ratios.copy()), "components_for")) != wanted:
                 return f"the first {k} sum to {total:.5f}: a share of {share:.5f} takes {wanted}, not {got:g}."
     return None
 

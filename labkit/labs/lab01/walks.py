@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal, weak
+from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, weak
 
 FEATURES, STEPS = 6, 9
 ANGLES = (50.0, 90.0, 125.0, 176.0)  # acute, right, obtuse, nearly opposite
@@ -16,7 +15,7 @@ Ends = tuple[Tensor, Tensor]
 LINEAR, SPHERICAL = "the straight path", "the spherical path"
 
 
-def interpolation(linear: Callable[..., Any], spherical: Callable[..., Any]) -> list[Property]:
+def interpolation(linear: Function, spherical: Function) -> list[Property]:
     """Properties of two functions (start (d,), end (d,), steps) → path (steps, d), both end points included.
 
     Args:
@@ -53,7 +52,7 @@ def _named(linear: Callable, spherical: Callable) -> tuple[tuple[Callable, str],
     return (linear, LINEAR), (spherical, SPHERICAL)
 
 
-def _walk(function: Callable[..., Any], name: str, ends: Ends, steps: int) -> Tensor:
+def _walk(function: Function, name: str, ends: Ends, steps: int) -> Tensor:
     points = as_tensor(function(ends[0].clone(), ends[1].clone(), steps), name).detach()
     if points.ndim != 2:
         raise Missed(f"{name} has shape {tuple(points.shape)}, not (steps, d).")

@@ -1,20 +1,18 @@
 """Check of a split that keeps every person in one part."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from labkit.checking import Missed, Property, evaluate, random_numbers, weak
+from labkit.checking import Function, Missed, Property, evaluate, random_numbers, weak
 
 SHARES = (0.8, 0.1, 0.1)
 PARTS = ("training", "validation", "test")
 PEOPLE = 1000
 OFF = 0.06  # of all images: four standard deviations of a split that counts people instead of images
-Split = Callable[..., Any]
 
 
-def person_split(split: Split) -> list[Property]:
+def person_split(split: Function) -> list[Property]:
     """Properties of a function (identity (N,), shares, seed) → positions of the three parts' images.
 
     Args:
@@ -71,7 +69,7 @@ def _shapes(result: Any, identity: np.ndarray) -> str | None:
     return None
 
 
-def _parts(split: Split, identity: np.ndarray, shares: tuple[float, ...], seed: int) -> list[np.ndarray]:
+def _parts(split: Function, identity: np.ndarray, shares: tuple[float, ...], seed: int) -> list[np.ndarray]:
     """Positions, of masks too: a mask costs the property of shapes alone."""
     result = split(identity.copy(), shares, seed)
     hint = _shapes(result, identity)
@@ -125,7 +123,7 @@ def _sizes(parts: list[np.ndarray], shares: tuple[float, ...]) -> str | None:
     return f"asked for {asked}, got {found} of the images: cut at the running sum of the shares, np.cumsum(shares)."
 
 
-def _seed(split: Split, identity: np.ndarray) -> str | None:
+def _seed(split: Function, identity: np.ndarray) -> str | None:
     first, again, other = (_sets(_parts(split, identity, SHARES, seed)) for seed in (5, 5, 6))
     if first != again:
         return "the same seed gave two splits: draw from np.random.default_rng(seed), and from nothing else."

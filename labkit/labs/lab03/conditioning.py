@@ -1,16 +1,12 @@
 """Checks of a conditional VAE's pass and of asking it for an attribute (Sohn, Lee and Yan, NeurIPS 2015)."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal, weak
+from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, results, untouched, weak
 
 ROWS, FEATURES, LATENTS, CONDITIONS = 5, 7, 3, 4
 COLUMN = 2
-Function = Callable[..., Any]
 
 
 def conditional_pass(reconstruct: Function) -> list[Property]:
@@ -150,9 +146,7 @@ def _asked(ask: Function) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor, 
         return pictures
 
     found = ask(decode, z.clone(), condition.clone(), COLUMN)
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        raise Missed("return two things: the pictures asked for and the pictures refused.")
-    asked, refused = (as_tensor(pictures, "pictures") for pictures in found)
+    asked, refused = results(found, "the pictures asked for", "the pictures refused")
     called = []
     for pictures in (asked, refused):
         same = [(z, c) for z, c, made in given if made.shape == pictures.shape and close(made, pictures)]
@@ -199,6 +193,5 @@ def _same_latents(ask: Function) -> str | None:
 
 def _untouched(ask: Function) -> str | None:
     z, condition = normal(ROWS, LATENTS, seed=5), normal(ROWS, CONDITIONS, seed=6).sign()
-    before = condition.clone()
-    ask(lambda z, condition: torch.cat((z, condition), 1), z, condition, COLUMN)
-    return None if close(condition, before) else "the caller's condition was changed in place: clone it first."
+    hint = "the caller's condition was changed in place: clone it first."
+    return untouched([condition], lambda c: ask(lambda *pair: torch.cat(pair, 1), z, c, COLUMN), hint)

@@ -1,18 +1,14 @@
 """Check of the points of Higgins' metric: mean |z1 − z2| over pairs that share the value of one factor."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.checking import Missed, Property, as_tensor, evaluate, normal, weak
+from labkit.checking import Function, Missed, Property, as_tensor, evaluate, normal, weak
 
 ROWS, FACTORS, LEVELS = 600, 3, 4
 POINTS, PAIRS = 150, 40
 NEAR = 0.08  # a mean over 6,000 pairs is then known to a fifth of this
-Function = Callable[..., Any]
 
 
 def difference_points(function: Function) -> list[Property]:

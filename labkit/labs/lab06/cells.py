@@ -1,16 +1,12 @@
 """Check of what a cell of convolutions costs and sees."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import nn
 
-from labkit.checking import Missed, Property, evaluate, normal
+from labkit.checking import Function, Property, evaluate, normal, number
 
 CELLS = ((16, 3, 5), (24, 2, 7), (7, 4, 3))  # channels C, expansion E, side k of the kernel
 STACKS = (([1, 5, 1], [1, 1, 1]), ([3, 3, 3], [2, 2, 1]), ([5, 3], [1, 2]), ([4, 4, 4], [2, 2, 2]))
-Function = Callable[..., Any]
 
 
 def depthwise_cell(weights: Function, receptive_field: Function) -> list[Property]:
@@ -41,17 +37,10 @@ def _counted(channels: int, expansion: int, kernel: int, depthwise: bool) -> int
     return sum(layer.weight.numel() for layer in layers)
 
 
-def _number(value: Any, what: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise Missed(f"{what} should be a number, not {type(value).__name__}.") from None
-
-
 def _weights(weights: Function, depthwise: bool) -> str | None:
     for c, e, k in CELLS:
         expected = _counted(c, e, k, depthwise)
-        got = _number(weights(c, e, k, depthwise), "the count")
+        got = number(weights(c, e, k, depthwise), "the count")
         if got == expected:
             continue
         hidden, ends = c * e, 2 * c * c * e
@@ -88,7 +77,7 @@ def _seen(kernels: list[int], strides: list[int]) -> int:
 def _field(receptive_field: Function, stacks: tuple) -> str | None:
     for kernels, strides in stacks:
         expected = _seen(kernels, strides)
-        got = _number(receptive_field(list(kernels), list(strides)), "the receptive field")
+        got = number(receptive_field(list(kernels), list(strides)), "the receptive field")
         if got == expected:
             continue
         grown = sum(k - 1 for k in kernels)

@@ -1,18 +1,14 @@
 """Check of drawing from a hierarchy of latents with a temperature for each level."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal, weak
+from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, weak
 
 ROWS = 4
 SIZES = (2, 3, 5)
 WARM = (0.5, 1.5, 0.8)
 FRESH = "two calls with the same noise differ: use the noise that is given, and draw none."
-Function = Callable[..., Any]
 
 
 def temperature_per_level(draw: Function) -> list[Property]:

@@ -1,12 +1,11 @@
 """Check of classifier-free guidance (Ho and Salimans, arXiv:2207.12598), for a velocity."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Property, as_tensor, close, evaluate, explain, normal, weak
+from labkit.checking import Function, Property, as_tensor, close, evaluate, explain, normal, untouched, weak
 
 SHAPE = (3, 2, 4, 4)  # pictures, so that a label (N, c) has another shape
 
@@ -24,7 +23,7 @@ class _Told(nn.Module):
         return 2 * torch.sin(x + said) - said / 2 + torch.as_tensor(time).reshape(-1, 1, 1, 1)
 
 
-def guided_velocity(guided: Callable[..., Any]) -> list[Property]:
+def guided_velocity(guided: Function) -> list[Property]:
     """Properties of a function (velocity, x (N, C, H, W), t (), label (N, c), weight) → velocity (N, C, H, W).
 
     Args:
@@ -48,7 +47,7 @@ def _given(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     return x, torch.tensor(0.3).to(x), label
 
 
-def _result(guided: Callable[..., Any], field: nn.Module, weight: float, seed: int = 0) -> Tensor:
+def _result(guided: Function, field: nn.Module, weight: float, seed: int = 0) -> Tensor:
     x, time, label = _given(seed)
     return as_tensor(guided(field, x.clone(), time.clone(), label.clone(), weight), "the velocity").detach()
 
@@ -59,12 +58,12 @@ def _both(seed: int = 0) -> tuple[Tensor, Tensor]:
     return field(x, time, label).double(), field(x, time, torch.zeros_like(label)).double()
 
 
-def _shape(guided: Callable[..., Any]) -> str | None:
+def _shape(guided: Function) -> str | None:
     got = _result(guided, _Told(), 1.5)
     return None if got.shape == SHAPE else f"for pictures {SHAPE} it has shape {tuple(got.shape)}."
 
 
-def _zero(guided: Callable[..., Any]) -> Any:
+def _zero(guided: Function) -> Any:
     told, without = _both()
     got = _result(guided, _Told(), 0.0)
     if torch.equal(got, told):
@@ -84,7 +83,7 @@ def _zero(guided: Callable[..., Any]) -> Any:
     )
 
 
-def _without(guided: Callable[..., Any]) -> Any:
+def _without(guided: Function) -> Any:
     told, without = _both(1)
     return explain(
         _result(guided, _Told(), -1.0, 1),
@@ -97,7 +96,7 @@ def _without(guided: Callable[..., Any]) -> Any:
     )
 
 
-def _further(guided: Callable[..., Any]) -> Any:
+def _further(guided: Function) -> Any:
     told, without = _both(2)
     return explain(
         _result(guided, _Told(), 2.3, 2),
@@ -114,7 +113,7 @@ def _further(guided: Callable[..., Any]) -> Any:
     )
 
 
-def _asked(guided: Callable[..., Any]) -> str | None:
+def _asked(guided: Function) -> str | None:
     field = _Told()
     x, time, label = _given(3)
     _result(guided, field, 2.0, 3)
@@ -132,10 +131,6 @@ def _asked(guided: Callable[..., Any]) -> str | None:
     return None
 
 
-def _in_place(guided: Callable[..., Any]) -> str | None:
-    given = _given(4)
-    copies = [each.clone() for each in given]
-    guided(_Told(), *copies, 1.5)
-    if all(torch.equal(copy, each) for copy, each in zip(copies, given)):
-        return None
-    return "an input is overwritten: make new tensors, such as torch.zeros_like(label)."
+def _in_place(guided: Function) -> str | None:
+    hint = "an input is overwritten: make new tensors, such as torch.zeros_like(label)."
+    return untouched(_given(4), lambda *copies: guided(_Told(), *copies, 1.5), hint)

@@ -1,17 +1,15 @@
 """Check of the straight path from noise to data and its velocity (Lipman et al., arXiv:2210.02747)."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, weak
+from labkit.checking import Function, Property, evaluate, explain, normal, results, untouched, weak
 
 FEATURES = 4
+IN_PLACE = "an input is overwritten: make new tensors instead of assigning into the old ones."
 
 
-def straight_path(path: Callable[..., Any]) -> list[Property]:
+def straight_path(path: Function) -> list[Property]:
     """Properties of a function (noise (N, d), data (N, d), time (N,)) → x_t (N, d) and velocity (N, d).
 
     Args:
@@ -24,7 +22,7 @@ def straight_path(path: Callable[..., Any]) -> list[Property]:
             "the path ends at the data": weak(lambda: _end(path, 1.0, "data")),
             "each row is at its own time": lambda: _own_time(path),
             "the velocity is the path's derivative by time": lambda: _velocity(path),
-            "the inputs stay as they were": weak(lambda: _in_place(path)),
+            "the inputs stay as they were": weak(lambda: untouched(_pairs(5), path, IN_PLACE)),
         }
     )
 
@@ -34,14 +32,12 @@ def _pairs(rows: int) -> tuple[Tensor, Tensor, Tensor]:
     return normal(rows, FEATURES, seed=1), normal(rows, FEATURES, seed=2), time
 
 
-def _both(path: Callable[..., Any], *given: Tensor) -> tuple[Tensor, Tensor]:
-    pair = path(*[each.clone() for each in given])
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise Missed("return two things, the point x_t and the velocity.")
-    return as_tensor(pair[0], "the point").detach(), as_tensor(pair[1], "the velocity").detach()
+def _both(path: Function, *given: Tensor) -> tuple[Tensor, Tensor]:
+    pair = results(path(*[each.clone() for each in given]), "the point x_t", "the velocity")
+    return pair[0].detach(), pair[1].detach()
 
 
-def _shapes(path: Callable[..., Any]) -> str | None:
+def _shapes(path: Function) -> str | None:
     for rows in (1, 7):
         given = _pairs(rows)
         for got, name in zip(_both(path, *given), ("the point", "the velocity")):
@@ -56,7 +52,7 @@ def _shapes(path: Callable[..., Any]) -> str | None:
     return None
 
 
-def _end(path: Callable[..., Any], time: float, name: str) -> str | None:
+def _end(path: Function, time: float, name: str) -> str | None:
     noise, data, _ = _pairs(6)
     x, _ = _both(path, noise, data, torch.full((6,), time, dtype=torch.float64))
     here, there = (noise, data) if time == 0 else (data, noise)
@@ -68,7 +64,7 @@ def _end(path: Callable[..., Any], time: float, name: str) -> str | None:
     )
 
 
-def _own_time(path: Callable[..., Any]) -> str | None:
+def _own_time(path: Function) -> str | None:
     # As many rows as features: here a time that meets the wrong dimension raises no error.
     noise, data, time = _pairs(FEATURES)
     x, _ = _both(path, noise, data, time)
@@ -87,7 +83,7 @@ def _own_time(path: Callable[..., Any]) -> str | None:
     )
 
 
-def _velocity(path: Callable[..., Any]) -> str | None:
+def _velocity(path: Function) -> str | None:
     noise, data, time = _pairs(6)
     x, velocity = _both(path, noise, data, time)
     return explain(
@@ -105,12 +101,3 @@ def _velocity(path: Callable[..., Any]) -> str | None:
         ],
         "take the derivative of (1 − t) x₀ + t x₁ by t, with x₀ and x₁ fixed.",
     )
-
-
-def _in_place(path: Callable[..., Any]) -> str | None:
-    given = _pairs(5)
-    copies = [each.clone() for each in given]
-    path(*copies)
-    if all(close(copy, each) for copy, each in zip(copies, given)):
-        return None
-    return "an input is overwritten: make new tensors instead of assigning into the old ones."

@@ -1,18 +1,17 @@
 """Check of the waves through which a net sees the time (Ho et al., arXiv:2006.11239, after arXiv:1706.03762)."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from labkit.checking import Missed, Property, as_tensor, close, dtype, evaluate, explain, weak
+from labkit.checking import Function, Missed, Property, as_tensor, close, dtype, evaluate, explain, untouched, weak
 
 COUNT = 5
 
 
-def time_waves(waves: Callable[..., Any]) -> list[Property]:
+def time_waves(waves: Function) -> list[Property]:
     """Properties of a function (time (N,), count n) → sin(kπt) for k = 1 … n and then cos(kπt): (N, 2n).
 
     Args:
@@ -35,7 +34,7 @@ def _times(rows: int) -> Tensor:
     return torch.linspace(-0.2, 1.15, rows, dtype=torch.float64).to(dtype())
 
 
-def _rows(waves: Callable[..., Any], time: Tensor, count: int) -> Tensor:
+def _rows(waves: Function, time: Tensor, count: int) -> Tensor:
     got = as_tensor(waves(time.clone(), count), "the result").detach()
     if got.shape != (len(time), 2 * count):
         raise Missed(
@@ -45,13 +44,13 @@ def _rows(waves: Callable[..., Any], time: Tensor, count: int) -> Tensor:
     return got
 
 
-def _shape(waves: Callable[..., Any]) -> str | None:
+def _shape(waves: Function) -> str | None:
     for rows, count in ((1, COUNT), (COUNT, COUNT), (7, 2)):
         _rows(waves, _times(rows), count)
     return None
 
 
-def _half(waves: Callable[..., Any], half: int) -> Any:
+def _half(waves: Function, half: int) -> Any:
     time = _times(7)
     got = _rows(waves, time, COUNT)[:, half * COUNT : (half + 1) * COUNT]
     k = torch.arange(1, COUNT + 1, dtype=torch.float64)
@@ -75,7 +74,7 @@ def _half(waves: Callable[..., Any], half: int) -> Any:
     )  # fmt: skip
 
 
-def _own_time(waves: Callable[..., Any]) -> str | None:
+def _own_time(waves: Function) -> str | None:
     time = _times(6)
     together = _rows(waves, time, COUNT)
     alone = torch.cat([_rows(waves, each[None], COUNT) for each in time])
@@ -84,7 +83,7 @@ def _own_time(waves: Callable[..., Any]) -> str | None:
     return "a time's row changes with the other times in the batch: each row comes from its own time."
 
 
-def _apart(waves: Callable[..., Any]) -> str | None:
+def _apart(waves: Function) -> str | None:
     time = torch.tensor([0.50, 0.52], dtype=torch.float64).to(dtype())
     first, second = _rows(waves, time, 16)
     if (first - second).norm() > 20 * 0.02:
@@ -92,8 +91,5 @@ def _apart(waves: Callable[..., Any]) -> str | None:
     return "0.50 and 0.52 look alike to the net with n = 16: the fastest wave makes n half turns from 0 to 1."
 
 
-def _in_place(waves: Callable[..., Any]) -> str | None:
-    time = _times(5)
-    given = time.clone()
-    waves(given, COUNT)
-    return None if torch.equal(given, time) else "the times are overwritten: make new tensors."
+def _in_place(waves: Function) -> str | None:
+    return untouched([_times(5)], lambda time: waves(time, COUNT), "the times are overwritten: make new tensors.")
