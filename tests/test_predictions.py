@@ -21,7 +21,7 @@ def rises(up):
     return decide(fact(up))
 
 
-WAYS = dict(choices=["up", "down"])
+WAYS = {"choices": ["up", "down"]}
 
 
 @pytest.fixture
