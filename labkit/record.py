@@ -20,6 +20,7 @@ NOTEBOOK = "notebook.ipynb"
 PAGE = "notebook.html"
 STATE = "state.json"
 LOG = "run.log"
+PREDICTIONS = "predictions.json"
 RECORD_FILES = ("config.json", "metrics.json", "checks.json", "claims.json", "figures.json", "timings.json")
 VERSIONED = ("labkit", "torch", "torchvision", "normflows", "scikit-learn", "numpy", "matplotlib")
 
@@ -37,6 +38,7 @@ SHAPES = {
     "claims.json": [{"id": str, "text": str, "verdict": str}],
     "figures.json": [{"file": str, "alt": str}],
     "timings.json": {str: NUMBER},
+    PREDICTIONS: {str: {"question": str, "guess": str}},
 }
 
 
@@ -96,7 +98,7 @@ def versions() -> dict[str, str]:
 def clear_record(folder: Path) -> None:
     """Make the folder ready for a new run: a record half old, half new would be believed.
 
-    Checkpoints and figures stay: a lab resumes from the first and draws over the second.
+    Checkpoints, figures and guesses stay: a lab resumes from the first and draws over the second.
 
     Raises:
         LabkitError: the folder cannot be made or written.

@@ -4,7 +4,7 @@ import os
 import random
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
+from labkit import predictions
 from labkit.claims import Claim, card_html, card_text, claims_html, claims_text
 from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
@@ -281,6 +282,35 @@ class Run:
         if missed:
             raise CheckFailed(f"{name}: {missed} of {len(properties)} properties missed; see the hints above.")
 
+    def predict(
+        self, claim: Claim, question: str, *, choices: Sequence[str] = (), unit: str = "", guess: Any = None
+    ) -> None:
+        """Ask for a guess before a claim is measured: a form, or a line where nobody is there. It earns no points.
+
+        Args:
+            claim: the one whose measurement answers the question.
+            question: short, and no hint of the answer.
+            choices: to choose from; without them a number is asked for.
+            unit: of that number.
+            guess: the guess, where there are no forms.
+
+        Raises:
+            LabkitError: `guess` is none of the choices, or no number.
+        """
+
+        def commit(given: Any) -> str:
+            if claim.id in self._claims:
+                raise LabkitError("it is measured already: guess before you run what follows.")
+            return predictions.keep(self.folder, claim.id, question, given, choices, unit)
+
+        if guess is not None:
+            print(f"Your guess: {question} {commit(guess)}")
+        elif somebody_is_there():
+            before = predictions.kept(self.folder).get(claim.id, {}).get("guess", "")
+            display(predictions.form(question, choices, unit, before, commit))
+        else:
+            print(f"Your guess: {question} Write guess=… into this cell: {', '.join(choices) or 'a number'}.")
+
     def claim(self, claim: Claim, **given: Any) -> None:
         """Judge a claim of a source report by its rule, record it, and show the verdict.
 
@@ -306,7 +336,7 @@ class Run:
             raise LabkitError(f"SEED is {now!r} now, but this run began with {self.seed}: run the notebook anew.")
 
     def finish(self) -> None:
-        """Write what is not written yet, drop figures of earlier runs, and show the table of claims."""
+        """Write what is not written yet, drop figures of earlier runs, and show guesses and the table of claims."""
         self._same_seed()
         self.timing("total", time.perf_counter() - self._started)
         self._write_config()
@@ -322,6 +352,8 @@ class Run:
         for path in (self.folder / "figures").glob("*.png"):
             if path.stem not in self._figures:
                 path.unlink()
+        if shown := predictions.beside(predictions.kept(self.folder), self._claims):
+            display(shown, raw=True)
         if claims := list(self._claims.values()):
             display({"text/html": claims_html(claims), "text/plain": claims_text(claims)}, raw=True)
 

@@ -18,7 +18,7 @@ FLOORS = (
     ("data", "fit"),
     ("flows", "vae", "gan", "hvae", "classifier", "matching", "oracle", "doctor"),
     ("metrics", "plots"),
-    ("labs",),
+    ("labs", "predictions"),
     ("run",),
     ("course.pages",),
     ("course.run", "course.oracle"),
