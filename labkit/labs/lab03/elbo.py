@@ -12,6 +12,7 @@ from labkit.checking import (
     Hint,
     Property,
     as_tensor,
+    close,
     evaluate,
     explain,
     normal,
@@ -42,7 +43,7 @@ def closed_form_kl(kl: Function) -> list[Property]:
             "it is 0 where the posterior is the prior": weak(lambda: _at_the_prior(value)),
             "it is that of torch.distributions": lambda: _as_library(value),
             "it is the mean of log q(z) − log p(z) over drawn z": lambda: _monte_carlo(value),
-            "a tiny variance leaves it finite": weak(lambda: _tiny_variance(value)),
+            "log_var counts however small the variance": weak(lambda: _tiny_variance(value)),
             "gradients reach the mean and log_var": weak(lambda: _kl_gradients(kl)),
         }
     )
@@ -162,10 +163,15 @@ def _monte_carlo(value: Function) -> str | None:
 
 
 def _tiny_variance(value: Function) -> str | None:
-    mean = torch.zeros(2, LATENTS, dtype=torch.float64)
-    if bool(value(mean, torch.full_like(mean, -2000.0)).isfinite().all()):
+    mean = torch.zeros(ROWS, LATENTS, dtype=torch.float64)
+    # Not smaller: torch.distributions takes the square of the deviation, which must not be 0.
+    at_40, at_50, at_60 = (_rows(value, mean, torch.full_like(mean, -each)) for each in (40.0, 50.0, 60.0))
+    if close((at_60 - at_50) / (at_50 - at_40), torch.ones(ROWS)):
         return None
-    return "at log_var = −2000 the variance is 0 and its logarithm −inf: use log_var itself, not log(exp(log_var))."
+    return (
+        "from log_var = −50 to −60 the KL must grow by as much as from −40 to −50: add nothing to the variance, "
+        "limit neither it nor log_var, and take the logarithm of no ratio that can be 0."
+    )
 
 
 def _batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -12,6 +12,7 @@ from labkit.checking import (
     Hint,
     Property,
     as_tensor,
+    close,
     evaluate,
     explain,
     normal,
@@ -44,7 +45,7 @@ def residual_kl(kl: Function) -> list[Property]:
             "it is 0 where nothing is shifted or scaled": weak(lambda: _at_the_prior(value)),
             "it is that of torch.distributions": lambda: _as_library(value),
             "it is the mean of log q(z) − log p(z) over drawn z": lambda: _monte_carlo(value),
-            "a tiny factor leaves it finite": weak(lambda: _tiny(value)),
+            "log_factor counts however small the factor": weak(lambda: _tiny(value)),
             "gradients reach all three": weak(lambda: _gradients(kl)),
         }
     )
@@ -134,12 +135,14 @@ def _monte_carlo(value: Function) -> str | None:
 
 
 def _tiny(value: Function) -> str | None:
-    zeros = torch.zeros(2, LATENTS).double()
-    if bool(value(zeros, torch.full_like(zeros, -800.0), zeros).isfinite().all()):
+    zeros = torch.zeros(ROWS, LATENTS).double()
+    # Not smaller: torch.distributions takes the square of the deviation, which must not be 0.
+    at_20, at_25, at_30 = (_rows(value, zeros, torch.full_like(zeros, -each), zeros) for each in (20.0, 25.0, 30.0))
+    if close((at_30 - at_25) / (at_25 - at_20), torch.ones(ROWS)):
         return None
     return (
-        "at log_factor = −800 the factor is 0 and its logarithm −inf: use log_factor itself, "
-        "not log(exp(log_factor))."
+        "from log_factor = −25 to −30 the KL must grow by as much as from −20 to −25: add nothing to the factor, "
+        "limit neither it nor log_factor, and take the logarithm of no ratio that can be 0."
     )
 
 
