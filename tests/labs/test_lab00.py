@@ -59,7 +59,7 @@ RIGHT = {
     "in place on a copy": in_place_on_a_copy,
     "a class": LogDensity(),
     "multivariate": multivariate,
-    "einsum": lambda x: -0.5 * torch.einsum("nd,nd->n", x, x) - constant(x),
+    "einsum": lambda x: -0.5 * torch.einsum("ij,ij->i", x, x) - constant(x),
     "norm": lambda x: -(torch.linalg.norm(x, dim=-1).pow(2) + x.size(-1) * LOG_2PI).div(2),
     "gaussian_nll_loss": lambda x: (
         -F.gaussian_nll_loss(x, torch.zeros_like(x), torch.ones_like(x), full=True, reduction="none").sum(1)

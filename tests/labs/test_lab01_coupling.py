@@ -178,7 +178,7 @@ class Coupling(torch.nn.Module):
         seen, move = mask * values, 1.0 - mask
         scale, shift = self.sign * move * s(seen), move * t(seen)
         moved = values * scale.exp() + shift if self.sign > 0 else (values - shift) * scale.exp()
-        return moved, torch.einsum("nd->n", scale)
+        return moved, torch.einsum("ij->i", scale)
 
 
 def from_library(values, mask, s, t, forward=True):

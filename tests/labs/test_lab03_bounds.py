@@ -59,7 +59,7 @@ RIGHT_PARTS = {
     "std": (lambda m, v: [m.std(0, correction=0).square(), (v.logsumexp(0) - math.log(len(v))).exp()],),
     "numpy": (lambda m, v: (m.numpy().var(axis=0), np.exp(v.numpy()).mean(axis=0)),),
     "centred": (lambda m, v: ((m - m.mean(0, keepdim=True)).square().mean(0), v.exp().mean(dim=-2)),),
-    "cov": (lambda m, v: (torch.cov(m.T, correction=0).diag(), torch.einsum("nd->d", v.exp()) / v.shape[0]),),
+    "cov": (lambda m, v: (torch.cov(m.T, correction=0).diag(), torch.einsum("ij->j", v.exp()) / v.shape[0]),),
     "columns": (
         lambda m, v: tuple(
             torch.stack(p) for p in zip(*((a.var(correction=0), b.exp().mean()) for a, b in zip(m.T, v.T)))

@@ -86,7 +86,7 @@ DRAWN_RIGHT = {
     "power": (lambda m, v: m + math.e ** (v / 2) * torch.randn(*m.size()).to(m),),
     "Independent": (lambda m, v: Independent(Normal(m, torch.exp(0.5 * v)), 1).rsample(),),
     "noise of numpy": (lambda m, v: m + (v / 2).exp() * torch.as_tensor(np.random.randn(*m.shape)).to(m),),
-    "einsum": (lambda m, v: m + torch.einsum("nd,nd->nd", v.exp().pow(0.5), torch.randn_like(v)),),
+    "einsum": (lambda m, v: m + torch.einsum("ij,ij->ij", v.exp().pow(0.5), torch.randn_like(v)),),
     "in float64": (lambda m, v: reparameterise(m.double(), v.double()).to(m),),
 }
 # Name → solution, and property → part of the hint that it must get.
@@ -142,7 +142,7 @@ KL_RIGHT = {
     "by dot products": (lambda m, v: 0.5 * ((m * m).sum(1) + v.exp().sum(1) - m.shape[1] - v.sum(1)),),
     "as in the paper": (lambda m, v: -0.5 * torch.sum(1 + v - m.pow(2) - v.exp(), dim=-1),),
     "loops": (lambda m, v: torch.stack([sum((a**2 + b.exp() - 1 - b) / 2 for a, b in zip(*r)) for r in zip(m, v)]),),
-    "einsum": (lambda m, v: (torch.einsum("nd,nd->n", m, m) + (torch.expm1(v) - v).sum(-1)) / 2,),
+    "einsum": (lambda m, v: (torch.einsum("ij,ij->i", m, m) + (torch.expm1(v) - v).sum(-1)) / 2,),
     "vmap": (torch.func.vmap(lambda m, v: 0.5 * (m @ m + v.exp().sum() - v.sum() - v.numel())),),
     "norm": (lambda m, v: 0.5 * m.norm(dim=1) ** 2 + 0.5 * (v.exp() - v - 1).sum(1),),
     "in float64": (lambda m, v: kl(m.double(), v.double()).to(m),),

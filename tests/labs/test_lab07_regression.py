@@ -83,7 +83,7 @@ RIGHT = {
     "pow and mean": with_error(lambda error: error.pow(2).mean()),
     "mean of means": with_error(lambda error: (error * error).mean(-1).mean()),
     "sum over count": with_error(lambda error: torch.sum(error**2) / (error.shape[0] * error.shape[1])),
-    "einsum": with_error(lambda error: torch.einsum("nd,nd->", error, error) / error.numel()),
+    "einsum": with_error(lambda error: torch.einsum("ij,ij->", error, error) / error.numel()),
     "norm": with_error(lambda error: torch.linalg.vector_norm(error, dim=1).square().mean() / error.shape[1]),
     "stack of rows": with_error(lambda error: torch.stack([row @ row / len(row) for row in error]).mean()),
     "in float64": with_error(lambda error: error.double().square().mean()),

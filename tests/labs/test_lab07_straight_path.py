@@ -79,7 +79,7 @@ RIGHT = {
     "the kit's own": matching.path,
     "row by row": by_rows,
     "lerp": lambda a, b, t: (torch.lerp(a, b, t[:, None]), b - a),
-    "einsum": lambda a, b, t: (torch.einsum("n,nd->nd", 1 - t, a) + torch.einsum("n,nd->nd", t, b), b - a),
+    "einsum": lambda a, b, t: (torch.einsum("i,ij->ij", 1 - t, a) + torch.einsum("i,ij->ij", t, b), b - a),
     "by the derivative": lambda a, b, t: torch.func.jvp(
         lambda time: a + time[:, None] * (b - a), (t,), (torch.ones_like(t),)
     ),
