@@ -4,6 +4,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from labkit import predictions
 from labkit import run as run_module
 from labkit.claims import claim, decide
 from labkit.errors import LabkitError
@@ -95,6 +96,14 @@ def test_the_form_keeps_what_is_chosen_until_it_is_measured(run, somebody, shown
     button.click()
     assert "measured already" in said.value
     assert json.loads((run.folder / "predictions.json").read_text())["Z1"]["guess"] == "60.5 components"
+
+
+@pytest.mark.parametrize("content", ["", "[", "3", "[]", '{"Z1": 3}', '{"Z1": {"guess": "up"}}', "[" * 100_000])
+def test_a_file_of_another_shape_holds_no_guess(run, content):
+    (run.folder / "predictions.json").write_text(content)
+    assert predictions.kept(run.folder) == {}
+    run.claim(of_66, components=66)
+    run.finish()
 
 
 @pytest.mark.parametrize(

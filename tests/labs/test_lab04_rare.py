@@ -8,7 +8,6 @@ from scipy.optimize import brentq
 from scipy.stats import beta
 
 from labkit.labs import lab04
-from labkit.metrics import imbalance
 
 TWO, EDGES, SCORE, Z, ARRAYS, COVERAGE = (
     "two limits, the lower one first",
@@ -78,7 +77,6 @@ def bayes(count, total, z):
 LIMITS_RIGHT = {
     "closed form": (wilson,),
     "by roots": (by_roots,),
-    "the kit's": (lambda c, n, z: imbalance.wilson(c, n, 2 * float(imbalance.norm.cdf(z)) - 1),),
 }
 LIMITS_WRONG = {
     "share ± z standard errors": (
