@@ -29,6 +29,16 @@ LIMIT_HIDDEN = 64 * 2**20  # bytes of all tensors of which a side names only the
 ONLY_HERE = 2  # references to a value that nothing but its entry holds, with the one that counts them
 
 
+def _holders_of_a_leaf() -> int:
+    """The same number for a leaf, which in some versions of torch its node of the graph holds, too."""
+    leaf = torch.zeros(1, requires_grad=True)
+    edge = get_gradient_edge(leaf)
+    return sys.getrefcount(leaf) if edge else ONLY_HERE
+
+
+ONLY_HERE_A_LEAF = _holders_of_a_leaf()
+
+
 class Tensors:
     """The shared tensors of one side.
 
@@ -42,6 +52,7 @@ class Tensors:
     def __init__(self, prefix: str, request: Callable[..., Any], *, watches: bool) -> None:
         self.prefix, self.request, self.watches = prefix, request, watches
         self.entries: dict[str, Entry] = {}
+        self._open: dict[str, Entry] = {}  # those that somebody may have changed: a look at all costs most of the time
         self.local = False  # a backward pass that must not leave this side
         self._handles: dict[int, str] = {}
         self._nodes: dict[Any, str] = {}
@@ -54,6 +65,7 @@ class Tensors:
         """
         handle = self._handles.get(id(value))
         if handle is not None and self._still(self.entries[handle], value):
+            self._open[handle] = self.entries[handle]
             if self.entries[handle].hidden:  # from now on its content comes with what has changed
                 self.entries[handle].hidden, self.entries[handle].seen = False, None
             return {"known": handle}
@@ -118,6 +130,7 @@ class Tensors:
         """
         if not isinstance(handle, str) or handle not in self.entries:
             raise WireError("a tensor is named that was never handed over")
+        self._open[handle] = self.entries[handle]
         return self.entries[handle].value
 
     def decode(self, payload: Any) -> Shared:
@@ -170,13 +183,13 @@ class Tensors:
             raise WireError("a shared tensor was computed from something that wants no gradient")
         result = FromTheOtherSide.apply(self, handle, value, *inputs)
         if not result.requires_grad:  # within no_grad: from here on it is this side's own
-            self.entries[handle] = Entry(result, seen=self._mark(result))
+            self.entries[handle] = self._open[handle] = Entry(result, seen=self._mark(result))
             return result
         return self._keep(handle, Entry(result, get_gradient_edge(result), inner=True)).value
 
     def _keep(self, handle: str, entry: Entry) -> Entry:
         entry.seen = self._mark(entry.value)
-        self.entries[handle] = entry
+        self.entries[handle] = self._open[handle] = entry
         self._handles[id(entry.value)] = handle
         if entry.edge is not None and not handle.startswith(self.prefix):
             self._nodes[entry.edge.node] = handle
@@ -206,9 +219,14 @@ class Tensors:
     def changes(self) -> list[Any]:
         """What has changed on this side since the sides last agreed: handle, new content, new gradient."""
         found = []
-        for handle, entry in self.entries.items():
-            if sys.getrefcount(entry.value) <= ONLY_HERE and (entry.edge is None or entry.inner):
-                continue  # nobody else holds it, so nobody can have changed it
+        for handle, entry in list(self._open.items()):
+            holders = sys.getrefcount(entry.value)  # where nobody else holds it, nobody can have changed it
+            if entry.edge is None or entry.inner:
+                if holders <= ONLY_HERE:
+                    del self._open[handle]
+                    continue
+            elif holders <= ONLY_HERE_A_LEAF and entry.seen and entry.seen[1] is entry.value.grad is None:
+                continue  # only a backward pass could still give it a gradient
             now = self._mark(entry.value)
             if now == entry.seen:
                 continue
