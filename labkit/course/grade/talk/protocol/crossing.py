@@ -52,7 +52,7 @@ class Tensors:
     def __init__(self, prefix: str, request: Callable[..., Any], *, watches: bool) -> None:
         self.prefix, self.request, self.watches = prefix, request, watches
         self.entries: dict[str, Entry] = {}
-        self._open: dict[str, Entry] = {}  # those that somebody may have changed: a look at all costs most of the time
+        self._open: dict[str, Entry] = {}  # those that somebody may have changed; a look at all takes long
         self.local = False  # a backward pass that must not leave this side
         self._handles: dict[int, str] = {}
         self._nodes: dict[Any, str] = {}
