@@ -66,6 +66,19 @@ def test_changes_in_place_come_back_and_only_those():
         far(lambda y: y.mul_(2))(y)
 
 
+def test_what_nobody_held_for_a_while_is_watched_again_once_it_is_handed_over_again():
+    def change(x, y):
+        x[0] = 7.0
+        y.data.mul_(2)
+
+    idle, change = StudentFunctions(lambda *_: None, change)
+    x, y = torch.zeros(2), torch.ones(2, requires_grad=True)
+    idle(x, y)
+    idle()
+    change(x, y)
+    assert x.tolist() == [7, 0] and y.tolist() == [2, 2]
+
+
 class Twice(nn.Module):
     def __init__(self):
         super().__init__()
