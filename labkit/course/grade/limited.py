@@ -24,12 +24,7 @@ MEBIBYTE = 2**20
 CPU_SECONDS = 30
 MEMORY_BYTES = 320 * MEBIBYTE  # beside what the process has before its work begins
 WALL_FACTOR = 10  # on a machine under load a CPU second takes longer, but hardly so much longer
-PRELOADED = [
-    "labkit.course.grade.execute",
-    "labkit.course.grade.marks.feedback",
-    "labkit.course.grade.intake.repair",
-    "nbgrader.preprocessors",  # a second for each page, where it is installed
-]
+PRELOADED = ["labkit.course.grade.execute", "labkit.course.grade.marks.feedback", "labkit.course.grade.intake.repair"]
 
 
 class Overrun(Exception):  # noqa: N818 - not an error of the kit: what a stranger's work came to
