@@ -55,11 +55,20 @@ def test_a_run_that_ends_well_has_status_0_a_table_and_a_page(project):
         (["run", "-p", "EPOCHS=1e999"], "finite number"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(project, arguments, words):
-    refused = labkit(project, *arguments)
+def test_bad_input_is_one_sentence_and_status_2(project, arguments, words, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["labkit", *arguments])
+    with pytest.raises(SystemExit) as end:  # any other exception would be a traceback
+        cli.main()
+    assert end.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_bad_input_ends_a_process_with_status_2_and_no_traceback(project):
+    refused = labkit(project, "run", "07")
     assert refused.returncode == 2
-    assert words in refused.stderr
-    assert "Traceback" not in refused.stderr
+    assert "there is no lab '07'" in refused.stderr and "Traceback" not in refused.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")

@@ -395,6 +395,7 @@ def difference(before: str, after: str) -> str:
     return f"{start + 1}: {'; '.join(x.strip() for x in old)} → {'; '.join(x.strip() for x in new)}"
 
 
+@cache
 def all_mutants(task: Task) -> dict[str, str]:
     """Difference → source of all mutants of an exercise that differ, at least `AT_LEAST`."""
     original = ast.unparse(ast.parse(task.source))

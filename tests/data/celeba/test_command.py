@@ -6,6 +6,8 @@ import sys
 import pytest
 from celeba_files import jpegs, write_official
 
+from labkit.course.cli import main
+
 
 @pytest.fixture
 def labkit(tmp_path, monkeypatch):
@@ -41,7 +43,12 @@ def test_prepare_list_verify_and_a_damaged_file(labkit, tmp_path):
         (["--download", "torrent"], "torrent"),
     ],
 )
-def test_a_wrong_call_is_one_sentence_and_status_2(labkit, arguments, words):
-    wrong = labkit("celeba", *arguments)
-    assert wrong.returncode == 2 and words in wrong.stderr
-    assert wrong.stderr.count("\n") == 1 and wrong.stderr.startswith("labkit: ")
+def test_a_wrong_call_is_one_sentence_and_status_2(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["labkit", "data", "celeba", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and words in said
+    assert said.count("\n") == 1 and said.startswith("labkit: ")
