@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import stat
 import time
 import zipfile
 from datetime import date, datetime
@@ -14,12 +15,14 @@ import pytest
 from typer.testing import CliRunner
 
 from labkit.course.cli import app
+from labkit.course.grade.command import _moment
 from labkit.course.grade.demo import RIGHT, fill
 from labkit.course.grade.demo_lab import demo_lab
 from labkit.course.grade.intake.collect import collect
 from labkit.course.grade.intake.prepare import prepare
 from labkit.course.grade.layout import Place
 from labkit.course.grade.release import release
+from labkit.errors import LabkitError
 
 STEM = "01b_olivetti_generalising"
 LAB = SimpleNamespace(stem=STEM, number="01b", path=Path(f"{STEM}.ipynb"))
@@ -214,6 +217,21 @@ def test_nobody_goes_missing_and_what_was_there_instead_is_named(tmp_path):
     for name in ("ada", "bo", "cy"):
         shutil.rmtree(source / name)
     assert [each.student for each in collect(source, LAB)[0]] == [popper], "the same name, whoever else is there"
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59-12:00", "20.11.2026", ""])
+def test_a_deadline_that_is_no_day_of_ours_is_refused(text):
+    with pytest.raises(LabkitError, match="is no day and no moment"):
+        _moment(text)
+
+
+def test_a_file_of_the_year_30000_has_no_date_and_stops_nobody(tmp_path, monkeypatch):
+    (tmp_path / "ada.ipynb").write_bytes(book(1))
+    late = SimpleNamespace(st_mode=stat.S_IFREG, st_mtime=9e11)
+    entry = SimpleNamespace(name="ada.ipynb", path=str(tmp_path / "ada.ipynb"), stat=lambda **_: late)
+    monkeypatch.setattr("labkit.course.grade.intake.collect.os.scandir", lambda folder: [entry])
+    (found,), _ = collect(tmp_path, LAB)
+    assert found.modified == 0 and found.read(100)
 
 
 def test_of_several_notebooks_the_one_that_counts_is_named(tmp_path):

@@ -172,6 +172,7 @@ def _in_folder(folder: Path, above: tuple[str, ...]) -> Iterator[Member]:
             continue
         where, path = (*above, entry.name), Path(entry.path)
         about = entry.stat(follow_symlinks=False)
+        modified = about.st_mtime if 0 < about.st_mtime < 2**33 else 0.0  # a file may be of the year 30,000
         refused = ""
         if stat.S_ISDIR(about.st_mode):
             inner = list(_in_folder(path, where)) if len(where) < DEPTH else []
@@ -184,9 +185,9 @@ def _in_folder(folder: Path, above: tuple[str, ...]) -> Iterator[Member]:
         elif not stat.S_ISREG(about.st_mode):
             refused = "it is no plain file"
         elif path.suffix.lower() == ".zip":
-            yield from _student_zip(path, where, about.st_mtime)
+            yield from _student_zip(path, where, modified)
             continue
-        yield Member(where, about.st_mtime, lambda limit, path=path: read_file(path, limit), refused)
+        yield Member(where, modified, lambda limit, path=path: read_file(path, limit), refused)
 
 
 def _student_zip(path: Path, where: tuple[str, ...], modified: float) -> Iterator[Member]:
