@@ -245,7 +245,9 @@ def _moment(text: str | None) -> date | None:
         return None
     for kind in (date, datetime):
         try:
-            return kind.fromisoformat(text.strip())
+            moment = kind.fromisoformat(text.strip())
         except ValueError:
             continue
+        if 1970 < moment.year < 9999:  # beyond, a time zone may leave the calendar
+            return moment
     raise LabkitError(f"--deadline {text}: is no day and no moment; write 2026-11-20 or 2026-11-20T18:00.")

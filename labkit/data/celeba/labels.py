@@ -26,7 +26,7 @@ LINE_LENGTH = 10_000
 BAD = 127
 UNKNOWN = np.iinfo(np.int64).max
 INDEX_NAMES = ("", "index", "unnamed__0", "id")
-SIGNS = {"1": 1, "1.0": 1, "true": 1, "-1": -1, "-1.0": -1, "0": 0, "0.0": 0, "false": 0}
+SIGNS = dict.fromkeys(("true", "t", "yes", "y"), 1) | dict.fromkeys(("false", "f", "no", "n"), 0)
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,19 @@ class _Table:
     def _find_names(self) -> None:
         """The column that names most images, as `rows`, the index of each row's image or −1."""
         best, self.rows, self.names_at = 0, np.full(len(self.cells), -1), 0
-        for place in self.cells.columns:
+        # Numbers of rows look like names without an ending, and would shift all labels by one: they come last, and
+        # never where another column holds file names.
+        header = [_plain(name) for name in self.header or [""] * self.width]
+        first = self.cells.iloc[:1]
+        files = [place for place in self.cells.columns if first[place].str.lower().str.endswith(IMAGE_SUFFIXES).any()]
+        for place in files or sorted(self.cells.columns, key=lambda place: header[place] in INDEX_NAMES):
             keys = [re.split(r"[/\\]", value.strip())[-1] for value in self.cells[place]]
             if self.by_stem:
                 keys = [key.rpartition(".")[0] or key for key in keys]
             rows = self.index.get_indexer(keys)
             if (found := int((rows >= 0).sum())) > best:
                 best, self.rows, self.names_at = found, rows, place
-            if 2 * best > len(self.cells):
+            if best == len(self.cells):
                 break
         if not best and len(self.cells):
             held = ", ".join(repr(value) for value in self.cells.iloc[0, :3])
@@ -192,7 +197,17 @@ class _Table:
         return f"names of the images from column {name}"
 
     def _join(self, values: np.ndarray, bad: int) -> np.ndarray:
-        """`values` (R, columns), laid in the order of the images (N, columns); `bad` where unknown."""
+        """`values` (R, columns), laid in the order of the images (N, columns); `bad` where unknown.
+
+        Raises:
+            LabkitError: not one image would get its labels.
+        """
+        if (values == bad).any(axis=1)[self.rows >= 0].all():
+            example = f"; a row holds {', '.join(map(repr, self.cells.iloc[0, :4]))}"[:120] if len(self.cells) else ""
+            raise LabkitError(
+                f"{self.where} has no row whose values can be read (1 and −1, 1 and 0, yes and no for attributes, "
+                f"whole numbers for people and splits{example}); get the file anew, or remove it to go without it."
+            )
         values, where = values[self.rows >= 0], self.rows[self.rows >= 0]
         present, first, inverse, counts = np.unique(where, return_index=True, return_inverse=True, return_counts=True)
         differs = (values != values[first[inverse]]).any(axis=1)
@@ -213,7 +228,16 @@ class _Table:
 def _signs(column: pd.Series) -> np.ndarray:
     """int8 (R,) of −1, 0, 1, BAD for the cells of one attribute, each spelling looked up once."""
     places, spellings = column.factorize()
-    return np.array([SIGNS.get(each.strip().lower(), BAD) for each in spellings], np.int8)[places]
+    return np.array([_sign(each.strip().lower()) for each in spellings], np.int8)[places]
+
+
+def _sign(text: str) -> int:
+    """Also 1.00, +1, 1e0, and a real minus sign."""
+    try:
+        value = float(text.replace("\N{MINUS SIGN}", "-"))
+    except ValueError:
+        return SIGNS.get(text, BAD)
+    return int(value) if value in (-1, 0, 1) else BAD
 
 
 def _plain(name: str) -> str:

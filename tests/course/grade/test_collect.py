@@ -2,6 +2,8 @@
 
 import io
 import json
+import shutil
+import stat
 import time
 import zipfile
 from datetime import date, datetime
@@ -13,12 +15,14 @@ import pytest
 from typer.testing import CliRunner
 
 from labkit.course.cli import app
+from labkit.course.grade.command import _moment
 from labkit.course.grade.demo import RIGHT, fill
 from labkit.course.grade.demo_lab import demo_lab
 from labkit.course.grade.intake.collect import collect
 from labkit.course.grade.intake.prepare import prepare
 from labkit.course.grade.layout import Place
 from labkit.course.grade.release import release
+from labkit.errors import LabkitError
 
 STEM = "01b_olivetti_generalising"
 LAB = SimpleNamespace(stem=STEM, number="01b", path=Path(f"{STEM}.ipynb"))
@@ -113,6 +117,36 @@ CASES = {
         },
         {"ada", "bob", "cy", "dan", "eve", "finn", "gus"},
     ),
+    "loose, numbered": (
+        {f"{who}.ipynb": book(who) for who in ("team-1", "team-2", "s-01", "s-02", "zoe")}
+        | {f"group ({n}).ipynb": book(f"group_{n}") for n in (1, 2)}
+        | {"zoe-1.txt": b""},
+        {"team-1", "team-2", "s-01", "s-02", "zoe", "group_1", "group_2"},
+    ),
+    "loose, the lab before the name": (
+        {f"{STEM} - Ada.ipynb": book("Ada"), f"{STEM} - Bo.ipynb": book("Bo")},
+        {"Ada", "Bo"},
+    ),
+    "loose, a title before the name": (
+        {"Lab 1 - Ada.ipynb": book("Lab_1_-_Ada"), "Lab 1 - Bo.ipynb": book("Lab_1_-_Bo")},
+        {"Lab_1_-_Ada", "Lab_1_-_Bo"},
+    ),
+    "Blackboard, names with an underscore": (
+        {f"Lab_1_{who}_attempt_2026-11-21-10-15-30_x.ipynb": book(who) for who in ("a_doe", "b_doe")},
+        {"a_doe", "b_doe"},
+    ),
+    "in one folder called as the lab": (
+        {"Lab01b/ada.ipynb": book("ada"), "Lab01b/bo.ipynb": book("bo")},
+        {"ada", "bo"},
+    ),
+    "deep, decomposed, an ending on a folder": (
+        {
+            f"ada/1/2/3/4/5/6/{STEM}.ipynb": book("ada"),
+            "bo.ipynb/x.ipynb": book("bo"),
+            "Jo\u0308/x.ipynb": book("J\u00f6"),
+        },
+        {"ada", "bo", "J\u00f6"},
+    ),
 }
 
 
@@ -166,6 +200,45 @@ def test_names_of_any_length_cost_no_time(tmp_path):
     begun = time.process_time()
     collect(tmp_path / "in.zip", LAB)
     assert time.process_time() - begun < 2
+
+
+def test_nobody_goes_missing_and_what_was_there_instead_is_named(tmp_path):
+    source = tmp_path / "in"
+    for name in ("ada", "bo/" + "/".join("x" * 25), "cy", "\N{PARTY POPPER}"):
+        (source / name).mkdir(parents=True)
+    (source / "cy" / "lab.rar").write_bytes(b"Rar!")
+    (source / "dee.pdf").write_bytes(b"%PDF")
+    found, left_out = collect(source, LAB)
+    refused = {each.student: each.refused for each in found}
+    popper = next(student for student in refused if student.startswith("unnamed-"))
+    assert set(refused) == {"ada", "bo", "cy", popper}
+    assert "empty" in refused["ada"] and "too deep" in refused["bo"] and "'lab.rar'" in refused["cy"]
+    assert len(left_out) == 1 and "'dee.pdf': it is no notebook" in left_out[0]
+    for name in ("ada", "bo", "cy"):
+        shutil.rmtree(source / name)
+    assert [each.student for each in collect(source, LAB)[0]] == [popper], "the same name, whoever else is there"
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59-12:00", "20.11.2026", ""])
+def test_a_deadline_that_is_no_day_of_ours_is_refused(text):
+    with pytest.raises(LabkitError, match="is no day and no moment"):
+        _moment(text)
+
+
+def test_a_file_of_the_year_30000_has_no_date_and_stops_nobody(tmp_path, monkeypatch):
+    (tmp_path / "ada.ipynb").write_bytes(book(1))
+    late = SimpleNamespace(st_mode=stat.S_IFREG, st_mtime=9e11)
+    entry = SimpleNamespace(name="ada.ipynb", path=str(tmp_path / "ada.ipynb"), stat=lambda **_: late)
+    monkeypatch.setattr("labkit.course.grade.intake.collect.os.scandir", lambda folder: [entry])
+    (found,), _ = collect(tmp_path, LAB)
+    assert found.modified == 0 and found.read(100)
+
+
+def test_of_several_notebooks_the_one_that_counts_is_named(tmp_path):
+    source = tmp_path / "in.zip"
+    source.write_bytes(packed({f"ada/{STEM}.ipynb": book(1), f"ada/{STEM}_final.ipynb": book(2)}))
+    (found,), _ = collect(source, LAB)
+    assert f"'{STEM}.ipynb'" in found.notes[0] and "whole class" in found.notes[1]
 
 
 @pytest.fixture(scope="module")

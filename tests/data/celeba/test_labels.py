@@ -122,6 +122,41 @@ def test_zeros_and_ones(tmp_path):
     assert_true(read(tmp_path, attributes=attribute_text(TRUTH["attributes"], signs=(0, 1))))
 
 
+@pytest.mark.parametrize(
+    "signs",
+    [("No", "Yes"), ("f", "t"), ("0.00", "1.00"), ("-1", "+1"), ("-1.0e+00", "1.0e+00"), ("\N{MINUS SIGN}1", "1")],
+)
+def test_other_ways_to_say_yes_and_no(tmp_path, signs):
+    assert_true(read(tmp_path, attributes=attribute_text(TRUTH["attributes"], signs=signs)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("attributes", attribute_text(TRUTH["attributes"], signs=("", "x")).replace(" ", "\t")),
+        ("attributes", "\n".join(attribute_text(TRUTH["attributes"]).splitlines()[:2])),
+        ("identity", "\n".join(f"{name} n{number}" for number, name in enumerate(NAMES))),
+        ("partition", "\n".join(f"{name} train" for name in NAMES)),
+    ],
+)
+def test_a_table_that_would_give_no_image_a_label_is_refused(tmp_path, kind, text):
+    with pytest.raises(LabkitError, match=r"no row whose values can be read.*remove it"):
+        read(tmp_path, **{kind: text})
+
+
+@pytest.mark.parametrize("ending", [".jpg", ""])
+def test_numbers_of_rows_are_not_taken_for_names(tmp_path, ending):
+    """An index that counts from 0 reads, from image 100,000 on, as names without their endings, one too far."""
+    numbers = range(150_001, 150_006)
+    rows = [[str(number - 1), f"{number}{ending}", *["1" if number % 2 else "-1"] * 40] for number in numbers]
+    text = "\n".join(map(",".join, [["", "image_id", *ATTRIBUTES], *rows]))
+    images = {f"{number}.jpg": b"" for number in numbers}
+    source = open_source(write_official(tmp_path / "c", images, attributes=text, identity=None, partition=None))
+    found = read_labels(source, source.images)
+    assert found.attributes_known.all()
+    assert found.attributes[:, 0].tolist() == [bool(number % 2) for number in numbers]
+
+
 @pytest.mark.parametrize(("usual", "stray"), [(-1, "0"), (0, "-1"), (-1, "2"), (-1, "nan"), (-1, "-10"), (0, "11")])
 def test_a_value_that_is_no_label_makes_its_row_unknown(tmp_path, usual, stray):
     text = attribute_text(TRUTH["attributes"], signs=(usual, 1))

@@ -24,17 +24,15 @@ from labkit.course.run.labs import Lab
 from labkit.data.safe_zip import SafeZip, entry_of, is_bomb, is_unsafe, list_entries, parts, refusal
 from labkit.errors import LabkitError
 
-DEPTH = 5
+DEPTH = 20
 MAX_FILES = 20_000
 MAX_ZIP_BYTES = 200_000_000  # of a student's zip within a zip, which is held in memory while it is looked at
-WRAPPERS = re.compile(r"submitted|submissions|assignment_\d+_export")
+WRAPPERS = re.compile(r"submitted|submissions|assignment_\d+_export|lab\d\d[a-z]?", re.IGNORECASE)
 # How systems name what they hand out: whose it is, and the file as the student called it.
 MOODLE = re.compile(
     r"(?P<who>(?P<name>.+?)(?:_(?P<participant>\d+))?)_assignsubmission_(?:[a-z]+_?)?(?P<file>.*)", re.DOTALL
 )
-BLACKBOARD = re.compile(
-    r"(?:.*_)?(?P<who>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:\.txt|_(?P<file>.*))?", re.DOTALL
-)
+BLACKBOARD = re.compile(r"(?P<who>.+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:\.txt|_(?P<file>.*))?", re.DOTALL)
 CANVAS = re.compile(r"(?P<who>[^_]+)(?P<late>_late)?_(?P<id>\d+)_\d+_(?P<file>.+)", re.IGNORECASE | re.DOTALL)
 CLASSROOM = re.compile(r"(?P<who>.+?) - (?P<file>.+)", re.DOTALL)
 GRADESCOPE = re.compile(r"submission_\d+")
@@ -108,9 +106,12 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
     """
     groups: dict[str, list[tuple[Member, Named]]] = defaultdict(list)
     left_out: list[str] = []
-    members = list(_members(source))
+    members = list(_members(source, lab))
     teams, people = _gradescope(members)
-    named = [(member, _named(member)) for member in members if member.parts[-1:] != (METADATA,)]
+    classroom = _is_classroom(members, lab)
+    named = [(member, _named(member, classroom)) for member in members if member.parts[-1:] != (METADATA,)]
+    named = _without_assignment(named)
+    loose = _loose_owners(named, lab)
     users = defaultdict(set)
     for _, each in named:
         users[each.who].add(each.user)
@@ -118,12 +119,14 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
         where = "/".join(member.parts)
         if not member.parts or any(is_unsafe(part) for part in (*member.parts, where)):
             left_out.append(f"{where!r}: leads out of its folder; it was not read.")
-        elif names := teams.get(member.parts[0]) or _owners(member, each, lab, len(users[each.who]) > 1):
-            for name in names:
+        elif names := teams.get(member.parts[0]) or _owners(member, each, lab, loose, len(users[each.who]) > 1):
+            for name in (unicodedata.normalize("NFC", name) for name in names):  # as macOS does not write them
                 groups[name].append((member, each))
                 people.setdefault(name, each.person)
-        else:
+        elif _is_notebook(member, each):
             left_out.append(f"{where!r}: it cannot be told whose it is; give it the student's name.")
+        else:
+            left_out.append(f"{where!r}: it is no notebook, and no folder or zip of one.")
     submissions, taken = [], set()
     # Whose name is harmless as it is keeps it, whoever else's becomes the same.
     for name in sorted(groups, key=lambda name: (_harmless(name, set()) != name, name)):
@@ -132,11 +135,13 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
             continue
         student = _harmless(name, taken)
         notes = chosen.notes + ([f"handed in as {name!r}, kept as {student}."] if student != name else [])
+        if len(groups) == 1 and not people[name] and "notebooks were" in "".join(chosen.notes):
+            notes.append("if its folder holds a whole class, give that folder itself to --from.")
         submissions.append(replace(chosen, student=student, notes=notes, person=people[name]))
     return submissions, left_out
 
 
-def _members(source: Path) -> Iterator[Member]:
+def _members(source: Path, lab: Lab) -> Iterator[Member]:
     if source.is_dir():
         found = list(_in_folder(source, ()))
     elif source.suffix.lower() == ".zip" and source.is_file():
@@ -146,7 +151,7 @@ def _members(source: Path) -> Iterator[Member]:
     tops = {member.parts[0] for member in found if len(member.parts) > 1}
     if len(tops) == 1 and all(len(member.parts) > 1 for member in found):
         top = tops.pop()
-        if WRAPPERS.fullmatch(top) or top == source.stem:
+        if WRAPPERS.fullmatch(top) or top in (source.stem, lab.stem):
             found = [replace(member, parts=member.parts[1:]) for member in found]
     return iter(found)
 
@@ -167,19 +172,22 @@ def _in_folder(folder: Path, above: tuple[str, ...]) -> Iterator[Member]:
             continue
         where, path = (*above, entry.name), Path(entry.path)
         about = entry.stat(follow_symlinks=False)
+        modified = about.st_mtime if 0 < about.st_mtime < 2**33 else 0.0  # a file may be of the year 30,000
         refused = ""
         if stat.S_ISDIR(about.st_mode):
-            if len(where) < DEPTH:
-                yield from _in_folder(path, where)
+            inner = list(_in_folder(path, where)) if len(where) < DEPTH else []
+            # Nobody may be missing from the list because nothing of theirs could be read.
+            fault = "its folder is empty" if len(where) < DEPTH else "it lies too deep in folders"
+            yield from inner or [Member((*where, entry.name), 0.0, _nothing, fault)]
             continue
         if stat.S_ISLNK(about.st_mode):
             refused = "it is a symbolic link, which is never followed"
         elif not stat.S_ISREG(about.st_mode):
             refused = "it is no plain file"
         elif path.suffix.lower() == ".zip":
-            yield from _student_zip(path, where, about.st_mtime)
+            yield from _student_zip(path, where, modified)
             continue
-        yield Member(where, about.st_mtime, lambda limit, path=path: read_file(path, limit), refused)
+        yield Member(where, modified, lambda limit, path=path: read_file(path, limit), refused)
 
 
 def _student_zip(path: Path, where: tuple[str, ...], modified: float) -> Iterator[Member]:
@@ -237,11 +245,57 @@ def _inside(info: ZipInfo) -> tuple[str, ...] | None:
     return tuple(info.orig_filename.split("/")) if refusal(info) == "unsafe path" else inside
 
 
-def _named(member: Member) -> Named:
+def _is_classroom(members: list[Member], lab: Lab) -> bool:
+    """Whether " - " in the names of loose notebooks stands behind students: not where all have the same before it."""
+    loose = [member.parts[0][:255] for member in members if len(member.parts) == 1]
+    before = [found["who"].lower() for name in loose if ENDING.search(name) and (found := CLASSROOM.fullmatch(name))]
+    return lab.stem.lower() not in before and (len(before) < 2 or len(set(before)) > 1)
+
+
+def _without_assignment(named: list[tuple[Member, Named]]) -> list[tuple[Member, Named]]:
+    """Blackboard's names without the assignment that all begin with; it may hold "_", and so may a student's name."""
+    whole = {each.who for _, each in named if each.person.get("system") == "blackboard"}
+    common = os.path.commonprefix(sorted(whole)) if len(whole) > 1 else "".join(whole)  # noqa: RUF071
+    start = common.rfind("_") + 1
+    cut = {who: who[start:] if start else who.rpartition("_")[2] for who in whole}
+    return [
+        (member, replace(each, who=cut[each.who], person=each.person | {"name": cut[each.who]}))
+        if each.who in cut and each.person.get("system") == "blackboard"
+        else (member, each)
+        for member, each in named
+    ]
+
+
+def _loose_owners(named: list[tuple[Member, Named]], lab: Lab) -> dict[str, str]:
+    """Name of a loose notebook → whose it is. A number behind it is a copy's, or tells teams from one another."""
+    variants: dict[str, dict[str, str]] = defaultdict(dict)
+    for member, each in named:
+        if len(member.parts) == 1 and not each.who:
+            whole = ENDING.sub("", member.parts[0])
+            plain = ENDING.sub("", each.file) if ENDING.search(each.file) else Path(each.file).stem
+            variants[_bare(plain, lab)][member.parts[0]] = _bare(whole, lab)
+    owners = {}
+    for plain, wholes in variants.items():
+        several = len(set(wholes.values())) > 1
+        for file, whole in wholes.items():
+            apart = plain not in wholes.values() and (re.search(r"\d$", whole) or (several and whole.endswith(")")))
+            owners[file] = whole if apart else plain
+    return owners
+
+
+def _bare(stem: str, lab: Lab) -> str:
+    """The name of a notebook without that of the lab."""
+    name = re.escape(lab.stem)
+    return re.sub(rf"[ _-]*{name}([ _-]*\(?\d+\)?)?$|^{name}[ _-]+", "", stem, flags=re.IGNORECASE)
+
+
+def _named(member: Member, classroom: bool) -> Named:
     """What the first component of a member's path says, and the file's own name."""
     first, last = member.parts[0][:255], member.parts[-1][-255:]  # the patterns' time grows with the square
     loose = len(member.parts) == 1 and ENDING.search(first)
-    patterns = {"blackboard": BLACKBOARD, "canvas": CANVAS, "moodle": MOODLE} | ({"": CLASSROOM} if loose else {})
+    patterns = {"blackboard": BLACKBOARD, "canvas": CANVAS, "moodle": MOODLE} | (
+        {"": CLASSROOM} if loose and classroom else {}
+    )
     matches = ((system, pattern.fullmatch(first)) for system, pattern in patterns.items())
     system, found = next((each for each in matches if each[1]), ("", None))
     groups = found.groupdict() if found else {}
@@ -279,17 +333,15 @@ def _plain(name: str) -> tuple[str, int]:
     return name + (notebook if ending else ""), number
 
 
-def _owners(member: Member, named: Named, lab: Lab, several: bool) -> list[str]:
+def _owners(member: Member, named: Named, lab: Lab, loose: dict[str, str], several: bool) -> list[str]:
     """The student's name as it was handed in; none if it cannot be told."""
     if named.who:
         return [f"{named.who}_{named.user}" if several and named.user else named.who]
     if len(member.parts) > 1:
-        return [member.parts[0]]
+        return [_bare(ENDING.sub("", member.parts[0]), lab) or member.parts[0]]
     if not _is_notebook(member, named) and not member.refused:
         return []
-    stem = ENDING.sub("", named.file) if ENDING.search(named.file) else Path(named.file).stem
-    bare = re.sub(rf"[ _-]*{re.escape(lab.stem)}$|^{re.escape(lab.stem)}[ _-]+", "", stem, flags=re.IGNORECASE)
-    return [bare] if bare else []
+    return [loose[member.parts[0]]] if loose[member.parts[0]] else []
 
 
 def _is_notebook(member: Member, named: Named) -> bool:
@@ -349,12 +401,16 @@ def _choose(members: list[tuple[Member, Named]], lab: Lab) -> Submission | None:
     pool = exact or [each for each in notebooks if not each[1].file.endswith(".json")] or notebooks
     if not pool:
         reasons = [member.refused for member, _ in mine if member.refused]
-        return Submission("", refused=f"no notebook was handed in{f': {reasons[0]}' if reasons else ''}.")
+        held = ", ".join(repr(member.parts[-1][:60]) for member, _ in mine[:3])
+        return Submission(
+            "", refused=f"no notebook was handed in{f': {reasons[0]}' if reasons else f', but {held}'}."
+        )
     newest, named = max(pool, key=_age)
     modified, taken = named.when or newest.modified, "/".join(newest.parts)
     if newest.refused:
         return Submission("", modified, taken, refused=f"{newest.parts[-1]!r}: {newest.refused}.")
-    notes = [f"{len(pool)} notebooks were handed in; the newest one counts."] if len(pool) > 1 else []
+    which = f"{newest.parts[-1][:60]!r}, the one named as the lab" if len(pool) < len(notebooks) else "the newest one"
+    notes = [f"{len(notebooks)} notebooks were handed in; {which} counts."] if len(notebooks) > 1 else []
     return Submission("", modified, taken, newest.read, notes=notes + ([named.note] if named.note else []))
 
 
@@ -374,7 +430,8 @@ def _of_another_lab(member: Member, named: Named, lab: Lab) -> bool:
 
 def _harmless(name: str, taken: set[str]) -> str:
     """A name that is one component of a path and of nobody else, whatever a file system makes of capitals."""
-    text = re.sub(r"[^\w.@+-]+", "_", unicodedata.normalize("NFKC", name)).strip("._-+@")[:60] or "unnamed"
+    text = re.sub(r"[^\w.@+-]+", "_", unicodedata.normalize("NFKC", name)).strip("._-+@")[:60]
+    text = text or f"unnamed-{zlib.crc32(name.encode('utf-8', 'replace')):08x}"  # the same in each lab
     student, number = text, 2
     while student.casefold() in taken:
         student, number = f"{text}-{number}", number + 1
