@@ -88,7 +88,7 @@ def translate(notebook: NotebookNode, lab: Lab, language: str) -> Count:
     for cell in notebook.cells:
         if _is_translated(cell):
             cell.source = _paragraphs(cell.source, known) if cell.cell_type == "markdown" else _code(cell.source, known)
-    speaks = f'import os\n\nos.environ["{translations.VARIABLE}"] = "{language}"  # hints and verdicts too'
+    speaks = f'import os\n\nos.environ["{translations.VARIABLE}"] = "{language}"'
     first = next(n for n, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     notebook.cells.insert(first + 1, new_code_cell(speaks, id="language"))
     notebook.metadata["language"] = language
