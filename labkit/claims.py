@@ -218,10 +218,10 @@ def measured_text(measured: Any) -> str:
         numbers = {name: float(measured[name]) for name in ("value", "error")}
         found = Estimate(**numbers, n=measured["n"], unit=measured["unit"])
         low, high = (measured_text(end) for end in found.interval())
-        value, of = measured_text(found.value), f"{found.n} {say(found.unit)}"
+        value, of = measured_text(found.value), f"{say('to')} {high}; {found.n} {say(found.unit)}"
         if math.isnan(found.value):
             return value
-        return f"{value} (1 {found.unit.rstrip('s')})" if found.n == 1 else f"{value} ({low} {say('to')} {high}; {of})"
+        return f"{value} (1 {found.unit.rstrip('s')})" if found.n == 1 else f"{value} ({low} {of})"
     if isinstance(measured, dict):
         return ", ".join(
             f"{name} ({measured_text(value)})"

@@ -1,7 +1,7 @@
 """Labs in another language: their messages from the one source, the .po files, and the notebook translated.
 
-A message is a paragraph of a text cell, a text that code draws or prints, a hint, or a sentence of a claim. It is found
-by its English text: where that changes, the translation is stale, and the reader gets the new English.
+A message is a paragraph of a text cell, a text that code draws or prints, a hint, or a sentence of a claim. It is
+found by its English text: where that changes, the translation is stale, and the reader gets the new English.
 """
 
 import ast
@@ -87,7 +87,9 @@ def translate(notebook: NotebookNode, lab: Lab, language: str) -> Count:
     known = translations.known(translations.catalogue(language, lab.number))
     for cell in notebook.cells:
         if _is_translated(cell):
-            cell.source = _paragraphs(cell.source, known) if cell.cell_type == "markdown" else _code(cell.source, known)
+            cell.source = (
+                _paragraphs(cell.source, known) if cell.cell_type == "markdown" else _code(cell.source, known)
+            )
     speaks = f'import os\n\nos.environ["{translations.VARIABLE}"] = "{language}"'
     first = next(n for n, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     notebook.cells.insert(first + 1, new_code_cell(speaks, id="language"))

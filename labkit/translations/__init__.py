@@ -1,17 +1,18 @@
 """What a student reads, in another language: hints and verdicts when they are shown, by the English sentence.
 
 There is a folder for each language, and in it a file for each lab in gettext's format, and kit.po for what all labs
-share. They lie here, not beside the notebooks, since hints are looked up wherever a student's kernel runs, also from a
-wheel and in the grader's sandbox. `labkit translate` writes the files, `labkit release --lang` reads them.
+share. They lie here, not beside the notebooks, since hints are looked up wherever a student's kernel runs, also from
+a wheel and in the grader's sandbox. `labkit translate` writes the files, `labkit release --lang` reads them.
 """
 
 import os
 import re
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from babel.messages import Catalog
-from babel.messages.pofile import read_po
+if TYPE_CHECKING:
+    from babel.messages import Catalog
 
 FOLDER = Path(__file__).parent
 VARIABLE = "LABKIT_LANG"
@@ -25,8 +26,11 @@ def languages() -> list[str]:
     return sorted(path.name for path in FOLDER.iterdir() if any(path.glob("*.po")))
 
 
-def catalogue(language: str, name: str) -> Catalog:
+def catalogue(language: str, name: str) -> "Catalog":
     """The messages of a lab, or of `kit`, in a language; none where there is no such file."""
+    from babel.messages import Catalog  # not for a student who reads English
+    from babel.messages.pofile import read_po
+
     path = FOLDER / language / f"{name}.po"
     if not path.is_file():
         return Catalog(locale=language)
@@ -34,7 +38,7 @@ def catalogue(language: str, name: str) -> Catalog:
         return read_po(file, locale=language)
 
 
-def known(catalog: Catalog) -> dict[str, str]:
+def known(catalog: "Catalog") -> dict[str, str]:
     """English → translation, of the messages that are translated, not in doubt, and keep what stands in braces."""
     sure = [each for each in catalog if each.id and each.string and not each.fuzzy]
     return {each.id: each.string for each in sure if fields(each.string) == fields(each.id)}
