@@ -15,15 +15,18 @@ KIT := .venv/bin/python
 INSTALLED := -c constraints.txt -e '.[test,celeba,sweep,grade]'
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test site lab doctor bench gpu mutants release
+.PHONY: help run study demo test site lab doctor bench gpu mutants release
 
 help: ## what can be typed here
 	@echo 'Begin with "make demo", then "make lab" to work on the labs, or "make run" to have them all executed.'
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
-	@echo 'PROFILE=smoke|cpu|gpu  DATA=folder of real data  JOBS=labs at a time  PYTHON=interpreter  ARGS="further options of labkit run or lab"'
+	@echo 'PROFILE=smoke|cpu|study|gpu  DATA=folder of real data  JOBS=labs at a time  PYTHON=interpreter  ARGS="further options of labkit run or lab"'
 
 run: $(READY) ## execute every lab and write runs/PROFILE/index.html
 	@$(KIT) -m labkit run --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
+
+study: $(READY) ## overnight: every lab at the sizes that decide its claims, and data/reference from it
+	@$(KIT) -m labkit run --profile study --jobs $(JOBS) $(ARGS) && $(KIT) -m labkit reference build
 
 demo: $(READY) ## in a minute: faces, a failed check with its hint, a verdict
 	@$(KIT) -m labkit demo

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from string import Formatter
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -212,6 +213,16 @@ def claims_text(claims: list[dict[str, Any]]) -> str:
     return "\n".join(card_text(each) for each in claims)
 
 
+def claims_markdown(claims: list[dict[str, Any]]) -> str:
+    """The verdicts as a table of Markdown, a row for each claim, each with its "lab" and "profile"."""
+    rows = ["| claim | lab | verdict | measured (95 % interval) | on |", "| --- | --- | --- | --- | --- |"]
+    for each in sorted(claims, key=lambda each: (each["id"][0], int(each["id"][1:]))):
+        measured = shorten(measured_text(each["measured"]).replace("|", "/"), 110, placeholder=" …")
+        cells = (f"**{each['id']}** {each['text']}", each["lab"], f"{BADGES[each['verdict']][0]} {each['verdict']}")
+        rows.append("| " + " | ".join((*cells, measured, f"{each['on']}, {each['profile']}")) + " |")
+    return "\n".join(rows)
+
+
 def measured_text(measured: Any) -> str:
     """A measurement in one line: numbers to four digits, estimates with their interval, dicts by name."""
     if isinstance(measured, dict) and measured.keys() == {"value", "error", "n", "unit"}:
@@ -241,6 +252,9 @@ def measured_text(measured: Any) -> str:
 def _where(record: dict[str, Any]) -> str:
     """What data the verdict is about, and what would decide."""
     on = "" if record["verdict"] == NEEDS_PHOTOGRAPHS else say(f"on {record['on']}")
+    if taken := record.get("from_reference"):
+        reference = say(f"{taken} models taken from the kit's reference")
+        on += f", {reference}"
     return on + (f": {say(record['decides'])}" if record["decides"] else "")
 
 

@@ -21,28 +21,41 @@ from labkit import predictions
 from labkit.claims import Claim, card_html, card_text, claims_html, claims_text
 from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
-from labkit.files import atomic_path, relative, usable_path, write_json
+from labkit.files import atomic_path, data_root, relative, usable_path, write_json
 from labkit.fit import forecast
+from labkit.fit import reference as reference_of
 from labkit.ladder import TOP, answer_of, climb, place, report
 from labkit.plots.explorer import somebody_is_there
 from labkit.record import JOBS_VARIABLE, LARGEST_SEED, PROFILES, clear_record, plain, versions
 
 FIGURE_DPI = 120
 PROFILE_VARIABLE = "LABKIT_PROFILE"
-BUDGET_SECONDS = {"smoke": 45.0, "cpu": 600.0, "gpu": 3600.0}  # of a lab, unless its metadata say otherwise
+BUDGET_SECONDS = {
+    "smoke": 45.0,
+    "cpu": 600.0,
+    "study": 3600.0,
+    "gpu": 3600.0,
+}  # of a lab, if its metadata say nothing
 
 
 def start_lab(
-    lab: str, *, profile: str | None = None, seed: int = 0, data: str | None = None, out: str | None = None
+    lab: str,
+    *,
+    profile: str | None = None,
+    seed: int = 0,
+    data: str | None = None,
+    out: str | None = None,
+    reference: bool = False,
 ) -> "Run":
     """Open the run record of a lab and seed every generator; each notebook calls it beside its imports.
 
     Args:
         lab: number of the lab, e.g. "01".
-        profile: "smoke", "cpu" or "gpu"; None means `LABKIT_PROFILE`, else by device.
+        profile: "smoke", "cpu", "study" or "gpu"; None means `LABKIT_PROFILE`, else by device.
         seed: for python, numpy and torch.
         data: where real data lie, handed to the loaders; None means `LABKIT_DATA`, the cache or the download.
         out: the folder of this record; None means `default_folder`.
+        reference: in the profile cpu, take finished models from the kit's reference, where it fits the faces.
 
     Raises:
         LabkitError: unknown profile, a seed that is none, no data where they should be, or a folder that cannot be
@@ -55,6 +68,7 @@ def start_lab(
     profile = choose_profile(profile)
     folder = Path(out) if out is not None else default_folder(lab, profile)
     run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder)
+    reference_of.activate(_find_reference(run) if reference and profile == "cpu" else None)
     plt.rcdefaults()  # a matplotlibrc of the user's, e.g. text.usetex, must not decide how a lab's figures look
     random.seed(seed)
     np.random.seed(seed)
@@ -64,6 +78,26 @@ def start_lab(
         notebook.set_custom_exc((NotImplementedError,), _say_what_waits)
     print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {relative(folder)}")
     return run
+
+
+def _find_reference(run: "Run") -> "reference_of.Reference | None":
+    """The reference of this lab, where there is one and the faces are to be those that it was made of."""
+    from labkit.data.given import path_for
+    from labkit.drawn.recipe import recipe
+
+    try:
+        (folder,) = {path.parent for path in reference_of.ROOT.glob(f"{run.lab}_*/{reference_of.ABOUT}")}
+    except ValueError:
+        return None
+    found = reference_of.Reference(folder, run.folder)
+    stand_in = any(each["stand_in_for"] for each in found.about["data"])
+    photographs = path_for("celeba", run.data) or any((data_root() / "celeba").glob("*x*"))
+    if found.about["seed"] != run.seed or (stand_in and photographs):
+        return None
+    if found.about["renderer"] != recipe():
+        print("The reference is stale, since faces are drawn in another way now: all models are trained here.")
+        return None
+    return found
 
 
 def _say_what_waits(notebook: Any, kind: type, error: Any, trace: Any, tb_offset: int | None = None) -> list[str]:
@@ -169,13 +203,27 @@ class Run:
         """What each `fit` of a lab is given: `fit(model, update, batches, epochs=…, **run.training)`."""
         return {"precision": "auto", "seed": self.seed, "progress": True}
 
-    def sizes(self, *, smoke: dict[str, Any], cpu: dict[str, Any], gpu: dict[str, Any]) -> SimpleNamespace:
+    def sizes(
+        self, *, smoke: dict[str, Any], cpu: dict[str, Any], gpu: dict[str, Any], study: dict[str, Any] | None = None
+    ) -> SimpleNamespace:
         """The sizes of this run's profile, from one table per profile.
+
+        With a reference the profile cpu has the sizes of `study`, since most models need not be trained.
+
+        Args:
+            smoke, cpu, gpu: name → size.
+            study: those in which it differs from `cpu`.
 
         Raises:
             LabkitError: the tables do not name the same sizes.
         """
-        tables = {"smoke": smoke, "cpu": cpu, "gpu": gpu}
+        tables = {"smoke": smoke, "cpu": cpu, "study": cpu | (study or {}), "gpu": gpu}
+        sized, found = self.profile, reference_of.active()
+        if found is not None and found.about["sizes"] == plain(tables["study"]):
+            sized = "study"
+        elif found is not None:
+            print("The reference is stale, since it has other sizes than this notebook: all models are trained here.")
+            reference_of.activate(None)
         names = {name for table in tables.values() for name in table}
         for owner, table in tables.items():
             # Else a lab would stop in one profile only.
@@ -183,9 +231,9 @@ class Run:
                 raise LabkitError(
                     f"run.sizes: profile {owner!r} lacks {', '.join(missing)}; give every profile the same sizes."
                 )
-        self._sizes.update(tables[self.profile])
+        self._sizes.update(tables[sized])
         self._write_config()
-        return SimpleNamespace(**tables[self.profile])
+        return SimpleNamespace(**tables[sized])
 
     def use(self, faces: FaceSet) -> FaceSet:
         """Remember where `faces` come from; each later figure, metric and claim says so. Returns `faces`."""
@@ -200,6 +248,10 @@ class Run:
             "licence": origin.licence,
         }
         self._pictures[origin.label] = origin.pictures if origin.real else "drawn faces"
+        found, used = reference_of.active(), self._sources[origin.label]["checksum"]
+        if found is not None and used not in [each["checksum"] for each in found.about["data"]]:
+            print("The reference was made of other faces than these: all models are trained here, which takes long.")
+            reference_of.activate(None)
         self._write_config()
         return faces
 
@@ -213,6 +265,12 @@ class Run:
     def stand_ins(self) -> list[str]:
         """Labels of the synthetic stand-ins in use, empty when none is."""
         return [label for label, source in self._sources.items() if source["stand_in_for"]]
+
+    @property
+    def taken(self) -> int:
+        """How many models were taken from the reference so far."""
+        found = reference_of.active()
+        return len(found.taken) if found else 0
 
     def figure(self, name: str, figure: Figure, *, alt: str = "", of_data: bool = True) -> None:
         """Save `figure` as figures/<name>.png, marked where its data are a stand-in, and show it.
@@ -233,7 +291,7 @@ class Run:
             raise LabkitError(f"figure {name!r}: give it a title, or say with alt= in a sentence what it shows.")
         if not name.replace("_", "").replace("-", "").isalnum():
             raise LabkitError(f"figure {name!r}: use letters, digits, - and _ only, it becomes a file name.")
-        _stamp(figure, self.stand_ins if of_data else [])
+        _stamp(figure, self.stand_ins if of_data else [], self.taken if of_data else 0)
         path = self.folder / "figures" / f"{name}.png"
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches="tight", facecolor="white")
@@ -322,7 +380,8 @@ class Run:
             LabkitError: it lacks what the rule reads, or knows no such name.
         """
         self._same_seed()
-        record = claim.record(given, self._sizes, self.pictures) | {"data": " + ".join(self._sources) or "none"}
+        data = " + ".join(self._sources) or "none"
+        record = claim.record(given, self._sizes, self.pictures) | {"data": data, "from_reference": self.taken}
         self._claims[claim.id] = plain(record)
         write_json(self.folder / "claims.json", list(self._claims.values()))
         shown = self._claims[claim.id]
@@ -344,6 +403,7 @@ class Run:
             "data": list(self._sources),
             "profile": self.profile,
             "seed": self.seed,
+            "from_reference": self.taken,
             "values": self._metrics,
         }
         write_json(self.folder / "metrics.json", metrics)
@@ -364,17 +424,20 @@ def _title(figure: Figure) -> str:
     return " ".join(above.split())
 
 
-def _stamp(figure: Figure, stand_ins: list[str]) -> None:
-    """Say above all that is drawn that the data are a stand-in: there it can neither hide nor be hidden.
+def _stamp(figure: Figure, stand_ins: list[str], taken: int) -> None:
+    """Say above all that is drawn what its data are, if a stand-in, and what was trained elsewhere.
+
+    There it can neither hide nor be hidden.
 
     Below it could: a figure's legend is bound to the lower edge, which `bbox_inches="tight"` moves.
     """
-    if stand_ins:
+    notes = ["data: " + " + ".join(stand_ins)] if stand_ins else []
+    notes += [f"{taken} models taken from the kit's reference"] if taken else []
+    if notes:
         box = {"boxstyle": "round,pad=0.35", "facecolor": "#fff3d6", "edgecolor": "#b26a00", "linewidth": 0.8}
-        note = "data: " + " + ".join(stand_ins)
         figure.draw_without_rendering()  # layouts find their places only now
         top = (figure.get_tightbbox().y1 + 0.12) / figure.get_figheight()
-        figure.text(0.99, top, note, ha="right", va="bottom", fontsize=8, color="#5c3700", bbox=box)
+        figure.text(0.99, top, " · ".join(notes), ha="right", va="bottom", fontsize=8, color="#5c3700", bbox=box)
 
 
 def _device_name(device: torch.device) -> str:

@@ -28,12 +28,14 @@ app = typer.Typer(
 
 app.command()(release)
 app.add_typer(grade_app, name="grade")
+reference_app = typer.Typer(help="The finished models and verdicts that come with the kit.", no_args_is_help=True)
+app.add_typer(reference_app, name="reference")
 
 
 @app.command()
 def run(
     labs: Annotated[list[str] | None, typer.Argument(help="01, lab01 or a notebook's name; none means all")] = None,
-    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu", envvar="LABKIT_PROFILE")] = "cpu",
+    profile: Annotated[str, typer.Option(help="smoke, cpu, study or gpu", envvar="LABKIT_PROFILE")] = "cpu",
     data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
     out: Annotated[
         Path | None,
@@ -84,6 +86,30 @@ def demo() -> None:
     print(f"open {show(Console())}")
 
 
+@reference_app.command("build")
+def build_reference(
+    labs: Annotated[list[str] | None, typer.Argument(help="01a or a notebook's name; none means all")] = None,
+    run: Annotated[Path | None, typer.Option(help="folder of the run; runs/study if not given")] = None,
+) -> None:
+    """Make data/reference/ from a finished run of the profile study, see `make study`."""
+    from labkit.course.run.labs import choose_labs, list_labs, project_root
+    from labkit.fit.reference import build
+
+    source = run or project_root() / "runs" / "study"
+    for lab in choose_labs(labs or [], list_labs()):
+        if labs or (source / lab.stem).is_dir():
+            print(f"{lab.stem}: {build(source / lab.stem) / 2**20:.1f} MB")
+
+
+@reference_app.command("table")
+def reference_table() -> None:
+    """Print the verdicts of the reference as the table of the README."""
+    from labkit.claims import claims_markdown
+    from labkit.fit.reference import verdicts
+
+    print(claims_markdown(verdicts()))
+
+
 @app.command()
 def labs(
     markdown: Annotated[bool, typer.Option("--markdown", help="as the table of the README")] = False,
@@ -97,7 +123,7 @@ def labs(
         print(labs_markdown(found))
         return
     for lab in found:
-        minutes = ", ".join(f"{profile} {lab.minutes[profile]:g}" for profile in PROFILES)
+        minutes = ", ".join(f"{profile} {lab.minutes[profile]:g}" for profile in PROFILES if profile != "study")
         print(f"{lab.stem:<30}{lab.title}  (minutes: {minutes})")
 
 

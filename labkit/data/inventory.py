@@ -8,7 +8,8 @@ import numpy as np
 
 from labkit.data.celeba.prepare import prepared_report
 from labkit.data.olivetti import olivetti
-from labkit.drawn.portraits import cached_files, recipe, synthetic_celeba
+from labkit.drawn.portraits import cached_files, synthetic_celeba
+from labkit.drawn.recipe import recipe
 from labkit.errors import LabkitError
 from labkit.files import data_root, sha256
 

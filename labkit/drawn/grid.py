@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from labkit.drawn.factors import FACTOR_NAMES, FACTORS
+from labkit.drawn.recipe import recipe
 from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
@@ -113,7 +114,8 @@ class FactorGrid:
         images = np.empty((n, *self.shape), np.uint8)
         for start in range(0, n, CHUNK):
             images[start : start + CHUNK] = self.make(indices[start : start + CHUNK]).cpu().numpy()
-        return FaceSet(images, self.provenance, factors=self.values(indices), factor_names=self.factor_names)
+        origin = replace(self.provenance, source=f"{self.provenance.source}.face_set({n}, seed={seed})")
+        return FaceSet(images, origin, factors=self.values(indices), factor_names=self.factor_names)
 
     def _checked(self, indices: np.ndarray) -> np.ndarray:
         indices = np.asarray(indices)
@@ -169,6 +171,7 @@ def grid_faces(
             name="synthetic faces over a grid",
             real=False,
             source=f"labkit.drawn.grid_faces({{{asked}}}, size={size})",
+            checksum=f"drawn by {recipe()}",
             licence=LICENCE,
         ),
     )

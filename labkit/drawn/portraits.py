@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,16 @@ from torch import Tensor
 
 from labkit.drawn.attributes import SYNTHETIC_ATTRIBUTES, attributes_of
 from labkit.drawn.factors import FACTOR_NAMES
-from labkit.drawn.people import SKIN_TONES, celeba_factors
+from labkit.drawn.people import celeba_factors
+from labkit.drawn.recipe import SHOTS, recipe
 from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 from labkit.faces.faceset import TEST, TRAIN, VALIDATION, FaceSet, Provenance
 from labkit.faces.words import parse_size
 from labkit.files import atomic_path, data_root
 
-SHOTS = 10
 CHUNK = 1024  # faces drawn and written at a time
 LICENCE = "MIT, as the kit"
-PROBES, PROBE_SEED = 20, 0  # drawn for the recipe: what any feature looks like
-PROBED_PEOPLE = 2000  # whose factors alone are hashed: enough to meet each of the population's priors
 
 
 def synthetic_celeba(
@@ -71,7 +68,7 @@ def synthetic_celeba(
     identity = (index // SHOTS).numpy()
     return FaceSet(
         images,
-        Provenance("synthetic CelebA", False, source, licence=LICENCE, stand_in_for="CelebA"),
+        Provenance("synthetic CelebA", False, source, f"drawn by {drawn_by}", LICENCE, stand_in_for="CelebA"),
         identity=identity,
         split=_parts(seed, identity),
         attributes=attributes_of(factors),
@@ -84,21 +81,6 @@ def synthetic_celeba(
 def cached_files() -> list[tuple[Path, int]]:
     """The files of pixels that earlier calls have left, and how many faces each holds."""
     return [(path, int(path.name.split("-")[1])) for path in sorted(_folder().glob("celeba-*.npy"))]
-
-
-@cache
-def recipe() -> str:
-    """Names what is drawn: pixels of another renderer or of other people are never read as this one's.
-
-    It is a hash of a probe sheet, so that moving or rewording code leaves drawn faces valid.
-    """
-    person = torch.arange(PROBED_PEOPLE)
-    digest = hashlib.sha256()
-    for skin_tone in SKIN_TONES:
-        factors = celeba_factors(PROBE_SEED, person, person % SHOTS, skin_tone)
-        digest.update(factors.numpy().tobytes())
-        digest.update(render(factors[:PROBES], size=64).numpy().tobytes())
-    return digest.hexdigest()[:12]
 
 
 def _folder() -> Path:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from labkit.errors import LabkitError
 from labkit.files import atomic_path
+from labkit.fit import reference
 from labkit.fit.step import Update
 
 FORMAT = "labkit checkpoint 1"
@@ -41,6 +42,8 @@ class Checkpoints:
     def load(self) -> dict[str, Any] | None:
         """What `save` was last given, on the CPU; None if there is no file.
 
+        Where there is none, and the kit's reference has this run at its end, it is taken from there.
+
         Raises:
             LabkitError: the file is damaged, or no checkpoint of this kit, or of another run.
         """
@@ -48,9 +51,10 @@ class Checkpoints:
             return None
         for stale in self.path.parent.glob(f".{self.path.stem}-*{self.path.suffix}"):
             stale.unlink(missing_ok=True)  # left by a run that was killed while it wrote
+        offered = reference.offer(self.path)
         if not self.path.exists():
-            return None
-        content = self._read()
+            return None if offered is None else self._from_reference(offered)
+        content = self._read(self.path)
         if content["config"] != self._config:
             raise LabkitError(
                 f"{self.path}: is the checkpoint of another run ({_differences(content['config'], self._config)}); "
@@ -80,12 +84,21 @@ class Checkpoints:
         """True when it is time for the next checkpoint."""
         return time.monotonic() >= self._due
 
-    def _read(self) -> dict[str, Any]:
+    def _from_reference(self, path: Path) -> dict[str, Any] | None:
+        """The end of this run in the reference; None, with a sentence, where that is of something else."""
+        content = self._read(path)
+        there, here = ({**config, "precision": ""} for config in (content["config"], self._config))
+        if there != here:  # what computed it decides neither what it is nor what it may be used for
+            print(f"The reference is stale here ({_differences(there, here)}): this model is trained instead.")
+            return None
+        return content["state"]
+
+    def _read(self, path: Path) -> dict[str, Any]:
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with zipfile.ZipFile(path) as archive:
                 if damaged := archive.testzip():  # torch itself would load a flipped byte as a weight
                     raise ValueError(damaged)
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
             if (
                 not isinstance(content, dict)
                 or content["format"] != FORMAT
@@ -94,11 +107,11 @@ class Checkpoints:
                 raise ValueError("is something else")
         except (PermissionError, MemoryError) as error:  # the file may be whole: nothing is to be deleted
             raise LabkitError(
-                f"{self.path}: cannot be read ({error or 'memory is full'}); mend that and go on."
+                f"{path}: cannot be read ({error or 'memory is full'}); mend that and go on."
             ) from error
         except Exception as error:  # whatever torch meets in another's file
             raise LabkitError(
-                f"{self.path}: is not a whole labkit checkpoint (cut short, or made by something else); "
+                f"{path}: is not a whole labkit checkpoint (cut short, or made by something else); "
                 "delete it to train anew, or choose another run_dir."
             ) from error
         return content

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from labkit.errors import LabkitError
+from labkit.fit import reference
 from labkit.fit.checkpoint import Checkpoints, describe_run, plain
 from labkit.fit.compiled import Recorded, recorder_for
 from labkit.fit.forecast import Forecast
@@ -206,6 +207,8 @@ def fit(
                         bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
                         look(row)
                         _stop_if_diverged(run)
+                        if said := reference.compare(checkpoints.path, run.rows, updates[0].name):
+                            say(said)
             checkpoints.save(run.state_dict())
         if stopped or interrupt.requested:
             interrupt.stop(_farewell(run, epochs, checkpoints.path))
@@ -287,6 +290,12 @@ def _resume(run: TrainingState, checkpoints: Checkpoints, epochs: int) -> None:
     state = checkpoints.load()
     if state is None:
         return
+    if not state["steps"]:  # the reference's: the end of a run, and only that
+        if state["epoch"] != epochs and not state["stopped_early"]:
+            return
+        reference.take(checkpoints.path)
+    if (state["epoch"], state["step"]) == (epochs, 0):
+        reference.mark_shown(checkpoints.path)
     if (state["epoch"], state["step"]) > (epochs, 0):
         raise LabkitError(
             f"{checkpoints.path}: has trained for {state['epoch']} epochs already, not epochs={epochs}; "
@@ -296,6 +305,8 @@ def _resume(run: TrainingState, checkpoints: Checkpoints, epochs: int) -> None:
 
 
 def _announcement(run: TrainingState, batches: Batches, epochs: int, precision: str, path: Path | None) -> str:
+    if run.is_over(epochs) and path is not None and not path.exists():
+        return f"taken from the kit's reference, where it was trained for {run.epoch} epochs"
     if run.is_over(epochs):
         return f"already trained for {run.epoch} epochs ({path}); delete that file to train anew"
     precision = "float32" if run.steps[0].update.full_precision else precision

@@ -102,7 +102,8 @@ class TrainingState:
         self.model.load_state_dict(state.pop("model"))
         for step, saved in zip(self.steps, state.pop("steps")):
             step.load_state_dict(saved)
-        set_rng_state(state.pop("rng"))
+        if rng := state.pop("rng", None):  # the reference's ends are not gone on from
+            set_rng_state(rng)
         for name, value in state.items():
             setattr(self, name, value)
 

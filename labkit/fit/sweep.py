@@ -15,6 +15,7 @@ import pandas as pd
 
 from labkit.errors import LabkitError
 from labkit.files import write_json
+from labkit.fit import reference
 from labkit.fit.progress import say
 from labkit.scheduler import SCHEDULER_VARIABLE
 
@@ -52,8 +53,10 @@ class Cell:
         Raises:
             LabkitError: the file is whole and another's.
         """
+        offered = reference.offer(self.path)
+        path = self.path if offered is None or self.path.exists() else offered
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError:  # not JSON, or not even text
@@ -64,12 +67,15 @@ class Cell:
             if not ours:
                 raise ValueError
             # Infinities and NaN stand there as text; null, lists and other words are nobody's numbers.
-            return {name: float(value) for name, value in content["result"].items()}
+            result = {name: float(value) for name, value in content["result"].items()}
         except (AttributeError, KeyError, TypeError, ValueError):
             raise LabkitError(
                 f"{self.path}: is no cell of this sweep (made by something else, or another config of the same "
                 "name); choose another folder, or delete the file to train that model anew."
             ) from None
+        if path is offered:
+            reference.take(self.path)
+        return result
 
     def train(self, train_one: TrainOne) -> dict[str, float]:
         """Its numbers, from training it; they are in its file then.
@@ -147,7 +153,7 @@ def grid_sweep(
             say(what, progress)
             result = cell.train(train_one)
         else:
-            say(f"{what}: trained before", progress)
+            say(f"{what}: {'trained before' if cell.path.exists() else 'from the reference'}", progress)
         rows.append({**_hashable(cell.values), "seed": cell.seed, **result})
     table = pd.DataFrame(rows)
     table.attrs["config_columns"] = list(plain[0])

@@ -27,6 +27,7 @@ from labkit.faces.words import ATTRIBUTES, SIZES, parse_size
 
 MANY = torch.arange(40_000)
 MODULE = sys.modules["labkit.drawn.portraits"]
+RECIPE = sys.modules["labkit.drawn.recipe"]
 FORK = multiprocessing.get_context("fork") if "fork" in multiprocessing.get_all_start_methods() else None
 needs_fork = pytest.mark.skipif(FORK is None, reason="needs fork()")
 
@@ -270,7 +271,7 @@ def fresh():
 
 def test_a_stale_recipe_is_not_read(monkeypatch, fresh):
     with monkeypatch.context() as patch:
-        patch.setattr(MODULE, "PROBES", 3)
+        patch.setattr(RECIPE, "PROBES", 3)
         fresh()
         synthetic_celeba(3)
         np.save(cached_files()[0][0], np.zeros((3, 3, 64, 64), np.uint8))
@@ -282,7 +283,7 @@ def test_the_recipe_does_not_change_where_code_is_moved_or_reworded(tmp_path, fr
     """In a copy of the kit: every file of the drawn world reworded, its definitions in one more module."""
     kit = tmp_path / "labkit"
     home = Path(MODULE.__file__).parents[1]
-    shutil.copytree(home, kit, ignore=shutil.ignore_patterns("__pycache__", "course", "labs"))
+    shutil.copytree(home, kit, ignore=shutil.ignore_patterns("__pycache__", "course", "labs", "reference"))
     for path in (kit / "drawn").rglob("*.py"):
         path.write_text("# other words\n" + path.read_text(encoding="utf-8") + "\n# and more\n", encoding="utf-8")
     (kit / "drawn" / "people.py").rename(kit / "drawn" / "moved.py")
@@ -328,8 +329,32 @@ def test_the_recipe_changes_where_glasses_are_not_drawn(monkeypatch, fresh):
         factors[:, at] = 0
         return render(factors, *options, **named)
 
-    monkeypatch.setattr(MODULE, "render", bare)
+    monkeypatch.setattr(RECIPE, "render", bare)
     assert fresh() != before
+
+
+@pytest.mark.parametrize(("levels", "same"), [(1, True), (2, False)])
+def test_the_recipe_forgives_rounding_and_no_more(monkeypatch, fresh, levels, same):
+    before = fresh()
+
+    def rounded(*options, **named):
+        faces = render(*options, **named)
+        faces[0, :, 20, 20:24] += levels * (faces[0, :, 20, 20:24] < 128).byte() * 2 - levels
+        return faces
+
+    monkeypatch.setattr(RECIPE, "render", rounded)
+    assert (fresh() == before) == same
+
+
+def test_the_kit_comes_with_the_probe_of_what_it_draws(monkeypatch, fresh, tmp_path):
+    """Else no reference would fit: after a change on purpose, `labkit.drawn.recipe.write_probe()` makes it anew."""
+    known, drawn = RECIPE.PROBE, RECIPE.probe()
+    with np.load(known) as file:
+        assert all(RECIPE._near(drawn[name], file[name]) for name in file)
+    monkeypatch.setattr(RECIPE, "PROBE", tmp_path / "probe.npz")
+    RECIPE.write_probe()
+    with np.load(RECIPE.PROBE) as file:
+        assert all(np.array_equal(drawn[name], file[name]) for name in drawn)
 
 
 def test_a_cut_file_is_drawn_anew():

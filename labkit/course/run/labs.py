@@ -17,6 +17,7 @@ from labkit.record import PROFILES
 
 COMMON_PARAMETERS = ("PROFILE", "SEED", "DATA", "OUT")
 COPY = re.compile(r"([ _-]+copy\W*\d*\W*|\s*\(\d+\))$", re.IGNORECASE)  # as JupyterLab, Windows and macOS name one
+STUDY_SECONDS = 7200.0  # of the profile that makes the reference, in whatever lab
 METADATA = ("lab", "title", "objectives", "minutes", "budget_seconds", "points", "reports")
 
 
@@ -86,7 +87,7 @@ def read_lab(path: Path) -> Lab:
             f"{name}.{profile}"
             for name in ("minutes", "budget_seconds")
             for profile in PROFILES
-            if name in about and profile not in about[name]
+            if name in about and profile != "study" and profile not in about[name]
         ]
         if missing:
             raise LabkitError(
@@ -97,8 +98,8 @@ def read_lab(path: Path) -> Lab:
             number=str(about["lab"]),
             title=str(about["title"]),
             objectives=tuple(about["objectives"]),
-            minutes={profile: float(about["minutes"][profile]) for profile in PROFILES},
-            budget_seconds={profile: float(about["budget_seconds"][profile]) for profile in PROFILES},
+            minutes={"study": STUDY_SECONDS / 60} | {name: float(each) for name, each in about["minutes"].items()},
+            budget_seconds={"study": STUDY_SECONDS} | {n: float(each) for n, each in about["budget_seconds"].items()},
             points=int(about["points"]),
             reports=str(about["reports"]),
             parameters=_parameters(path, notebook),
@@ -174,7 +175,7 @@ def labs_markdown(labs: list[Lab]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for lab in labs:
-        minutes = ", ".join(f"{lab.minutes[profile]:g}" for profile in PROFILES)
+        minutes = ", ".join(f"{lab.minutes[profile]:g}" for profile in ("smoke", "cpu", "gpu"))
         link = f"[{lab.number}](notebooks/{lab.path.name})"
         lines.append(f"| {link} | {lab.title} | {minutes} | {lab.points} | {lab.reports or '–'} |")
     return "\n".join(lines)

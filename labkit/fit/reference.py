@@ -1,0 +1,198 @@
+"""Finished models and sweep cells that come with the kit, taken in place of training them.
+
+A lab's reference has the files of a run's folder at the same relative paths: cells of sweeps as they are,
+checkpoints without what only further training needs. So a lab finds them where it would find what it had trained
+before, and `fit` refuses one of another model, of other data or settings, as it refuses any such checkpoint.
+"""
+
+import json
+import platform
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from labkit.errors import LabkitError
+from labkit.files import atomic_path, write_json
+
+ROOT = Path(__file__).resolve().parents[1] / "reference"  # a link to data/reference of the project
+ABOUT, CHECKPOINT = "about.json", "checkpoint.pt"
+LARGEST_FILE, LARGEST = 5 * 2**20, 25 * 2**20  # bytes that may be committed
+NEAR = 0.1  # relative: two machines train one model to losses that differ by less
+
+_active: "Reference | None" = None
+
+
+class Reference:
+    """The reference of one lab, for the run in `run_folder`.
+
+    One model is trained live, the first that is asked for; the others are taken.
+
+    Attributes:
+        about: what made it: sizes, data, renderer, seed, versions, machine, date, metrics, verdicts.
+        taken: what was taken so far, e.g. "sweep/0f3a…".
+    """
+
+    def __init__(self, folder: Path, run_folder: Path) -> None:
+        self.folder, self.run_folder = folder, run_folder.absolute()
+        self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        self.taken: list[str] = []
+        self._live = ""
+
+    def offer(self, path: Path) -> Path | None:
+        """The reference's file in place of `path` of the run's folder; None where the model is to be trained."""
+        try:
+            relative = path.absolute().relative_to(self.run_folder)
+        except ValueError:
+            return None
+        theirs = self.folder / relative
+        if not theirs.is_file():
+            return None
+        self._live = self._live or _key(relative)
+        return None if _key(relative) == self._live else theirs
+
+    def take(self, path: Path) -> None:
+        """Remember that what was offered in place of `path` was taken."""
+        key = _key(path.absolute().relative_to(self.run_folder))
+        if key not in self.taken:
+            self.taken.append(key)
+
+    def compare(self, path: Path, rows: list[dict[str, float]], name: str) -> str:
+        """A sentence that holds the model trained live, with its checkpoint at `path`, against the reference's.
+
+        "" of any other model, and after any but the first epoch and the last.
+        """
+        theirs = self.folder / self._live / CHECKPOINT
+        if path.absolute() != self.run_folder / self._live / CHECKPOINT or not theirs.is_file():
+            return ""
+        before = torch.load(theirs, map_location="cpu", weights_only=True)["state"]["rows"]
+        if len(rows) not in (1, len(before)):
+            return ""
+        here, there = rows[-1][name], before[len(rows) - 1].get(name, float("nan"))
+        said = f"after epoch {len(rows)} this model's loss is {here:.4g}; the reference's was {there:.4g}"
+        if abs(here - there) <= NEAR * max(abs(here), abs(there)):
+            return said
+        return f"{said}: the reference is stale; `make study` makes it anew"
+
+
+def _key(relative: Path) -> str:
+    return (relative.parent if relative.name == CHECKPOINT else relative.with_suffix("")).as_posix()
+
+
+def activate(reference: Reference | None) -> None:
+    """Let `fit` and `grid_sweep` take from this reference; None: from none."""
+    global _active
+    _active = reference
+
+
+def active() -> Reference | None:
+    """The reference in use."""
+    return _active
+
+
+def offer(path: Path) -> Path | None:
+    """See `Reference.offer`; None where no reference is in use."""
+    return _active.offer(path) if _active else None
+
+
+def take(path: Path) -> None:
+    """See `Reference.take`."""
+    if _active:
+        _active.take(path)
+
+
+def compare(path: Path | None, rows: list[dict[str, float]], name: str) -> str:
+    """See `Reference.compare`; "" where no reference is in use."""
+    return _active.compare(path, rows, name) if _active and path is not None else ""
+
+
+def mark_shown(path: Path) -> None:
+    """Note that a lab has read a finished checkpoint again: it shows the model, not its numbers alone.
+
+    The note is the time of the file, later than that of the sweep's cell.
+    """
+    if path.exists():  # not one of the reference's
+        path.touch()
+
+
+def build(run_folder: Path, root: Path = ROOT) -> int:
+    """Make the reference of a lab from its finished run; the bytes that it takes.
+
+    Kept are the cells of all sweeps, and the weights of models that are no cells or that the lab has read again.
+
+    Raises:
+        LabkitError: the run did not end well, or its files are larger than what may be committed.
+    """
+    read = {name: _json(run_folder / f"{name}.json") for name in ("config", "state", "metrics", "claims")}
+    if (read["state"] or {}).get("state") != "ok" or not read["config"]:
+        raise LabkitError(f"{run_folder}: is no run that ended well; run the lab in the profile study first.")
+    folder = root / run_folder.name
+    for old in sorted(folder.rglob("*"), reverse=True):
+        old.unlink() if old.is_file() else old.rmdir()
+    for path in sorted(run_folder.rglob("*.json")):
+        cell = _json(path)
+        if isinstance(cell, dict) and str(cell.get("format", "")).startswith("labkit sweep"):
+            write_json(folder / path.relative_to(run_folder), cell)
+    for path in sorted(run_folder.rglob(CHECKPOINT)):
+        cell = path.parent.with_suffix(".json")
+        shown = not cell.exists() or path.stat().st_mtime_ns > cell.stat().st_mtime_ns
+        if shown and (content := slim(path)):
+            with atomic_path(folder / path.relative_to(run_folder)) as temporary:
+                torch.save(content, temporary)
+    write_json(folder / ABOUT, _about(read))
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    if too_large := [str(path) for path, size in sizes.items() if size > LARGEST_FILE]:
+        raise LabkitError(f"{too_large[0]}: is larger than {LARGEST_FILE >> 20} MB; use a smaller model.")
+    if (total := sum(path.stat().st_size for path in root.rglob("*") if path.is_file())) > LARGEST:
+        raise LabkitError(f"{root}: {total / 2**20:.1f} MB are more than the {LARGEST >> 20} that may be committed.")
+    return sum(sizes.values())
+
+
+def verdicts(root: Path = ROOT) -> list[dict[str, Any]]:
+    """The claims of all labs in the reference as claims.json holds them, with "lab" and "profile"."""
+    abouts = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(root.glob(f"*/{ABOUT}"))]
+    return [
+        claim | {"lab": about["lab"], "profile": about["profile"]} for about in abouts for claim in about["claims"]
+    ]
+
+
+def slim(path: Path) -> dict[str, Any] | None:
+    """A finished run's checkpoint with weights in half precision, without optimizers and generators.
+
+    None for one that is not at the end of an epoch.
+    """
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    state = content["state"]
+    if state["step"]:
+        return None
+    rest = {name: value for name, value in state.items() if name not in ("rng", "monitored")}
+    half = {name: _half(state[name]) for name in ("model", "best_weights")}
+    return content | {"state": rest | half | {"steps": [], "monitored": {}}}
+
+
+def _half(weights: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+    if weights is None:
+        return None
+    return {name: each.half() if each.is_floating_point() else each for name, each in weights.items()}
+
+
+def _about(read: dict[str, Any]) -> dict[str, Any]:
+    from labkit.drawn.recipe import recipe
+
+    kept = ("lab", "title", "profile", "seed", "device", "threads", "sizes", "data", "versions")
+    return {name: read["config"][name] for name in kept if name in read["config"]} | {
+        "renderer": recipe(),
+        "machine": platform.machine(),
+        "date": date.today().isoformat(),
+        "metrics": (read["metrics"] or {}).get("values", {}),
+        "claims": read["claims"] or [],
+    }
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

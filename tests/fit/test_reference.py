@@ -1,0 +1,154 @@
+"""What comes with the kit is taken in place of training it, but for the first model, and only where it fits."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from labkit.errors import LabkitError
+from labkit.faces.batches import ResidentBatches
+from labkit.files import write_json
+from labkit.fit import Update, cell_name, fit, grid_sweep, reference
+
+STEM, EPOCHS = "99_lab", 2
+CONFIGS = [{"width": 3, "epochs": EPOCHS}, {"width": 5, "epochs": EPOCHS}]
+IMAGES = np.random.default_rng(0).integers(0, 256, (24, 1, 4, 4), np.uint8)
+
+
+class Lab:
+    """A sweep over two widths and two seeds, then a model by itself; a later cell shows one of the sweep's again."""
+
+    def __init__(self, folder, activation=nn.Tanh, epochs=EPOCHS):
+        self.folder, self.activation, self.epochs, self.trained = folder, activation, epochs, []
+
+    def model(self, width, seed, folder):
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(16, width), self.activation(), nn.Linear(width, 16))
+        loss = lambda model, batch: (model(batch) - batch.flatten(1)).square().mean()  # noqa: E731
+        update = Update("loss", loss, torch.optim.Adam(net.parameters(), 1e-2))
+        batches = ResidentBatches(IMAGES, batch_size=8, seed=seed, device="cpu", normalise="symmetric")
+        return fit(net, update, batches, epochs=self.epochs, seed=seed, run_dir=folder, progress=False)
+
+    def train_one(self, config, seed, folder):
+        self.trained.append((config["width"], seed))
+        return {"loss": self.model(config["width"], seed, folder).history.loss.iloc[-1]}
+
+    def run(self):
+        table = grid_sweep(CONFIGS, self.train_one, self.folder / "sweep", [0, 1], progress=False)
+        again = self.model(5, 0, self.folder / "sweep" / cell_name(CONFIGS[1] | {"seed": 0}))
+        return table, again, self.model(4, 0, self.folder / "longer")
+
+
+def finished(folder):
+    """A run's folder with what `build` asks of one that ended well."""
+    write_json(folder / "state.json", {"state": "ok"})
+    data = [{"label": "drawn", "checksum": "drawn by x", "stand_in_for": "CelebA"}]
+    config = {"lab": "99", "seed": 0, "device": "cpu", "sizes": {"width": 3}, "data": data, "versions": {}}
+    write_json(folder / "config.json", config)
+    write_json(folder / "metrics.json", {"values": {"error": 1.0}})
+    write_json(folder / "claims.json", [])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """(root, table, model read again, model by itself) of a whole run and its reference."""
+    base = tmp_path_factory.mktemp("built")
+    lab = Lab(base / "runs" / STEM)
+    results = lab.run()
+    reference.build(finished(lab.folder), base / "reference")
+    return base / "reference", *results
+
+
+@pytest.fixture
+def root(built, tmp_path):
+    """A copy of the reference that a test may spoil."""
+    return shutil.copytree(built[0], tmp_path / "reference")
+
+
+@pytest.fixture(autouse=True)
+def none_active():
+    yield
+    reference.activate(None)
+
+
+def live(root, folder, **options):
+    reference.activate(reference.Reference(root / STEM, folder))
+    return Lab(folder, **options)
+
+
+def test_one_model_is_trained_and_the_others_are_taken(built, root, tmp_path):
+    lab = live(root, tmp_path / "run")
+    table, again, longer = lab.run()
+    _, known, shown, by_itself = built
+    assert lab.trained == [(3, 0)]
+    pd.testing.assert_frame_equal(table, known)
+    for taken, whole in ((again, shown), (longer, by_itself)):
+        pd.testing.assert_frame_equal(taken.history, whole.history)
+        for name, value in taken.model.state_dict().items():
+            torch.testing.assert_close(value, whole.model.state_dict()[name].half().float(), rtol=0, atol=0)
+    assert len(reference.active().taken) == 4  # three cells of the sweep, and the model by itself
+    assert not list((tmp_path / "run" / "longer").glob("*")), "what was taken must not look like what was trained"
+
+
+def test_without_a_reference_all_are_trained(built, tmp_path):
+    lab = Lab(tmp_path / "run")
+    table, *_ = lab.run()
+    assert len(lab.trained) == 4
+    pd.testing.assert_frame_equal(table, built[1])
+
+
+def test_only_weights_that_a_lab_shows_are_kept(built):
+    kept = {path.parent.name for path in built[0].rglob("checkpoint.pt")}
+    assert kept == {"longer", cell_name(CONFIGS[1] | {"seed": 0})}
+    assert len(list(built[0].rglob("sweep/*.json"))) == 4
+
+
+def test_another_model_is_trained_and_says_why(root, tmp_path, capsys):
+    lab = live(root, tmp_path / "run", activation=lambda: nn.Sequential(nn.Linear(4, 4), nn.Tanh()))
+    lab.model(4, 0, tmp_path / "run" / "first")
+    lab.model(4, 0, tmp_path / "run" / "sweep" / cell_name(CONFIGS[1] | {"seed": 0}))  # the live one
+    trained = lab.model(4, 0, tmp_path / "run" / "longer")
+    assert "The reference is stale" in capsys.readouterr().out
+    assert (tmp_path / "run" / "longer" / "checkpoint.pt").exists() and len(trained.history) == EPOCHS
+    assert reference.active().taken == []
+
+
+def test_a_shorter_training_is_no_end_of_it(root, tmp_path):
+    lab = live(root, tmp_path / "run", epochs=1)
+    lab.model(5, 0, tmp_path / "run" / "sweep" / cell_name(CONFIGS[1] | {"seed": 0}))
+    assert len(lab.model(4, 0, tmp_path / "run" / "longer").history) == 1
+    assert reference.active().taken == []
+
+
+def test_a_loss_that_is_far_from_the_references_is_named(root, tmp_path, capsys):
+    path = root / STEM / "longer" / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    content["state"]["rows"][0]["loss"] *= 2
+    torch.save(content, path)
+    live(root, tmp_path / "run").model(4, 0, tmp_path / "run" / "longer")  # asked first: trained
+    first, last = [line for line in capsys.readouterr().err.splitlines() if "the reference's was" in line]
+    assert "after epoch 1" in first and "stale" in first and "after epoch 2" in last and "stale" not in last
+
+
+def test_the_renderer_and_the_verdicts_are_written_down(built):
+    about = json.loads((built[0] / STEM / "about.json").read_text())
+    assert about["metrics"] == {"error": 1.0} and about["sizes"] == {"width": 3} and about["renderer"]
+
+
+def test_a_run_that_did_not_end_well_is_refused(built, tmp_path):
+    folder = finished(tmp_path / STEM)
+    write_json(folder / "state.json", {"state": "failed"})
+    with pytest.raises(LabkitError, match="ended well"):
+        reference.build(folder, tmp_path / "reference")
+
+
+@pytest.mark.parametrize("limit", ["LARGEST", "LARGEST_FILE"])
+def test_what_is_too_large_to_commit_is_refused(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(reference, limit, 10)
+    with pytest.raises(LabkitError, match=r"smaller model|more than"):
+        reference.build(finished(tmp_path / STEM), tmp_path / "reference")

@@ -1,0 +1,106 @@
+"""When a lab's run uses the kit's reference, and how its record says so."""
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from labkit.claims import card_text, claim, decide
+from labkit.drawn.recipe import recipe
+from labkit.faces.faceset import FaceSet, Provenance
+from labkit.files import write_json
+from labkit.fit import reference
+from labkit.run import start_lab
+from labkit.statistics import above
+
+DRAWN = Provenance("synthetic CelebA", False, "drawn", f"drawn by {recipe()}", stand_in_for="CelebA")
+TABLES = {"smoke": {"epochs": 1}, "cpu": {"epochs": 2}, "gpu": {"epochs": 9}, "study": {"epochs": 5}}
+
+
+@claim("Z3", "99", "it rises", expected="above 0", rule="change above 0", protocol="{epochs} epochs")
+def rises(change):
+    return decide(above(change))
+
+
+@pytest.fixture(autouse=True)
+def no_data(tmp_path, monkeypatch):
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "data"))
+    yield
+    reference.activate(None)
+
+
+@pytest.fixture
+def about(tmp_path, monkeypatch):
+    """Writes the reference of a lab 99, with changes."""
+
+    def write(**changes):
+        monkeypatch.setattr(reference, "ROOT", tmp_path / "reference")
+        data = [{"checksum": DRAWN.checksum, "stand_in_for": "CelebA"}]
+        usual = {"seed": 0, "renderer": recipe(), "sizes": {"epochs": 5}, "data": data}
+        write_json(tmp_path / "reference" / "99_lab" / "about.json", usual | changes)
+
+    write()
+    return write
+
+
+def begin(tmp_path, faces=DRAWN, **options):
+    run = start_lab("99", out=tmp_path / "run", **{"profile": "cpu", "reference": True} | options)
+    size = run.sizes(**TABLES)
+    run.use(FaceSet(np.zeros((2, 3, 4, 4), np.uint8), faces))
+    return run, size.epochs
+
+
+def test_it_has_the_sizes_of_the_study(about, tmp_path):
+    run, epochs = begin(tmp_path)
+    assert epochs == 5 and reference.active() is not None
+    assert json.loads((run.folder / "config.json").read_text())["sizes"] == {"epochs": 5}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"reference": False}, {"profile": "smoke"}, {"seed": 1}, {"profile": "study"}],
+    ids=["not asked for", "another profile", "another seed", "the study itself"],
+)
+def test_it_is_used_only_where_it_fits(about, tmp_path, options, capsys):
+    _, epochs = begin(tmp_path, **options)
+    assert reference.active() is None and epochs == TABLES[options.get("profile", "cpu")]["epochs"]
+    assert "stale" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("changes", [{"renderer": "another"}, {"sizes": {"epochs": 6}}], ids=["renderer", "sizes"])
+def test_a_stale_one_is_named_and_all_is_trained_at_the_small_sizes(about, tmp_path, changes, capsys):
+    about(**changes)
+    _, epochs = begin(tmp_path)
+    assert epochs == 2 and reference.active() is None
+    assert "The reference is stale" in capsys.readouterr().out
+
+
+def test_photographs_are_trained_on_at_the_small_sizes(about, tmp_path, monkeypatch):
+    (tmp_path / "photographs" / "celeba").mkdir(parents=True)
+    assert begin(tmp_path, data=str(tmp_path / "photographs"))[1] == 2
+    about(data=[{"checksum": DRAWN.checksum, "stand_in_for": ""}])  # of a lab that always draws its faces
+    assert begin(tmp_path, data=str(tmp_path / "photographs"))[1] == 5
+
+
+def test_other_faces_end_its_use(about, tmp_path, capsys):
+    begin(tmp_path, faces=Provenance("others", False, "drawn", "drawn by another"))
+    assert reference.active() is None and "other faces" in capsys.readouterr().out
+
+
+def test_figures_metrics_and_claims_say_what_was_taken(about, tmp_path, monkeypatch):
+    texts = []
+    monkeypatch.setattr(plt.Figure, "text", lambda figure, x, y, text, **_: texts.append(text))
+    run, _ = begin(tmp_path)
+    for count, words in ((0, "data: "), (2, "2 models taken from the kit's reference")):
+        reference.active().taken[:] = [str(k) for k in range(count)]
+        figure, axes = plt.subplots()
+        axes.set_title("A line")
+        run.figure("plot", figure)
+        assert words in texts[-1] and ("models" in texts[-1]) == bool(count)
+    run.claim(rises, change=[1.0, 1.1, 1.2, 0.9, 1.0])
+    run.finish()
+    (judged,) = json.loads((run.folder / "claims.json").read_text())
+    assert judged["from_reference"] == 2 and "2 models taken from the kit's reference" in card_text(judged)
+    assert json.loads((run.folder / "metrics.json").read_text())["from_reference"] == 2
