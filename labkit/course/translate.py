@@ -34,7 +34,8 @@ PARAGRAPHS = re.compile(r"(\n{2,})")
 LETTERS = re.compile(r"[^\W\d_]{2}")
 NO_SENTENCE = re.compile(r"<|;\w| \| |^\$\$|^```")  # HTML, CSS, a type, a formula or code alone
 # What may stand in a field of a sentence.
-WORDS = ("infinite", "negative", "two", "three", "photographs", "drawn faces", "epochs", "seeds", "people", "blocks")
+UNITS = ("epochs", "seeds", "people", "blocks", "samples")
+WORDS = ("infinite", "negative", "two", "three", "photographs", "drawn faces", *UNITS)
 
 
 @dataclass(frozen=True)
