@@ -6,6 +6,7 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 
 import nbformat
 import pytest
@@ -46,6 +47,11 @@ def own_files(tmp_path, monkeypatch):
     return folder
 
 
+@cache
+def found(name):
+    return kit_messages() if name == "kit" else messages(LABS[name])
+
+
 def copied(notebook):
     return nbformat.reads(nbformat.writes(notebook), as_version=4)
 
@@ -53,10 +59,9 @@ def copied(notebook):
 @both
 @pytest.mark.parametrize("name", ["kit", *WHOLE])
 def test_a_whole_lab_is_translated(name, language):
-    found = kit_messages() if name == "kit" else messages(LABS[name])
     done = known(catalogue(language, name))
-    assert not [text for text in found if text not in done]
-    assert not done.keys() - found.keys(), "no longer said: run `labkit translate`"
+    assert not [text for text in found(name) if text not in done]
+    assert not done.keys() - found(name).keys(), "no longer said: run `labkit translate`"
 
 
 @both
@@ -65,19 +70,20 @@ def test_formulas_code_and_fields_stay_as_they_are(name, language):
     for english, other in known(catalogue(language, name)).items():
         assert Counter(KEPT.findall(other)) == Counter(KEPT.findall(english)), other
         assert BEGINS.findall(other) == BEGINS.findall(english), other
-        assert other[-1:] == english[-1:] or english[-1:].isalnum() == other[-1:].isalnum(), other
 
 
 @both
 @pytest.mark.parametrize("name", ["kit", *WHOLE])
 def test_hints_break_into_the_same_steps(name, language):
     """The ladder shows what stands before the colon first, and a formula behind it last."""
-    for english, other in known(catalogue(language, name)).items():
-        halves = [text.partition(": ")[::2] for text in (english, other)]
-        assert len({bool(remedy) for _, remedy in halves}) == 1, other
-        if not english.startswith(("#", "-", "|")) and len(english) < 150:
-            for before, after in zip(*halves):
-                assert bool(FORMULA.search(after)) == bool(FORMULA.search(before)), other
+    hints = {
+        text for text, places in found(name).items() if not any(re.search("ipynb|claims", each) for each in places)
+    }
+    done = known(catalogue(language, name))
+    assert len(hints) > 10
+    for english in hints:
+        before, after = (text.partition(": ")[2] for text in (english, done[english]))
+        assert bool(after) == bool(before) and bool(FORMULA.search(after)) == bool(FORMULA.search(before)), after
 
 
 @both
