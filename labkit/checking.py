@@ -144,9 +144,10 @@ def _stopped(error: Exception) -> Hint:
     if "doesn't have storage" in str(error):  # torch.func's tensors cannot go to a function of another process
         return Hint(why="torch.func cannot look into this function: differentiate with torch.autograd.grad.")
     said = " ".join(str(error).split())
-    line = _students_line(error)
-    at = f" in line {line.lineno} of your code: {line.line}" if line else ""
-    return Hint(why=f"{STOPPED} {type(error).__name__}: {said[:200] or 'no message'}{at or '.'}")
+    said, line = said[:200] or "no message", _students_line(error)
+    if line:
+        return Hint(why=f"{STOPPED} {type(error).__name__}: {said} in line {line.lineno} of your code: {line.line}")
+    return Hint(why=f"{STOPPED} {type(error).__name__}: {said}.")
 
 
 def _students_line(error: Exception) -> traceback.FrameSummary | None:
@@ -297,8 +298,10 @@ def _where(got: Tensor, expected: Tensor) -> str:
     if not off.any():
         return ""
     place = [int(i) for i in off.nonzero()[0]]
-    at = f"at {place}" if place else "here"
-    return f"{at} it is {got[tuple(place)]:.4g}, expected {expected[tuple(place)]:.4g}."
+    mine, wanted = got[tuple(place)].item(), expected[tuple(place)].item()
+    if not place:
+        return f"it is {mine:.4g}, expected {wanted:.4g}."
+    return f"at {place} it is {mine:.4g}, expected {wanted:.4g}."
 
 
 def _nan(got: Tensor, inputs: dict[str, Tensor]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from labkit.errors import LabkitError, nearest
 from labkit.statistics import MOST, Estimate, Finding, fact, over
+from labkit.translations import say
 
 REPRODUCED, NOT_REPRODUCED, CORRECTED = "reproduced", "not reproduced", "corrected"
 UNDECIDED, NEEDS_PHOTOGRAPHS = "undecided", "needs photographs"
@@ -180,28 +181,29 @@ def badge(verdict: str, prefix: str = "") -> str:
         f"background:{colour};color:#fff;border-radius:1em;padding:.1em .65em;white-space:nowrap;"
         "font-size:.85em;font-weight:600;display:inline-block"
     )
-    return f'<span class="badge" style="{style}">{glyph} {escape(prefix + verdict)}</span>'
+    return f'<span class="badge" style="{style}">{glyph} {escape(prefix + say(verdict))}</span>'
 
 
 def card_html(record: dict[str, Any]) -> str:
     """One claim with its verdict, as the cell that judges it shows it."""
     return (
         f'<div class="claim" style="border-left:.25em solid {BADGES[record["verdict"]][1]};padding:.2em .8em;'
-        f'margin:.3em 0"><b>{escape(record["id"])}</b> {escape(record["text"])}<br>'
+        f'margin:.3em 0"><b>{escape(record["id"])}</b> {escape(say(record["text"]))}<br>'
         f"{badge(record['verdict'])} {escape(_where(record))}<br>"
-        f"<small>measured: {escape(measured_text(record['measured']))}</small></div>"
+        f"<small>{say('measured')}: {escape(measured_text(record['measured']))}</small></div>"
     )
 
 
 def card_text(record: dict[str, Any]) -> str:
     """The same as plain lines."""
     where = f" {_where(record)}".rstrip()
-    return f"{record['id']} {record['text']}\n  {record['verdict']}{where}\n  {measured_text(record['measured'])}"
+    said = say(record["text"]), say(record["verdict"]), measured_text(record["measured"])
+    return f"{record['id']} {said[0]}\n  {said[1]}{where}\n  {said[2]}"
 
 
 def claims_html(claims: list[dict[str, Any]]) -> str:
     """The table as HTML that follows the page around it in colour and font, dark or light."""
-    head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in COLUMNS)
+    head = "".join(f'<th scope="col" style="text-align:left">{say(name)}</th>' for name in COLUMNS)
     rows = "\n".join(_row(each) for each in claims)
     return f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table>'
 
@@ -227,10 +229,10 @@ def measured_text(measured: Any) -> str:
         numbers = {name: float(measured[name]) for name in ("value", "error")}
         found = Estimate(**numbers, n=measured["n"], unit=measured["unit"])
         low, high = (measured_text(end) for end in found.interval())
-        value, of = measured_text(found.value), f"{found.n} {found.unit}"
+        value, of = measured_text(found.value), f"{say('to')} {high}; {found.n} {say(found.unit)}"
         if math.isnan(found.value):
             return value
-        return f"{value} (1 {found.unit.rstrip('s')})" if found.n == 1 else f"{value} ({low} to {high}; {of})"
+        return f"{value} (1 {found.unit.rstrip('s')})" if found.n == 1 else f"{value} ({low} {of})"
     if isinstance(measured, dict):
         return ", ".join(
             f"{name} ({measured_text(value)})"
@@ -249,18 +251,20 @@ def measured_text(measured: Any) -> str:
 
 def _where(record: dict[str, Any]) -> str:
     """What data the verdict is about, and what would decide."""
-    on = "" if record["verdict"] == NEEDS_PHOTOGRAPHS else f"on {record['on']}"
+    on = "" if record["verdict"] == NEEDS_PHOTOGRAPHS else say(f"on {record['on']}")
     if taken := record.get("from_reference"):
-        on += f", {taken} models taken from the kit's reference"
-    return on + (f": {record['decides']}" if record["decides"] else "")
+        reference = say(f"{taken} models taken from the kit's reference")
+        on += f", {reference}"
+    return on + (f": {say(record['decides'])}" if record["decides"] else "")
 
 
 def _row(record: dict[str, Any]) -> str:
     cells = (
-        f"<b>{escape(record['id'])}</b> {escape(record['text'])}",
-        escape(record["expected"]),
+        f"<b>{escape(record['id'])}</b> {escape(say(record['text']))}",
+        escape(say(record["expected"])),
         escape(measured_text(record["measured"])),
         f"{badge(record['verdict'])}<br><small>{escape(_where(record))}</small>",
-        f"{escape(record['protocol'])}<br><small>{escape(record['data'])}; rule: {escape(record['rule'])}</small>",
+        f"{escape(say(record['protocol']))}<br>"
+        f"<small>{escape(record['data'])}; {say('rule')}: {escape(say(record['rule']))}</small>",
     )
     return "<tr>" + "".join(f'<td style="{PLAIN}">{cell}</td>' for cell in cells) + "</tr>"

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labkit.checking import AGAIN, STOPPED, STUB, UNEARNED, Property
+from labkit.checking import AGAIN, STOPPED, STUB, UNEARNED, Hint, Property
+from labkit.translations import say
 
 ATTEMPTS = "attempts.jsonl"
 TOP = 3
@@ -119,41 +120,48 @@ def report(properties: Sequence[Any], rung: int | None = None, section: str = ""
         rung: 1 to 3; None shows the whole hint without the ladder.
         section: where the text explains it; the third rung names it.
     """
-    also = {AGAIN: " (blocked by the error above)", UNEARNED: " (holds, but counts only with another one)"}
-    lines = []
+    also = {AGAIN: "(blocked by the error above)", UNEARNED: "(holds, but counts only with another one)"}
+    lines, named = [], False
     for each in properties:
-        lines.append(f"{'✓' if each.passed else '✗'} {each.name}{also.get(each.hint, '')}")
+        lines.append(f"{'✓' if each.passed else '✗'} {say(each.name)} {say(also.get(each.hint, ''))}".rstrip())
         if not each.passed and each.hint not in also:
-            steps = [f"hint: {each.hint}"] if rung is None else _steps(each, rung)
+            steps = [f"{say('hint')}: {_whole(each)}"] if rung is None else _steps(each, rung)
+            named = named or STOPPED in each.hint or any(step.startswith(f"{say('why')}: ") for step in steps)
             lines += [line for line in (f"    {step}" for step in steps) if line not in lines]
     missed = any(not each.passed and each.hint != STUB for each in properties)
     if rung and missed and not any(each.hint == STUB for each in properties):
-        if rung >= 2 and not any(line.startswith("    why: ") or STOPPED in line for line in lines):
-            lines.append("No common mistake gives this: follow the smallest case by hand, line by line.")
+        if rung >= 2 and not named:
+            lines.append(say("No common mistake gives this: follow the smallest case by hand, line by line."))
         if rung == TOP and section:
-            lines.append(f"The text on it: “{section}”.")
-        lines.append(NEXT[rung])
+            lines.append(say(f"The text on it: “{section}”."))
+        lines.append(say(NEXT[rung]))
     return lines
+
+
+def _whole(missed: Property) -> str:
+    """The hint in the language of the release, sentence by sentence; as it is where it has no parts."""
+    return Hint(*map(say, (missed.where, missed.why, missed.formula))).text() or say(missed.hint)
 
 
 def _steps(missed: Property, rung: int) -> list[str]:
     """What the rungs up to this one say of a missed property."""
     if missed.hint == STUB or STOPPED in missed.hint:
-        return [missed.hint]
-    mistake, _, remedy = missed.why.partition(": ")
+        return [say(missed.hint)]
+    why = say(missed.why)
+    mistake, _, remedy = why.partition(": ")
     if not missed.where:  # what came is then the first half of the sentence
         told = MEASURED.search(mistake) or not SHOWS_HOW.search(mistake)
-        where = _closed(mistake) if told else "it does not hold for the inputs tried."
+        where = _closed(mistake) if told else say("it does not hold for the inputs tried.")
     else:
-        where = missed.where
-    why, write = missed.why, ""
+        where = say(missed.where)
+    write = ""
     if remedy and FORMULA.search(remedy) and not remedy.endswith("?"):
         why, write = _closed(mistake), remedy
-    steps = [f"where: {where}"]
+    steps = [f"{say('where')}: {where}"]
     if rung >= 2 and why and why != where:
-        steps.append(f"why: {why}")
+        steps.append(f"{say('why')}: {why}")
     if rung >= TOP:
-        steps += [f"write: {each}" for each in dict.fromkeys(filter(None, (write, missed.formula)))]
+        steps += [f"{say('write')}: {each}" for each in dict.fromkeys(filter(None, (write, say(missed.formula))))]
     return steps
 
 

@@ -12,6 +12,7 @@ from labkit.claims import badge, measured_text
 from labkit.errors import LabkitError
 from labkit.files import write_json
 from labkit.record import PREDICTIONS, read_record
+from labkit.translations import say
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -53,18 +54,18 @@ def form(
         field = widgets.RadioButtons(options=choices, value=before if before in choices else None)
         field.layout.width = "max-content"
     else:
-        field = widgets.Text(placeholder=f"a number ({unit})" if unit else "a number")
-    button = widgets.Button(description="keep my guess")
-    said = widgets.Label(f"kept: {before}" if before else "")
+        field = widgets.Text(placeholder=f"{say('a number')} ({unit})" if unit else say("a number"))
+    button = widgets.Button(description=say("keep my guess"))
+    said = widgets.Label(f"{say('kept')}: {before}" if before else "")
 
     def clicked(_: object) -> None:
         try:
-            said.value = f"kept: {commit(field.value)}"
+            said.value = f"{say('kept')}: {commit(field.value)}"
         except LabkitError as error:
-            said.value = str(error) if field.value else "choose or write something first."
+            said.value = say(str(error) if field.value else "choose or write something first.")
 
     button.on_click(clicked)
-    title = widgets.HTML(f"<b>Your guess:</b> {escape(question)}")
+    title = widgets.HTML(f"<b>{say('Your guess')}:</b> {escape(question)}")
     return widgets.VBox([title, field, widgets.HBox([button, said])])
 
 
@@ -76,6 +77,9 @@ def beside(guesses: dict[str, dict[str, Any]], claims: dict[str, dict[str, Any]]
         measured, verdict = measured_text(record["measured"]), record["verdict"]
         cells = (f"<b>{escape(claim)}</b> {escape(asked['question'])}", escape(asked["guess"]), escape(measured))
         html += "<tr>" + "".join(f'<td style="{STYLE}">{cell}</td>' for cell in (*cells, badge(verdict))) + "</tr>"
-        lines.append(f"{claim} {asked['question']}\n  you: {asked['guess']}\n  measured: {measured} ({verdict})")
-    head = "".join(f'<th scope="col" style="{STYLE}">{name}</th>' for name in COLUMNS)
+        lines.append(
+            f"{claim} {asked['question']}\n  {say('you')}: {asked['guess']}\n"
+            f"  {say('measured')}: {measured} ({say(verdict)})"
+        )
+    head = "".join(f'<th scope="col" style="{STYLE}">{say(name)}</th>' for name in COLUMNS)
     return {"text/html": f"<table><tr>{head}</tr>{html}</table>", "text/plain": "\n".join(lines)} if lines else {}

@@ -11,7 +11,7 @@ PACKAGE = Path(labkit.__file__).parent
 
 # From the ground up. A room may import itself and lower floors; two on one floor know nothing of each other.
 FLOORS = (
-    ("errors",),
+    ("errors", "translations"),
     ("files", "record", "scheduler", "statistics", "checking"),
     ("claims", "faces", "ladder"),
     ("drawn",),
@@ -22,6 +22,7 @@ FLOORS = (
     ("run",),
     ("course.pages",),
     ("course.run", "course.oracle"),
+    ("course.translate",),
     ("course.grade", "course.site"),
     ("course.work", "course.handing_in", "course.demo"),
     ("course.cli",),

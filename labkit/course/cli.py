@@ -198,6 +198,17 @@ def solutions(lab: Annotated[str, typer.Argument(help="01a, lab01a or a notebook
 
 
 @app.command()
+def translate(lab: Annotated[str, typer.Argument(help="01a, lab01a or a notebook's name")]) -> None:
+    """Bring a lab's .po files up to its source; then fill in what they lack, in any editor for such files."""
+    from labkit.course.run.labs import choose_labs, list_labs
+    from labkit.course.translate import update
+
+    for chosen in choose_labs([lab], list_labs()):
+        for counted in update(chosen):
+            print(f"{counted.path.name}: {counted}")
+
+
+@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="a run's folder, such as runs/cpu")],
     second: Annotated[Path, typer.Argument(help="another")],

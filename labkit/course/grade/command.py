@@ -26,12 +26,18 @@ def release(
     lab: LabArgument,
     course: CourseOption = COURSE,
     check: Annotated[bool, typer.Option("--check", help="only tell whether the copy is stale")] = False,
+    lang: Annotated[str, typer.Option(help="also in another language: es or ca")] = "",
 ) -> None:
     """Write the student version of a lab: no solutions, no hidden tests, no outputs."""
     from labkit.course.grade.release import release as write_release
+    from labkit.course.grade.release import release_in
 
-    path = write_release(_place(lab, course), check=check)
+    place = _place(lab, course)
+    counted = release_in(place, lang, check=check) if lang else ""
+    path = write_release(place, check=check)
     print(f"{path}{': is what the source gives today' if check else ''}")
+    if lang:
+        print(f"{place.release_in(lang)}: {counted}")
 
 
 @grade_app.command()

@@ -53,6 +53,10 @@ class Place:
         """The student version."""
         return self.course / "release" / self.name / self.lab.path.name
 
+    def release_in(self, language: str) -> Path:
+        """The student version in another language; grading goes by the English one."""
+        return self.course / f"release-{language}" / self.name / self.lab.path.name
+
     @property
     def row(self) -> tuple[str, str, str]:
         """What nbgrader finds a submitted notebook by."""

@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 
 from labkit.course.grade.layout import RECEIVED, Place, in_one_sentence, need_nbgrader, open_gradebook
 from labkit.course.run.labs import Lab
+from labkit.course.translate import Count, translate
 from labkit.errors import LabkitError
 from labkit.files import write_text
 
@@ -65,6 +66,22 @@ def release(place: Place, *, check: bool = False) -> Path:
     if not (settings := place.course / "nbgrader_config.py").exists():
         write_text(settings, SETTINGS)
     return place.release
+
+
+def release_in(place: Place, language: str, *, check: bool = False) -> Count:
+    """Write the student version in another language beside the English one; returns how much of it is translated.
+
+    Raises:
+        LabkitError: there is no such translation, the copy is stale (with `check`), or see `release`.
+    """
+    need_nbgrader()
+    notebook = student_version(place.lab)
+    counted, text = translate(notebook, place.lab, language), notebook_text(notebook)
+    if check:
+        _compare(place.release_in(language), text, place.lab, f" --lang {language}")
+    else:
+        write_text(place.release_in(language), text)
+    return counted
 
 
 def student_version(lab: Lab) -> NotebookNode:
@@ -147,9 +164,9 @@ def _must_be_python(notebook: NotebookNode, lab: Lab) -> None:
                 ) from error
 
 
-def _compare(path: Path, text: str, lab: Lab) -> None:
+def _compare(path: Path, text: str, lab: Lab, option: str = "") -> None:
     shown = os.path.relpath(path)
     if not path.is_file():
-        raise LabkitError(f"{shown}: is not there; write it with `labkit release {lab.number}`.")
+        raise LabkitError(f"{shown}: is not there; write it with `labkit release {lab.number}{option}`.")
     if path.read_text(encoding="utf-8") != text:
-        raise LabkitError(f"{shown}: is stale; write it again with `labkit release {lab.number}`.")
+        raise LabkitError(f"{shown}: is stale; write it again with `labkit release {lab.number}{option}`.")
