@@ -139,7 +139,8 @@ def _seed(split: Function, identity: np.ndarray) -> str | None:
     if first != again:
         return "the same seed gave two splits: draw from np.random.default_rng(seed), and from nothing else."
     if first in others:
-        return f"seeds 5 and {6 + others.index(first)} gave the same split: nothing is drawn with the seed; shuffle the people with it."
+        other = 6 + others.index(first)
+        return f"seeds 5 and {other} gave the same split: nothing is drawn with the seed; shuffle the people with it."
     return None
 
 
