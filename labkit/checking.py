@@ -72,6 +72,53 @@ def weak(test: Test) -> Test:
     return marked
 
 
+KEPT = "the arguments stay as they were"
+
+
+class Watched:
+    """A student's function, which remembers whether it wrote into what it was given."""
+
+    def __init__(self, function: Function) -> None:
+        self.function, self.returned, self.hint = function, False, ""
+        self.failure: Exception = Missed("it was never called.")
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """What the function returns."""
+        before = [_copy(each) for each in given]
+        try:
+            result = self.function(*given, **named)
+        except Exception as error:
+            self.failure = error
+            raise
+        self.returned = True
+        for place, (old, new) in enumerate(zip(before, given, strict=True), 1):
+            if not _same(old, new):
+                self.hint = f"argument {place} is overwritten: make a new one instead of assigning into the old one."
+        return result
+
+    def kept(self) -> str | None:
+        """The hint if an argument of any call so far was overwritten."""
+        if not self.returned:
+            raise self.failure
+        return self.hint or None
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, list):
+        return [_copy(each) for each in value]
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, list):
+        return len(old) == len(new) and all(map(_same, old, new))
+    if isinstance(old, Tensor):
+        return torch.equal(old, new)
+    return np.array_equal(old, new) if isinstance(old, np.ndarray) else True
+
+
 def evaluate(tests: dict[str, Test]) -> list[Property]:
     """Run the tests in order, one property each.
 
@@ -222,7 +269,11 @@ def as_tensor(value: Any, what: str) -> Tensor:
     if value is None:
         raise Missed(f"{what} is None: the `return` is missing; does your function end with a return?")
     try:
-        return torch.as_tensor(value).double()
+        if isinstance(value, Tensor):
+            return value.double()
+        if isinstance(value, list | tuple) and value and all(isinstance(each, Tensor) for each in value):
+            return torch.stack(list(value)).double()  # numbers of a loop, which keep their graph
+        return torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise Missed(f"{what} is a {type(value).__name__}; return a tensor.") from None
 
@@ -235,6 +286,8 @@ def results(value: Any, *names: str) -> tuple[Tensor, ...]:
     """
     if value is None:
         raise Missed("it returns None: the `return` is missing.")
+    if isinstance(value, Tensor | np.ndarray) and value.ndim and len(value) == len(names):
+        value = tuple(value)
     if not isinstance(value, tuple | list) or len(value) != len(names):
         number = {2: "two", 3: "three"}.get(len(names), str(len(names)))
         raise Missed(f"return {number} things: {', '.join(names[:-1])} and {names[-1]}.")
@@ -247,6 +300,8 @@ def number(value: Any, what: str) -> float:
     Raises:
         Missed: it cannot be one.
     """
+    if value is None:
+        raise Missed(f"{what} is None: the `return` is missing.")
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -342,8 +397,12 @@ def _common(got: Tensor, expected: Tensor) -> str:
         return "a sum or mean over one dimension is missing, or keepdim is too much."
     for change, why in COMMON:
         if close(got, change(expected)):
-            return why
+            lost = close(got, expected.abs())
+            return "the sign is flipped, or lost in an absolute value." if lost else why
     ratio = got / expected
+    if got.numel() == 1 and bool(ratio.isfinite().all()):
+        known = next((why for value, why in FACTORS.items() if abs(ratio.item() - value) < 1e-6), "")
+        return f"it is {ratio.item():.4g} times the right one: {known}." if known else _nearly(got, expected)
     if got.numel() > 1 and bool(ratio.isfinite().all()) and close(ratio, ratio.mean().expand_as(ratio), 1e-4):
         factor = ratio.mean().item()
         known = next((why for value, why in FACTORS.items() if abs(factor - value) < 1e-4), "")
@@ -356,7 +415,13 @@ def _common(got: Tensor, expected: Tensor) -> str:
     offset = got - expected
     if got.numel() > 1 and bool(offset.isfinite().all()) and close(offset, offset.mean().expand_as(offset), 1e-4):
         return f"every value is off by the same {offset.mean():.4g}: a constant is missing or wrong."
-    return ""
+    return _nearly(got, expected)
+
+
+def _nearly(got: Tensor, expected: Tensor) -> str:
+    if not close(got, expected, 0.01):
+        return ""
+    return "it is nearly right: rounded to fewer bits, or is a small constant added, or a value limited?"
 
 
 def same_gradients(got: Any, expected: Any, **inputs: Tensor) -> Hint | None:

@@ -7,7 +7,7 @@ from labkit.labs import lab03
 from labkit.vae.conditional import ConditionalConfig, ConditionalVAE
 
 SHAPE, ENCODER, DECODER, MATTERS, GRADIENT = (
-    "the reconstruction has the shape of the features",
+    "the reconstruction is the decoder's, of the features' shape",
     "the encoder sees features and condition",
     "the decoder sees latent and condition",
     "another condition gives another picture",

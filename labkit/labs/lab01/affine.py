@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from labkit.checking import (
     Function,
     Hint,
+    Missed,
     Property,
     close,
     evaluate,
@@ -53,7 +54,10 @@ class _Direction:
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Tensor]:
         pair = self.function(values, MASK.clone(), self.s, self.t)
-        return results(pair, f"the new features of {self.name}", "the log-determinant")
+        made = results(pair, f"the new features of {self.name}", "the log-determinant")
+        if made[0].shape != values.shape == made[1].shape:
+            raise Missed("the two results have changed places: the features come first, then the log-determinant.")
+        return made
 
     def features(self, values: Tensor) -> Tensor:
         return self(values.clone())[0].detach()
@@ -95,8 +99,8 @@ def _library() -> nf.flows.MaskedAffineFlow:
 
 def _shapes(direction: _Direction) -> str | None:
     values = normal(ROWS, FEATURES)
-    got = torch.as_tensor(direction.function(values.clone(), MASK.clone(), direction.s, direction.t)[0])
     direction(values)
+    got = torch.as_tensor(direction.function(values.clone(), MASK.clone(), direction.s, direction.t)[0])
     if got.shape != values.shape:
         return f"{direction.name} turns {tuple(values.shape)} into {tuple(got.shape)}; features keep their shape."
     if got.dtype != values.dtype:
@@ -134,6 +138,8 @@ def _moved(there: _Direction) -> str | None:
             (lambda: z_moved * t.exp() + s, "s and t have changed places: z * exp(s) + t."),
             (lambda: z_moved * s.exp(), "the shift t is missing."),
             (lambda: z_moved * s.exp() - t, "the shift has the wrong sign: z * exp(s) + t."),
+            (lambda: z_moved * s.tanh().exp() + t, "s goes through a tanh: use what s gives, unlimited."),
+            (lambda: z_moved * s.sigmoid() + t, "the scale is a sigmoid: it is exp(s)."),
         ],
         "where the mask is 0, x = z * exp(s) + t, with s and t of mask * z.",
     )
@@ -158,6 +164,8 @@ def _inverse(back: _Direction) -> str | None:
             (lambda: mix((x + t) * (-s).exp()), "forward added t, so the inverse subtracts it."),
             (lambda: mix(x * s.exp() + t), "that is forward once more."),
             (lambda: mix((x - t) / s), "exp is missing: divide by exp(s)."),
+            (lambda: mix((x - s) * (-t).exp()), "s and t have changed places: (x - t) * exp(-s)."),
+            (lambda: x, "nothing moves: that is x itself."),
         ],
         "where the mask is 0, z = (x - t) * exp(-s); where it is 1, z = x.",
     )
@@ -185,8 +193,12 @@ def _peeks(direction: _Direction) -> str | None:
 
 
 def _log_det(direction: _Direction) -> str | None:
-    values, sign = normal(ROWS, FEATURES, seed=6), 1 if direction.name == "forward" else -1
+    # Long rows and their opposites, so that some volumes grow and others shrink.
+    values, sign = 2 * normal(ROWS, FEATURES, seed=6), 1 if direction.name == "forward" else -1
+    values = torch.cat((values, -values))
     expected = torch.stack([_jacobian_log_det(direction, row) for row in values])
+    if not bool(expected.isfinite().all()):
+        return f"autograd finds no derivative of {direction.name}: are its features detached, or made by numpy?"
     s = _Net(1)(values)
     moved = s * (1 - MASK)
     return explain(
@@ -201,7 +213,7 @@ def _log_det(direction: _Direction) -> str | None:
             (lambda: sign * moved.mean(1), "it is a mean over the features; the log of a product is the sum."),
             (lambda: sign * (MASK * s).sum(1), "it sums s over the kept features; those that move count."),
             (lambda: expected.exp(), "that is the determinant itself: return its logarithm, the sum of s."),
-            (lambda: torch.zeros(ROWS), "it is zero, as if the layer kept all volumes."),
+            (lambda: 0 * expected, "it is zero, as if the layer kept all volumes."),
             (lambda: (1 - MASK) @ s.exp().T, "it sums exp(s): log exp(s) is s."),
         ],
         f"it should be the sum of {'s' if sign > 0 else '−s'} over the features that move.",
@@ -242,4 +254,8 @@ def _jacobian_log_det(direction: _Direction, row: Tensor) -> Tensor:
 
 def _in_place(direction: _Direction) -> str | None:
     hint = f"{direction.name} overwrites its input: make a new tensor instead of assigning into the old one."
-    return untouched([normal(ROWS, FEATURES, seed=7)], direction, hint)
+
+    def call(values: Tensor, mask: Tensor) -> None:
+        direction.function(values, mask, direction.s, direction.t)
+
+    return untouched([normal(ROWS, FEATURES, seed=7), MASK], call, hint)

@@ -6,10 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checking import Function, Property, evaluate, number, random_numbers, weak
+from labkit.checking import (
+    KEPT,
+    Function,
+    Property,
+    Watched,
+    evaluate,
+    number,
+    random_numbers,
+    weak,
+)
 
 # Counts of which one of each row is asked for: what rounds to another power on either side of a limit.
-COUNTS = ((66, 65, 68, 69), (90, 89, 88, 87), (91, 92, 93, 94), (96, 97, 99, 101), (127, 126, 125, 123), (3,), (11,))
+COUNTS = ((66, 65, 68, 69), (90, 89, 88, 87), (91, 92, 93, 94), (96, 97, 99, 101), (127, 126, 125, 123), (3,), (11,),
+          (181,), (182,))  # fmt: skip
 
 
 def _ratios() -> np.ndarray:
@@ -30,6 +40,8 @@ def pca_components(components_for: Function, nearest_power_of_two: Function) -> 
         components_for: (share, ratios (n,)) → the smallest k whose first k ratios sum to at least share.
         nearest_power_of_two: k → 2 to the rounded base-2 logarithm of k.
     """
+    components_for = Watched(components_for)
+    nearest_power_of_two = Watched(nearest_power_of_two)
 
     def count(share: float) -> int:
         return number(components_for(share, _ratios()), "components_for")
@@ -49,6 +61,7 @@ def pca_components(components_for: Function, nearest_power_of_two: Function) -> 
                     or _whole(nearest_power_of_two(66), "nearest_power_of_two")
                 )
             ),
+            KEPT: weak(lambda: components_for.kept() or nearest_power_of_two.kept()),
         }
     )
 
@@ -67,6 +80,8 @@ def _passes(count: Callable[[float], float]) -> str | None:
         return "one too many: the component that reaches the share is the last one needed."
     if got == [1 + sum(ratio < share for ratio in ratios) for share in shares] or len(set(got)) == 1:
         return "compare the running sum, np.cumsum(ratios), with the share, not each ratio alone."
+    if got == [1 + int(np.abs(sums - share).argmin()) for share in shares]:
+        return "that is where the sum comes nearest to the share; it must have reached it."
     asked, given = [f"{share:.3f}" for share in shares], [f"{k:g}" for k in got]
     return f"of ratios {ratios.tolist()} got {given} for shares {asked}: where is each reached?"
 

@@ -6,10 +6,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, weak
+from labkit.checking import (
+    KEPT,
+    Function,
+    Missed,
+    Property,
+    Watched,
+    as_tensor,
+    close,
+    evaluate,
+    normal,
+    weak,
+)
 
-FEATURES, STEPS = 6, 9
-ANGLES = (50.0, 90.0, 125.0, 176.0)  # acute, right, obtuse, nearly opposite
+FEATURES, STEPS = 6, 10
+ANGLES = (50.0, 90.0, 125.0, 178.5)  # acute, right, obtuse, nearly opposite
 RADIUS = 3.1  # its square is off in few bits
 Ends = tuple[Tensor, Tensor]
 LINEAR, SPHERICAL = "the straight path", "the spherical path"
@@ -22,6 +33,8 @@ def interpolation(linear: Function, spherical: Function) -> list[Property]:
         linear: points evenly spaced on the straight line.
         spherical: points at even angles on the arc.
     """
+    linear = Watched(linear)
+    spherical = Watched(spherical)
 
     def both(ends: Ends, steps: int = STEPS) -> list[tuple[str, Tensor]]:
         return [(name, _walk(function, name, ends, steps)) for function, name in _named(linear, spherical)]
@@ -44,6 +57,7 @@ def interpolation(linear: Function, spherical: Function) -> list[Property]:
             "the spherical path turns by equal angles": weak(lambda: _first(_angles, arcs())),
             "swapped ends give the same path backwards": weak(lambda: _backwards(sound)),
             "ends in one direction are no problem": weak(lambda: _parallel(both)),
+            KEPT: weak(lambda: linear.kept() or spherical.kept()),
         }
     )
 
@@ -121,12 +135,17 @@ def _radius(points: Tensor) -> str | None:
     radius = points.norm(dim=1)
     if close(radius, torch.full_like(radius, RADIUS)):
         return None
-    if close(radius[[0, -1]], torch.tensor([RADIUS, RADIUS])) and radius[len(radius) // 2] < RADIUS:
+    shares = torch.linspace(0, 1, len(points), dtype=points.dtype)[:, None]
+    if close(points, torch.lerp(points[:1], points[-1:], shares), 0.01):
         return (
-            f"ends of length {RADIUS}, but the middle has {radius[len(radius) // 2]:.2f}: the line cuts through the "
+            f"ends of length {RADIUS}, but on the way it is {radius.min():.2f}: the line cuts through the "
             "ball; weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω."
         )
-    return "the length changes on the way: weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω, Ω the angle between."
+    return (
+        f"ends of length {RADIUS}, but on the way it is {radius.min():.2f} to {radius.max():.2f}: weights are "
+        "sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω, Ω the angle between: acos of the dot product over both lengths, of "
+        "any sign."
+    )
 
 
 def _angles(points: Tensor) -> str | None:
@@ -147,7 +166,8 @@ def _backwards(sound: Callable) -> str | None:
         for (name, forth), (_, back) in zip(sound((start, other)), sound((other, start)), strict=True):
             if not close(forth, back.flip(0)):
                 return (
-                    f"{name} from end to start is not start to end backwards: at w and 1 − w the ends change roles."
+                    f"{name} from end to start is not start to end backwards: at w and 1 − w the ends change roles, "
+                    "and the cosine is divided by both lengths."
                 )
     return None
 

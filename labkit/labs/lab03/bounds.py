@@ -8,7 +8,20 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, one_per_row, weak
+from labkit.checking import (
+    KEPT,
+    Missed,
+    Property,
+    Watched,
+    as_tensor,
+    close,
+    evaluate,
+    explain,
+    normal,
+    one_per_row,
+    results,
+    weak,
+)
 
 ROWS, LATENTS, DRAWS = 7, 4, 5
 MANY = 40_000  # a variance is then known to 1 %
@@ -21,13 +34,11 @@ def aggregate_variance(parts: Function) -> list[Property]:
     Args:
         parts: both over the N images; variances divide by N, so that the law of total variance is exact.
     """
+    parts = Watched(parts)
 
     def both(mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
-        result = parts(mean.clone(), log_var.clone())
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            raise Missed("return two things: the variance of the means and the mean of the variances.")
         names = "the variance of the means", "the mean of the variances"
-        return tuple(as_tensor(value, name).detach() for value, name in zip(result, names, strict=True))
+        return tuple(value.detach() for value in results(parts(mean.clone(), log_var.clone()), *names))
 
     return evaluate(
         {
@@ -36,6 +47,7 @@ def aggregate_variance(parts: Function) -> list[Property]:
             "the second is the mean of exp(log_var)": lambda: _within(both),
             "their sum is the variance of z drawn for all images": lambda: _total(both),
             "an idle latent, posterior = prior, gives 0 and 1": weak(lambda: _idle(both)),
+            KEPT: weak(parts.kept),
         }
     )
 
@@ -48,6 +60,7 @@ def importance_weighted(bound: Function) -> list[Property]:
     Args:
         bound: the student's function.
     """
+    bound = Watched(bound)
 
     def value(*terms: Tensor) -> Tensor:
         return as_tensor(bound(*(term.clone() for term in terms)), "the bound").detach()
@@ -60,6 +73,7 @@ def importance_weighted(bound: Function) -> list[Property]:
             "where q is exact it is log p(x) with any draws": lambda: _exact(value),
             "a poor q and many draws come near log p(x)": lambda: _near(value),
             "terms of −100,000 nats stay finite": weak(lambda: _large(value)),
+            KEPT: weak(bound.kept),
         }
     )
 
@@ -145,6 +159,8 @@ def _single(value: Function) -> str | None:
             (lambda: (likelihood + prior + posterior)[:, 0], "log q is subtracted: the weight divides by q(z | x)."),
             (lambda: (likelihood - prior + posterior)[:, 0], "the signs of log p(z) and log q(z | x) are flipped."),
             (lambda: likelihood[:, 0], "log p(z) − log q(z | x) is missing."),
+            (lambda: (likelihood + prior)[:, 0], "log q(z | x) is missing: the weight divides by it."),
+            (lambda: (likelihood - posterior)[:, 0], "log p(z) is missing."),
             (lambda: (likelihood + prior - posterior)[:, 0].exp(), "that is the weight; its logarithm is wanted."),
         ],
         "the logarithm of one weight is log p(x | z) + log p(z) − log q(z | x).",
@@ -208,11 +224,12 @@ def _near(value: Function) -> str | None:
 
 def _large(value: Function) -> str | None:
     terms = _terms()
+    terms[0][:, 0] += 2000.0  # nor is the mean of an image's draws
     # Each image by another amount: the largest of a whole batch is of no use to the others.
     shift = (1e5 + 400.0 * torch.arange(ROWS))[:, None].to(terms[0].dtype)
     got = _rows(value, (terms[0] - shift, *terms[1:]))
     if not bool(got.isfinite().all()):
         return "exp(−100,000) is 0 on a computer, and log 0 infinite: torch.logsumexp takes the largest out first."
-    if close(got + shift[:, 0], _rows(value, terms), 1e-4 if shift.dtype == torch.float64 else 0.05):
+    if close(got + shift[:, 0], _rows(value, terms), 0.05):  # float32 has no more digits of such numbers
         return None
     return "100,000 nats less in every term should give 100,000 nats less."

@@ -3,10 +3,23 @@
 import torch
 from torch import Tensor
 
-from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, results, untouched, weak
+from labkit.checking import (
+    KEPT,
+    Function,
+    Missed,
+    Property,
+    Watched,
+    as_tensor,
+    close,
+    evaluate,
+    normal,
+    results,
+    untouched,
+    weak,
+)
 
 ROWS, FEATURES, LATENTS, CONDITIONS = 5, 7, 3, 4
-COLUMN = 2
+COLUMN = 1  # not half of them, where −column would be the same
 
 
 def conditional_pass(reconstruct: Function) -> list[Property]:
@@ -15,13 +28,15 @@ def conditional_pass(reconstruct: Function) -> list[Property]:
     Args:
         reconstruct: the student's function; encode is (N, D + A) → (N, M), and decode (N, M + A) → (N, D).
     """
+    reconstruct = Watched(reconstruct)
     return evaluate(
         {
-            "the reconstruction has the shape of the features": weak(lambda: _shape(reconstruct)),
+            "the reconstruction is the decoder's, of the features' shape": weak(lambda: _shape(reconstruct)),
             "the encoder sees features and condition": lambda: _encoder_input(reconstruct),
             "the decoder sees latent and condition": lambda: _decoder_input(reconstruct),
             "another condition gives another picture": weak(lambda: _matters(reconstruct)),
             "gradients reach the encoder through the decoder": lambda: _gradient(reconstruct),
+            KEPT: weak(reconstruct.kept),
         }
     )
 
@@ -64,7 +79,8 @@ class _Parts:
         if joined.shape != wanted:
             raise Missed(f"the {part} takes {wanted}, joined along dimension 1; yours is {tuple(joined.shape)}.")
         self.seen[part] = joined
-        return joined @ weight
+        self.gave = joined @ weight
+        return self.gave
 
 
 def _given() -> tuple[Tensor, Tensor]:
@@ -77,8 +93,11 @@ def _pass(reconstruct: Function, parts: _Parts, features: Tensor, condition: Ten
 
 
 def _shape(reconstruct: Function) -> str | None:
-    got = _pass(reconstruct, _Parts(), *_given()).shape
-    return None if got == (ROWS, FEATURES) else f"it should be {(ROWS, FEATURES)}, not {tuple(got)}."
+    parts = _Parts()
+    got = _pass(reconstruct, parts, *_given())
+    if got.shape != (ROWS, FEATURES):
+        return f"it should be {(ROWS, FEATURES)}, not {tuple(got.shape)}."
+    return None if close(got, parts.gave.detach()) else "return what the decoder gives, as it is."
 
 
 def _seen(reconstruct: Function, part: str) -> tuple[_Parts, Tensor]:
@@ -167,6 +186,9 @@ def _column(ask: Function) -> str | None:
     first, second = asked[:, COLUMN], refused[:, COLUMN]
     if close(first, torch.ones(len(first))) and close(second, -torch.ones(len(second))):
         return None
+    own = _asked(ask)[2][:, COLUMN]
+    if close(first, own) and close(second, own):
+        return f"with column = {COLUMN} that column stays as it was: set condition[:, column], all rows of it."
     if close(first, -torch.ones(len(first))) and close(second, torch.ones(len(second))):
         return "the two are swapped: asked for comes first."
     if close(second, torch.zeros(len(second))):
@@ -194,4 +216,7 @@ def _same_latents(ask: Function) -> str | None:
 def _untouched(ask: Function) -> str | None:
     z, condition = normal(ROWS, LATENTS, seed=5), normal(ROWS, CONDITIONS, seed=6).sign()
     hint = "the caller's condition was changed in place: clone it first."
-    return untouched([condition], lambda c: ask(lambda *pair: torch.cat(pair, 1), z, c, COLUMN), hint)
+    hint_z = "the caller's z was changed in place: clone it first."
+    return untouched([condition], lambda c: ask(lambda *pair: torch.cat(pair, 1), z.clone(), c, COLUMN), hint) or (
+        untouched([z], lambda z: ask(lambda *pair: torch.cat(pair, 1), z, condition.clone(), COLUMN), hint_z)
+    )

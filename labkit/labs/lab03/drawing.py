@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from labkit.checking import (
+    KEPT,
     Hint,
     Missed,
     Property,
+    Watched,
     as_tensor,
     close,
     drawing_seed,
@@ -34,6 +36,7 @@ def reparameterisation(reparameterise: Function) -> list[Property]:
     Args:
         reparameterise: the student's function; it draws from torch's global generator.
     """
+    reparameterise = Watched(reparameterise)
 
     def draw(mean: Tensor, log_var: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=[]):
@@ -47,6 +50,7 @@ def reparameterisation(reparameterise: Function) -> list[Property]:
             "its standard deviation is exp(log_var / 2)": lambda: _spread(draw),
             "each number has its own noise, new at each call": lambda: _fresh(reparameterise),
             "gradients reach the mean and log_var": lambda: _gradients(draw),
+            KEPT: weak(reparameterise.kept),
         }
     )
 
@@ -99,9 +103,10 @@ def _spread(draw: Function) -> "str | Hint | None":
             return "with a variance of e⁻⁶⁰ z should be the mean itself, to five digits."
         return law(noise / torch.exp(LOG_VARS / 2), normal_cdf, "the noise")
     found = [hint for hint, wrong in mistakes.items() if close(got, wrong, 0.03)]
+    worst = int((got.log() - LOG_VARS / 2).abs().argmax())
     where = (
-        f"for log_var = {LOG_VARS[0]:.3g} z has standard deviation {got[0]:.3g}, "
-        f"expected {math.exp(LOG_VARS[0] / 2):.3g}."
+        f"for log_var = {LOG_VARS[worst]:.3g} z has standard deviation {got[worst]:.3g}, "
+        f"expected {math.exp(LOG_VARS[worst] / 2):.3g}."
     )
     return Hint(where, found[0] if found else "the noise should be multiplied by exp(log_var / 2).")
 

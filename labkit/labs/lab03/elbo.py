@@ -9,8 +9,10 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as library_kl
 
 from labkit.checking import (
+    KEPT,
     Hint,
     Property,
+    Watched,
     as_tensor,
     close,
     evaluate,
@@ -33,6 +35,7 @@ def closed_form_kl(kl: Function) -> list[Property]:
     Args:
         kl: the student's function.
     """
+    kl = Watched(kl)
 
     def value(mean: Tensor, log_var: Tensor) -> Tensor:
         return as_tensor(kl(mean.clone(), log_var.clone()), "the KL").detach()
@@ -45,6 +48,7 @@ def closed_form_kl(kl: Function) -> list[Property]:
             "it is the mean of log q(z) − log p(z) over drawn z": lambda: _monte_carlo(value),
             "log_var counts however small the variance": weak(lambda: _tiny_variance(value)),
             "gradients reach the mean and log_var": weak(lambda: _kl_gradients(kl)),
+            KEPT: weak(kl.kept),
         }
     )
 
@@ -56,6 +60,7 @@ def elbo(bound: Function) -> list[Property]:
         bound: the student's function; x and image are (N, C, H, W), mean and log_var (N, M), and
             p(x | z) = N(x; image, sigma² I).
     """
+    bound = Watched(bound)
 
     def terms(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
         found = results(bound(*arguments), "the ELBO", "log p(x | z)", "the KL")
@@ -69,6 +74,7 @@ def elbo(bound: Function) -> list[Property]:
             "the terms add up": weak(lambda: _sum(terms)),
             "where the posterior is exact, its mean is log p(x)": lambda: _evidence(terms),
             "gradients reach the image, the mean and log_var": weak(lambda: _elbo_gradients(bound)),
+            KEPT: weak(bound.kept),
         }
     )
 
@@ -140,6 +146,12 @@ def _kl_hint(got: Tensor, mean: Tensor, log_var: Tensor) -> str | None:
                 "exp(log_var / 2) is the standard deviation; the formula has the variance.",
             ),
             (lambda: 0.5 * (mean + variance - 1 - log_var).sum(1), "the mean is not squared."),
+            (lambda: 0.5 * (mean.abs() + variance - 1 - log_var).sum(1), "the mean is not squared."),
+            (lambda: 0.5 * (variance - 1 - log_var).sum(1), "mean² is missing."),
+            (lambda: 0.5 * (mean.square() - 1 - log_var).sum(1), "var is missing."),
+            (lambda: 0.5 * (mean.square() + variance - 1).sum(1), "log var is missing."),
+            (lambda: 0.5 * (mean.square() + variance - 1 + log_var).sum(1), "log var is subtracted, not added."),
+            (lambda: expected + LATENTS, "the 1 is subtracted, not added."),
             (
                 lambda: library_kl(Normal(0.0, 1.0), Normal(mean, torch.exp(log_var / 2))).sum(1),
                 "that is KL(p ‖ q), the other way round.",

@@ -7,7 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checking import Missed, Mistake, Property, as_tensor, close, evaluate, explain, normal, weak
+from labkit.checking import (
+    KEPT,
+    Missed,
+    Mistake,
+    Property,
+    Watched,
+    as_tensor,
+    close,
+    evaluate,
+    explain,
+    normal,
+    weak,
+)
 
 ROWS, LATENTS = 4, 7
 WEIGHTS = (0.2, 0.5, 0.7)
@@ -21,6 +33,7 @@ def spherical(walk: Function) -> list[Property]:
     Args:
         walk: the student's function; the weight is one number for all rows.
     """
+    walk = Watched(walk)
     return evaluate(
         {
             "a latent for each pair, (N, M)": weak(lambda: _shape(walk)),
@@ -29,6 +42,7 @@ def spherical(walk: Function) -> list[Property]:
             "the angle to the start grows evenly": lambda: _angle(walk),
             "each pair has its own angle": weak(lambda: _rows(walk)),
             "ends in nearly one direction are no problem": weak(lambda: _parallel(walk)),
+            KEPT: weak(walk.kept),
         }
     )
 
@@ -75,7 +89,7 @@ def _on_sphere() -> Ends:
     start, other = normal(2, ROWS, LATENTS, seed=1)
     start = start / start.norm(dim=1, keepdim=True)
     across = other - (start * other).sum(1, keepdim=True) * start
-    angle = torch.tensor([50.0, 90.0, 125.0, 176.0], dtype=start.dtype).deg2rad()[:, None]
+    angle = torch.tensor([50.0, 90.0, 125.0, 178.5], dtype=start.dtype).deg2rad()[:, None]
     return 3 * start, 3 * (angle.cos() * start + angle.sin() * across / across.norm(dim=1, keepdim=True))
 
 
@@ -157,6 +171,9 @@ def _parallel(walk: Function) -> str | None:
                 )
             if not close(_sound(walk, (start, end), weight), (1 - weight) * start + weight * end, tolerance):
                 return "where both ends point one way, half-way is not in their middle: take the straight line there."
+    mixed = torch.cat((start[:1], _on_sphere()[1][1:]))
+    if sound and not close(_walk(walk, (start, mixed), 0.4)[1:], _walk(walk, (start[1:], mixed[1:]), 0.4)):
+        return "one pair in one direction changes the other pairs: decide row by row, with torch.where."
     many = normal(100, LATENTS, seed=4)  # of so many some cosines are rounded to less than −1
     if not bool(_walk(walk, (many, -many), 0.5).isfinite().all()):
         return "opposite ends give NaN: rounding takes the cosine below −1; clamp it to [−1, 1]."

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from labkit.checking import (
+    KEPT,
     Missed,
     Mistake,
     Property,
+    Watched,
     as_tensor,
     close,
     dtype,
@@ -82,6 +84,7 @@ def discriminator_loss(loss: Function) -> list[Property]:
     Args:
         loss: the student's function; the generator is (N, latent_dim) → images, the discriminator images → logits.
     """
+    loss = Watched(loss)
     return evaluate(
         {
             "the loss is one number": weak(lambda: _one_number(loss)),
@@ -92,6 +95,7 @@ def discriminator_loss(loss: Function) -> list[Property]:
             "a very sure discriminator leaves it finite": weak(lambda: _sure(loss)),
             "the gradient reaches the discriminator": lambda: _reaches(loss),
             "no gradient reaches the generator": weak(lambda: _detached(loss)),
+            KEPT: weak(loss.kept),
         }
     )
 
@@ -213,10 +217,10 @@ def _loss_mistakes(on_real: Tensor, on_fake: Tensor, expected: Tensor) -> list[M
 
 
 class _SureJudge(Judge):
-    """Logits near ±16, where a small number added to D shows, and float64 still tells D from 0 and 1."""
+    """Logits near ±30, where a small number added to D shows, and float64 still tells D from 0 and 1."""
 
     def judge(self, x: Tensor) -> Tensor:
-        return 16 * torch.tanh(super().judge(x))
+        return 30 * torch.tanh(super().judge(x))
 
 
 def _sure(loss: Function) -> str | None:
@@ -230,7 +234,7 @@ def _sure(loss: Function) -> str | None:
     on_real, on_fake = _terms(painter, judge, real)
     if close(got, -logsigmoid(on_real).mean() - logsigmoid(-on_fake).mean()):
         return None
-    return "for logits near ±16 it is off: add nothing to D before its logarithm; use softplus or …_with_logits."
+    return "for logits near ±30 it is off: add nothing to D before its logarithm; use softplus or …_with_logits."
 
 
 def _backward(loss: Function) -> tuple[Painter, Judge, Tensor]:

@@ -9,9 +9,20 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal, weak
+from labkit.checking import (
+    KEPT,
+    Missed,
+    Property,
+    Watched,
+    as_tensor,
+    close,
+    evaluate,
+    normal,
+    results,
+    weak,
+)
 
-GROUPS, PEOPLE, MOST_SHOTS, ALBUM = 3, 160, 6, 130
+GROUPS, PEOPLE, MOST_SHOTS, ALBUM = 3, 160, 6, 300
 RARE, FEW = 0.02, 100  # a group's share, and images seen of all
 Function = Callable[..., Any]
 Limits = tuple[Tensor, Tensor]
@@ -24,6 +35,7 @@ def wilson_interval(limits: Function) -> list[Property]:
     Args:
         limits: the student's function, for numbers and for arrays (N,) of counts.
     """
+    limits = Watched(limits)
     return evaluate(
         {
             "two limits, the lower one first": weak(lambda: _two(limits)),
@@ -32,6 +44,7 @@ def wilson_interval(limits: Function) -> list[Property]:
             "z is the one handed in": lambda: _z(limits),
             "arrays of counts get arrays of limits": weak(lambda: _arrays(limits)),
             "95 of 100 intervals hold a rare group's share": lambda: _coverage(limits),
+            KEPT: weak(limits.kept),
         }
     )
 
@@ -42,6 +55,7 @@ def balancing_weights(weigh: Function) -> list[Property]:
     Args:
         weigh: the student's function; groups and people come as whole numbers, and a person is in one group.
     """
+    weigh = Watched(weigh)
     return evaluate(
         {
             "a probability for each image, of sum 1": weak(lambda: _probabilities(weigh)),
@@ -49,6 +63,7 @@ def balancing_weights(weigh: Function) -> list[Property]:
             "each group is drawn as often as each other": lambda: _groups_equal(weigh),
             "within a group each person counts the same": lambda: _people_equal(weigh),
             "a person's images share evenly": weak(lambda: _shots_equal(weigh)),
+            KEPT: weak(weigh.kept),
         }
     )
 
@@ -57,9 +72,7 @@ def _limits(limits: Function, count: Any, total: Any, z: float) -> Limits:
     found = limits(count, total, z)
     if found is None:
         raise Missed("it returns None: end with return low, high.")
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        raise Missed("return two things, the lower limit and the upper one.")
-    return as_tensor(found[0], "the lower limit"), as_tensor(found[1], "the upper limit")
+    return results(found, "the lower limit", "the upper limit")
 
 
 def _cases() -> list[tuple[int, int, float]]:
@@ -172,7 +185,7 @@ def _z_of(limits: Function, count: int, total: int) -> str | None:
 
 
 def _arrays(limits: Function) -> str | None:
-    counts, totals = np.array([0, 1, 20, 30_000]), np.array([20, 25, 20, 70_000])
+    counts, totals = np.array([0, 1, 20, 60_000]), np.array([20, 25, 20, 130_000])
     low, high = _limits(limits, counts, totals, 1.5)
     if low.shape != (4,) or high.shape != (4,):
         return f"for arrays of four counts each limit should be (4,), not {tuple(low.shape)}: np.sqrt, not math.sqrt."

@@ -4,7 +4,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.checking import Function, Missed, Property, as_tensor, evaluate, normal, weak
+from labkit.checking import (
+    KEPT,
+    Function,
+    Missed,
+    Property,
+    Watched,
+    as_tensor,
+    evaluate,
+    normal,
+    weak,
+)
 
 ROWS, FACTORS, LEVELS = 600, 3, 4
 POINTS, PAIRS = 150, 40
@@ -19,6 +29,7 @@ def difference_points(function: Function) -> list[Property]:
     Args:
         function: the student's; codes and levels are arrays, `factor` the column of levels that a pair shares.
     """
+    function = Watched(function)
 
     def drawn(codes: np.ndarray, levels: np.ndarray, *numbers: int) -> Tensor:
         return as_tensor(function(codes.copy(), levels.copy(), *numbers), "the result").detach()
@@ -37,6 +48,7 @@ def difference_points(function: Function) -> list[Property]:
             "each pair shares its own value": lambda: _own_value(points),
             "more pairs make points scatter less": weak(lambda: _scatter(points)),
             "the seed decides what is drawn": weak(lambda: _seed(points)),
+            KEPT: weak(function.kept),
         }
     )
 

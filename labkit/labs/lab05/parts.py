@@ -8,7 +8,20 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from labkit.checking import Hint, Missed, Property, close, evaluate, explain, normal, results, same_gradients, weak
+from labkit.checking import (
+    KEPT,
+    Hint,
+    Missed,
+    Property,
+    Watched,
+    close,
+    evaluate,
+    explain,
+    normal,
+    results,
+    same_gradients,
+    weak,
+)
 
 ROWS, LATENTS = 7, 3
 MANY = 800  # densities (N, N, M) of so many cross to the grader in one message of 16 MB
@@ -24,6 +37,7 @@ def kl_in_three(function: Function) -> list[Property]:
     Args:
         function: the student's; index i is the image that z was drawn from, j the image of the posterior.
     """
+    function = Watched(function)
 
     def parts(densities: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         found = results(function(densities.clone(), prior.clone()), *NAMES)
@@ -41,6 +55,7 @@ def kl_in_three(function: Function) -> list[Property]:
             "an independent cloud has a total correlation of about 0": weak(lambda: _independent(parts)),
             "densities of −100,000 nats stay finite": weak(lambda: _large(parts)),
             "gradients reach the densities and the prior": weak(lambda: _gradients(parts)),
+            KEPT: weak(function.kept),
         }
     )
 

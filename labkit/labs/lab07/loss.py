@@ -6,7 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Property, as_tensor, close, evaluate, explain, normal, weak
+from labkit.checking import (
+    KEPT,
+    Property,
+    Watched,
+    as_tensor,
+    close,
+    evaluate,
+    explain,
+    normal,
+    weak,
+)
 
 ROWS, FEATURES = 6, 3
 APART = 1.5  # the two points lie at −1.5 and 1.5
@@ -43,6 +53,7 @@ def regression(loss: Callable[..., Any]) -> list[Property]:
     Args:
         loss: the mean over rows and features of (velocity(x_t, t) − (x₁ − x₀))².
     """
+    loss = Watched(loss)
     return evaluate(
         {
             "the loss is one number": weak(lambda: _scalar(loss)),
@@ -51,6 +62,7 @@ def regression(loss: Callable[..., Any]) -> list[Property]:
             "it is the mean of the squared errors, over rows and features": lambda: _mean(loss),
             "its gradient reaches the field": lambda: _gradient(loss),
             "for two points it is least at the closed form": lambda: _two_points(loss),
+            KEPT: weak(loss.kept),
         }
     )
 

@@ -78,10 +78,12 @@ def _own(x: Tensor, times: Tensor, order: int) -> Tensor:
 
 def _shape(solver: Callable[..., Any], name: str) -> str | None:
     x = normal(ROWS, FEATURES)
-    given = x.clone()
-    got = as_tensor(solver(_Field(), given, UNEVEN), f"the result of {name}")
+    given, times = x.clone(), UNEVEN.clone()
+    got = as_tensor(solver(_Field(), given, times), f"the result of {name}")
     if got.shape != x.shape:
         return f"{name} turns {tuple(x.shape)} into {tuple(got.shape)}: return x at the last time."
+    if not torch.equal(times, UNEVEN):
+        return f"{name} overwrites the times it is given."
     return None if torch.equal(given, x) else f"{name} overwrites the points it is given: x = x + …, not x += …."
 
 
