@@ -72,53 +72,6 @@ def weak(test: Test) -> Test:
     return marked
 
 
-KEPT = "the arguments stay as they were"
-
-
-class Watched:
-    """A student's function, which remembers whether it wrote into what it was given."""
-
-    def __init__(self, function: Function) -> None:
-        self.function, self.returned, self.hint = function, False, ""
-        self.failure: Exception = Missed("it was never called.")
-
-    def __call__(self, *given: Any, **named: Any) -> Any:
-        """What the function returns."""
-        before = [_copy(each) for each in given]
-        try:
-            result = self.function(*given, **named)
-        except Exception as error:
-            self.failure = error
-            raise
-        self.returned = True
-        for place, (old, new) in enumerate(zip(before, given, strict=True), 1):
-            if not _same(old, new):
-                self.hint = f"argument {place} is overwritten: make a new one instead of assigning into the old one."
-        return result
-
-    def kept(self) -> str | None:
-        """The hint if an argument of any call so far was overwritten."""
-        if not self.returned:
-            raise self.failure
-        return self.hint or None
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, list):
-        return [_copy(each) for each in value]
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def _same(old: Any, new: Any) -> bool:
-    if isinstance(old, list):
-        return len(old) == len(new) and all(map(_same, old, new))
-    if isinstance(old, Tensor):
-        return torch.equal(old, new)
-    return np.array_equal(old, new) if isinstance(old, np.ndarray) else True
-
-
 def evaluate(tests: dict[str, Test]) -> list[Property]:
     """Run the tests in order, one property each.
 
@@ -271,7 +224,11 @@ def as_tensor(value: Any, what: str) -> Tensor:
     try:
         if isinstance(value, Tensor):
             return value.double()
-        if isinstance(value, list | tuple) and value and all(isinstance(each, Tensor) for each in value):
+        if (
+            isinstance(value, list | tuple)
+            and value
+            and all(torch.is_tensor(each) and not each.ndim for each in value)
+        ):
             return torch.stack(list(value)).double()  # numbers of a loop, which keep their graph
         return torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):

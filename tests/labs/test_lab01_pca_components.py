@@ -101,7 +101,7 @@ WRONG = {
     ),
     "logarithm returned": ((count, lambda k: round(math.log2(k))), {STAYS: "raise 2 to it"}),
     "floats": ((count, lambda k: 2.0 ** round(math.log2(k))), {WHOLE: "float"}),
-    "no return": ((lambda s, r: None, power), dict.fromkeys((PASS, EXACT, WHOLE), "NoneType")),
+    "no return": ((lambda s, r: None, power), dict.fromkeys((PASS, EXACT, WHOLE), "`return` is missing")),
 }
 
 

@@ -117,8 +117,8 @@ WALK_WRONG = {
         (unnormalised,),
         {ENDS: "not finite", LENGTH: "", ANGLE: "", ROWS: "", PARALLEL: "divides"},
     ),
-    "transposed": ((lambda a, b, w: slerp(a, b, w).T,), {SHAPE: "should be"}),
-    "one dimension more": ((lambda a, b, w: slerp(a, b, w)[None],), {SHAPE: "should be"}),
+    "transposed": ((lambda a, b, w: slerp(a, b, w).T,), {SHAPE: "should be", PARALLEL: ""}),
+    "one dimension more": ((lambda a, b, w: slerp(a, b, w)[None],), {SHAPE: "should be", PARALLEL: ""}),
 }
 
 

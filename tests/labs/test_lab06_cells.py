@@ -73,7 +73,7 @@ WRONG = {
     "sum of kernels": (seeing(lambda k, s: sum(k)), {PLAIN: "k − 1", STRIDED: "k − 1"}),
     "no strides": (seeing(lambda k, s: 1 + sum(each - 1 for each in k)), {STRIDED: "later layers"}),
     "own stride": (seeing(own_stride), {STRIDED: "own stride"}),
-    "no number": (seeing(lambda k, s: None), {PLAIN: "a number", STRIDED: "a number"}),
+    "no number": (seeing(lambda k, s: None), {PLAIN: "`return` is missing", STRIDED: "`return` is missing"}),
 }  # fmt: skip
 
 

@@ -8,10 +8,8 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from labkit.checking import (
-    KEPT,
     Missed,
     Property,
-    Watched,
     as_tensor,
     evaluate,
     explain,
@@ -30,7 +28,6 @@ def first_check(log_density: Callable[[Tensor], Tensor]) -> list[Property]:
     Args:
         log_density: the student's function.
     """
-    log_density = Watched(log_density)
 
     def value(points: Tensor) -> Tensor:
         return as_tensor(log_density(points.clone()), "the log-density").detach()
@@ -43,7 +40,6 @@ def first_check(log_density: Callable[[Tensor], Tensor]) -> list[Property]:
             "it falls from its peak by |x|²/2": lambda: _in_every_dimension(_falls, value),
             "at the origin it is −d/2 · log 2π": lambda: _in_every_dimension(_constant, value),
             "far from the origin it is still finite": weak(lambda: _far(value)),
-            KEPT: weak(log_density.kept),
         }
     )
 

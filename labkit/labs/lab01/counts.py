@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from labkit.checking import (
-    KEPT,
     Function,
     Property,
-    Watched,
     evaluate,
     number,
     random_numbers,
@@ -40,8 +38,6 @@ def pca_components(components_for: Function, nearest_power_of_two: Function) -> 
         components_for: (share, ratios (n,)) → the smallest k whose first k ratios sum to at least share.
         nearest_power_of_two: k → 2 to the rounded base-2 logarithm of k.
     """
-    components_for = Watched(components_for)
-    nearest_power_of_two = Watched(nearest_power_of_two)
 
     def count(share: float) -> int:
         return number(components_for(share, _ratios()), "components_for")
@@ -61,7 +57,6 @@ def pca_components(components_for: Function, nearest_power_of_two: Function) -> 
                     or _whole(nearest_power_of_two(66), "nearest_power_of_two")
                 )
             ),
-            KEPT: weak(lambda: components_for.kept() or nearest_power_of_two.kept()),
         }
     )
 
@@ -143,4 +138,6 @@ def _rounds(power: Callable[[int], float]) -> str | None:
 def _whole(value: Any, name: str) -> str | None:
     if isinstance(value, Integral) and not isinstance(value, bool):
         return None
+    if value is None:
+        return f"{name} is None: the `return` is missing."
     return f"{name} returns a {type(value).__name__}; PCA wants a whole number of components: int(…)."

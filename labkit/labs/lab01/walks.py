@@ -7,11 +7,9 @@ import torch
 from torch import Tensor
 
 from labkit.checking import (
-    KEPT,
     Function,
     Missed,
     Property,
-    Watched,
     as_tensor,
     close,
     evaluate,
@@ -33,8 +31,6 @@ def interpolation(linear: Function, spherical: Function) -> list[Property]:
         linear: points evenly spaced on the straight line.
         spherical: points at even angles on the arc.
     """
-    linear = Watched(linear)
-    spherical = Watched(spherical)
 
     def both(ends: Ends, steps: int = STEPS) -> list[tuple[str, Tensor]]:
         return [(name, _walk(function, name, ends, steps)) for function, name in _named(linear, spherical)]
@@ -57,7 +53,6 @@ def interpolation(linear: Function, spherical: Function) -> list[Property]:
             "the spherical path turns by equal angles": weak(lambda: _first(_angles, arcs())),
             "swapped ends give the same path backwards": weak(lambda: _backwards(sound)),
             "ends in one direction are no problem": weak(lambda: _parallel(both)),
-            KEPT: weak(lambda: linear.kept() or spherical.kept()),
         }
     )
 

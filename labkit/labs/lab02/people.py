@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 
 from labkit.checking import (
-    KEPT,
     Function,
     Missed,
     Property,
-    Watched,
     evaluate,
     random_numbers,
     weak,
@@ -27,7 +25,6 @@ def person_split(split: Function) -> list[Property]:
     Args:
         split: its parts are disjoint in people, hold about `shares` of the images, and follow from the seed.
     """
-    split = Watched(split)
     identity = _identities()
     made: list[list[np.ndarray]] = []
 
@@ -48,7 +45,6 @@ def person_split(split: Function) -> list[Property]:
                 _sizes(parts(), SHARES) or _sizes(_parts(split, identity, (0.5, 0.2, 0.3), 4), (0.5, 0.2, 0.3))
             ),
             "one seed gives one split, another seed another": lambda: _seed(split, identity),
-            KEPT: weak(split.kept),
         }
     )
 

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from labkit.checking import (
-    KEPT,
     Missed,
     Property,
-    Watched,
     evaluate,
     random_numbers,
     weak,
@@ -27,7 +25,6 @@ def phi_matrix(phi: Callable[[np.ndarray], Any]) -> list[Property]:
     Args:
         phi: 0 where one of the two attributes never varies.
     """
-    phi = Watched(phi)
     return evaluate(
         {
             "one number for every pair, (A, A)": weak(lambda: _shape(phi)),
@@ -36,7 +33,6 @@ def phi_matrix(phi: Callable[[np.ndarray], Any]) -> list[Property]:
             "the order of a pair does not matter": weak(lambda: _symmetric(phi)),
             "every pair agrees with scikit-learn": lambda: _reference(phi),
             "an attribute that never varies gives 0": weak(lambda: _constant(phi)),
-            KEPT: weak(phi.kept),
         }
     )
 

@@ -9,10 +9,8 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
 from labkit.checking import (
-    KEPT,
     Missed,
     Property,
-    Watched,
     as_tensor,
     close,
     evaluate,
@@ -34,7 +32,6 @@ def aggregate_variance(parts: Function) -> list[Property]:
     Args:
         parts: both over the N images; variances divide by N, so that the law of total variance is exact.
     """
-    parts = Watched(parts)
 
     def both(mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
         names = "the variance of the means", "the mean of the variances"
@@ -47,7 +44,6 @@ def aggregate_variance(parts: Function) -> list[Property]:
             "the second is the mean of exp(log_var)": lambda: _within(both),
             "their sum is the variance of z drawn for all images": lambda: _total(both),
             "an idle latent, posterior = prior, gives 0 and 1": weak(lambda: _idle(both)),
-            KEPT: weak(parts.kept),
         }
     )
 
@@ -60,7 +56,6 @@ def importance_weighted(bound: Function) -> list[Property]:
     Args:
         bound: the student's function.
     """
-    bound = Watched(bound)
 
     def value(*terms: Tensor) -> Tensor:
         return as_tensor(bound(*(term.clone() for term in terms)), "the bound").detach()
@@ -73,7 +68,6 @@ def importance_weighted(bound: Function) -> list[Property]:
             "where q is exact it is log p(x) with any draws": lambda: _exact(value),
             "a poor q and many draws come near log p(x)": lambda: _near(value),
             "terms of −100,000 nats stay finite": weak(lambda: _large(value)),
-            KEPT: weak(bound.kept),
         }
     )
 

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from labkit.checking import (
-    KEPT,
     Hint,
     Missed,
     Property,
-    Watched,
     as_tensor,
     close,
     drawing_seed,
@@ -36,7 +34,6 @@ def reparameterisation(reparameterise: Function) -> list[Property]:
     Args:
         reparameterise: the student's function; it draws from torch's global generator.
     """
-    reparameterise = Watched(reparameterise)
 
     def draw(mean: Tensor, log_var: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=[]):
@@ -50,7 +47,6 @@ def reparameterisation(reparameterise: Function) -> list[Property]:
             "its standard deviation is exp(log_var / 2)": lambda: _spread(draw),
             "each number has its own noise, new at each call": lambda: _fresh(reparameterise),
             "gradients reach the mean and log_var": lambda: _gradients(draw),
-            KEPT: weak(reparameterise.kept),
         }
     )
 

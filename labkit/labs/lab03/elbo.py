@@ -9,10 +9,8 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as library_kl
 
 from labkit.checking import (
-    KEPT,
     Hint,
     Property,
-    Watched,
     as_tensor,
     close,
     evaluate,
@@ -35,7 +33,6 @@ def closed_form_kl(kl: Function) -> list[Property]:
     Args:
         kl: the student's function.
     """
-    kl = Watched(kl)
 
     def value(mean: Tensor, log_var: Tensor) -> Tensor:
         return as_tensor(kl(mean.clone(), log_var.clone()), "the KL").detach()
@@ -48,7 +45,6 @@ def closed_form_kl(kl: Function) -> list[Property]:
             "it is the mean of log q(z) − log p(z) over drawn z": lambda: _monte_carlo(value),
             "log_var counts however small the variance": weak(lambda: _tiny_variance(value)),
             "gradients reach the mean and log_var": weak(lambda: _kl_gradients(kl)),
-            KEPT: weak(kl.kept),
         }
     )
 
@@ -60,7 +56,6 @@ def elbo(bound: Function) -> list[Property]:
         bound: the student's function; x and image are (N, C, H, W), mean and log_var (N, M), and
             p(x | z) = N(x; image, sigma² I).
     """
-    bound = Watched(bound)
 
     def terms(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
         found = results(bound(*arguments), "the ELBO", "log p(x | z)", "the KL")
@@ -74,7 +69,6 @@ def elbo(bound: Function) -> list[Property]:
             "the terms add up": weak(lambda: _sum(terms)),
             "where the posterior is exact, its mean is log p(x)": lambda: _evidence(terms),
             "gradients reach the image, the mean and log_var": weak(lambda: _elbo_gradients(bound)),
-            KEPT: weak(bound.kept),
         }
     )
 

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from labkit.checking import (
-    KEPT,
     Missed,
     Mistake,
     Property,
-    Watched,
     as_tensor,
     close,
     evaluate,
@@ -33,7 +31,6 @@ def spherical(walk: Function) -> list[Property]:
     Args:
         walk: the student's function; the weight is one number for all rows.
     """
-    walk = Watched(walk)
     return evaluate(
         {
             "a latent for each pair, (N, M)": weak(lambda: _shape(walk)),
@@ -42,7 +39,6 @@ def spherical(walk: Function) -> list[Property]:
             "the angle to the start grows evenly": lambda: _angle(walk),
             "each pair has its own angle": weak(lambda: _rows(walk)),
             "ends in nearly one direction are no problem": weak(lambda: _parallel(walk)),
-            KEPT: weak(walk.kept),
         }
     )
 

@@ -9,11 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from labkit.checking import (
-    KEPT,
     Missed,
     Mistake,
     Property,
-    Watched,
     as_tensor,
     close,
     dtype,
@@ -84,7 +82,6 @@ def discriminator_loss(loss: Function) -> list[Property]:
     Args:
         loss: the student's function; the generator is (N, latent_dim) → images, the discriminator images → logits.
     """
-    loss = Watched(loss)
     return evaluate(
         {
             "the loss is one number": weak(lambda: _one_number(loss)),
@@ -95,7 +92,6 @@ def discriminator_loss(loss: Function) -> list[Property]:
             "a very sure discriminator leaves it finite": weak(lambda: _sure(loss)),
             "the gradient reaches the discriminator": lambda: _reaches(loss),
             "no gradient reaches the generator": weak(lambda: _detached(loss)),
-            KEPT: weak(loss.kept),
         }
     )
 

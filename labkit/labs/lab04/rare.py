@@ -10,10 +10,8 @@ from scipy.stats import binom
 from torch import Tensor
 
 from labkit.checking import (
-    KEPT,
     Missed,
     Property,
-    Watched,
     as_tensor,
     close,
     evaluate,
@@ -35,7 +33,6 @@ def wilson_interval(limits: Function) -> list[Property]:
     Args:
         limits: the student's function, for numbers and for arrays (N,) of counts.
     """
-    limits = Watched(limits)
     return evaluate(
         {
             "two limits, the lower one first": weak(lambda: _two(limits)),
@@ -44,7 +41,6 @@ def wilson_interval(limits: Function) -> list[Property]:
             "z is the one handed in": lambda: _z(limits),
             "arrays of counts get arrays of limits": weak(lambda: _arrays(limits)),
             "95 of 100 intervals hold a rare group's share": lambda: _coverage(limits),
-            KEPT: weak(limits.kept),
         }
     )
 
@@ -55,7 +51,6 @@ def balancing_weights(weigh: Function) -> list[Property]:
     Args:
         weigh: the student's function; groups and people come as whole numbers, and a person is in one group.
     """
-    weigh = Watched(weigh)
     return evaluate(
         {
             "a probability for each image, of sum 1": weak(lambda: _probabilities(weigh)),
@@ -63,7 +58,6 @@ def balancing_weights(weigh: Function) -> list[Property]:
             "each group is drawn as often as each other": lambda: _groups_equal(weigh),
             "within a group each person counts the same": lambda: _people_equal(weigh),
             "a person's images share evenly": weak(lambda: _shots_equal(weigh)),
-            KEPT: weak(weigh.kept),
         }
     )
 

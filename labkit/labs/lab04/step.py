@@ -9,11 +9,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from labkit.checking import (
-    KEPT,
     Missed,
     Mistake,
     Property,
-    Watched,
     close,
     evaluate,
     explain,
@@ -51,7 +49,6 @@ def gan_step(step: Function) -> list[Property]:
     Args:
         step: the student's function; it updates the discriminator, then the generator by the non-saturating loss.
     """
-    step = Watched(step)
     return evaluate(
         {
             "it returns both losses as plain numbers, D's first": lambda: _returned(step),
@@ -62,7 +59,6 @@ def gan_step(step: Function) -> list[Property]:
             "the generator goes down −log D(G(z)), the non-saturating loss": lambda: _generator(step),
             "the discriminator is updated first": lambda: _order(step),
             "no gradient is left over from the batch before": weak(lambda: _cleared(step)),
-            KEPT: weak(step.kept),
         }
     )
 

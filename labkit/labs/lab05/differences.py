@@ -5,11 +5,9 @@ import torch
 from torch import Tensor
 
 from labkit.checking import (
-    KEPT,
     Function,
     Missed,
     Property,
-    Watched,
     as_tensor,
     evaluate,
     normal,
@@ -29,7 +27,6 @@ def difference_points(function: Function) -> list[Property]:
     Args:
         function: the student's; codes and levels are arrays, `factor` the column of levels that a pair shares.
     """
-    function = Watched(function)
 
     def drawn(codes: np.ndarray, levels: np.ndarray, *numbers: int) -> Tensor:
         return as_tensor(function(codes.copy(), levels.copy(), *numbers), "the result").detach()
@@ -48,7 +45,6 @@ def difference_points(function: Function) -> list[Property]:
             "each pair shares its own value": lambda: _own_value(points),
             "more pairs make points scatter less": weak(lambda: _scatter(points)),
             "the seed decides what is drawn": weak(lambda: _seed(points)),
-            KEPT: weak(function.kept),
         }
     )
 

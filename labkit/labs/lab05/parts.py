@@ -9,11 +9,9 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from labkit.checking import (
-    KEPT,
     Hint,
     Missed,
     Property,
-    Watched,
     close,
     evaluate,
     explain,
@@ -37,7 +35,6 @@ def kl_in_three(function: Function) -> list[Property]:
     Args:
         function: the student's; index i is the image that z was drawn from, j the image of the posterior.
     """
-    function = Watched(function)
 
     def parts(densities: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         found = results(function(densities.clone(), prior.clone()), *NAMES)
@@ -55,7 +52,6 @@ def kl_in_three(function: Function) -> list[Property]:
             "an independent cloud has a total correlation of about 0": weak(lambda: _independent(parts)),
             "densities of −100,000 nats stay finite": weak(lambda: _large(parts)),
             "gradients reach the densities and the prior": weak(lambda: _gradients(parts)),
-            KEPT: weak(function.kept),
         }
     )
 

@@ -4,14 +4,11 @@ import torch
 from torch import nn
 
 from labkit.checking import (
-    KEPT,
     Function,
     Property,
-    Watched,
     evaluate,
     normal,
     number,
-    weak,
 )
 
 CELLS = ((16, 3, 5), (24, 2, 7), (7, 4, 3))  # channels C, expansion E, side k of the kernel
@@ -26,15 +23,12 @@ def depthwise_cell(weights: Function, receptive_field: Function) -> list[Propert
             without biases and normalisation.
         receptive_field: (kernels, strides) → side of the square of input pixels that one output sees.
     """
-    weights = Watched(weights)
-    receptive_field = Watched(receptive_field)
     return evaluate(
         {
             "an ordinary cell has as many weights as torch's": lambda: _weights(weights, False),
             "a depthwise cell has as many weights as torch's": lambda: _weights(weights, True),
             "without strides the receptive field is that of a gradient": lambda: _field(receptive_field, STACKS[:1]),
             "with strides too": lambda: _field(receptive_field, STACKS[1:]),
-            KEPT: weak(lambda: weights.kept() or receptive_field.kept()),
         }
     )
 

@@ -4,11 +4,9 @@ import torch
 from torch import Tensor
 
 from labkit.checking import (
-    KEPT,
     Function,
     Missed,
     Property,
-    Watched,
     as_tensor,
     close,
     evaluate,
@@ -29,7 +27,6 @@ def temperature_per_level(draw: Function) -> list[Property]:
         draw: the student's function. priors[l] is a function of the list of latents drawn above, [z_0 … z_{l−1}], to
             mean and log_std (N, M_l); noise[l] is standard normal (N, M_l); temperatures[l] is a number.
     """
-    draw = Watched(draw)
 
     def latents(temperatures: tuple[float, ...], shift: float = 0.0) -> list[Tensor]:
         result = draw(_priors(shift), _noise(), list(temperatures))
@@ -44,7 +41,6 @@ def temperature_per_level(draw: Function) -> list[Property]:
             "at temperature 0 each level is its prior's mean": weak(lambda: _cold(latents)),
             "each level has its own temperature": lambda: _warm(latents),
             "a level's prior sees the latents drawn above it": lambda: _chain(latents),
-            KEPT: weak(draw.kept),
         }
     )
 

@@ -7,9 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.checking import (
-    KEPT,
     Property,
-    Watched,
     as_tensor,
     close,
     evaluate,
@@ -53,7 +51,6 @@ def regression(loss: Callable[..., Any]) -> list[Property]:
     Args:
         loss: the mean over rows and features of (velocity(x_t, t) − (x₁ − x₀))².
     """
-    loss = Watched(loss)
     return evaluate(
         {
             "the loss is one number": weak(lambda: _scalar(loss)),
@@ -62,7 +59,6 @@ def regression(loss: Callable[..., Any]) -> list[Property]:
             "it is the mean of the squared errors, over rows and features": lambda: _mean(loss),
             "its gradient reaches the field": lambda: _gradient(loss),
             "for two points it is least at the closed form": lambda: _two_points(loss),
-            KEPT: weak(loss.kept),
         }
     )
 
