@@ -1,0 +1,66 @@
+"""The reference that comes with the kit belongs to the notebooks, the models and the drawn faces as they are."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from labkit.claims import claims_markdown
+from labkit.course.run.labs import list_labs, project_root, read_notebook
+from labkit.drawn.recipe import recipe
+from labkit.fit import reference
+
+LABS = {lab.stem: lab for lab in list_labs(project_root() / "notebooks")}
+USING = [stem for stem, lab in LABS.items() if "REFERENCE" in lab.parameters]
+ABOUT = {path.parent.name: json.loads(path.read_text()) for path in reference.ROOT.glob(f"*/{reference.ABOUT}")}
+
+# As a student's kernel would: cell after cell, until the model that is trained live has ended its first epoch.
+PROGRAM = """
+import json, os, sys
+import matplotlib; matplotlib.use("agg")
+from IPython.core.interactiveshell import InteractiveShell
+from labkit.fit import reference
+compare = reference.compare
+def stop(*args):
+    if said := compare(*args):
+        print(said, flush=True)
+        os._exit(0)
+reference.compare = stop
+shell = InteractiveShell.instance()
+shell.run_cell("def display(*args, **options): pass")
+for source in json.load(sys.stdin):
+    if not shell.run_cell(source).success:
+        os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("stem", USING)
+def test_the_first_epoch_of_the_live_model_is_the_references(stem, tmp_path):
+    cells = [cell for cell in read_notebook(LABS[stem].path)["cells"] if cell["cell_type"] == "code"]
+    given = f"PROFILE, OUT = 'cpu', {str(tmp_path / 'run')!r}"
+    sources = [cell["source"] + f"\n{given}" * ("parameters" in cell["metadata"].get("tags", [])) for cell in cells]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LABKIT_")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], input=json.dumps(sources), env=environment | {"LABKIT_OFFLINE": "1"},
+        cwd=LABS[stem].path.parent, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "after epoch 1" in done.stdout and "stale" not in done.stdout, done.stdout[-500:]
+
+
+@pytest.mark.parametrize("stem", ABOUT)
+def test_it_was_made_of_the_faces_that_are_drawn_now(stem):
+    assert ABOUT[stem]["renderer"] == recipe(), "make it anew: make study"
+
+
+def test_it_is_small_enough_to_commit():
+    files = [path for path in reference.ROOT.rglob("*") if path.is_file()]
+    assert max(path.stat().st_size for path in files) <= reference.LARGEST_FILE
+    assert sum(path.stat().st_size for path in files) <= reference.LARGEST
+
+
+def test_the_readme_shows_its_verdicts():
+    shown = (project_root() / "README.md").read_text(encoding="utf-8")
+    assert claims_markdown(reference.verdicts()) in shown, "paste what `labkit reference table` prints"
