@@ -9,6 +9,7 @@ from jupyter_client.manager import start_new_kernel
 from matplotlib.image import imread
 
 from labkit import run as report
+from labkit.checking import Property
 from labkit.claims import BADGES, card_html, claim, claims_html, claims_text, decide, measured_text
 from labkit.errors import CheckFailed, LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
@@ -182,8 +183,8 @@ def test_plain_keeps_values_and_refuses_what_json_cannot_hold():
 def test_a_check_is_recorded_and_a_missed_property_stops_the_cell_with_its_hint(run, capsys):
     def coupling(right):
         return [
-            SimpleNamespace(name="round trip", passed=True, hint=""),
-            SimpleNamespace(name="log-determinant", passed=right, hint="is its sign right?"),
+            Property("round trip", True, ""),
+            Property("log-determinant", right, "is its sign right?"),
         ]
 
     with pytest.raises(CheckFailed, match="coupling: 1 of 2 properties missed") as missed:
