@@ -120,7 +120,8 @@ def mark_shown(path: Path) -> None:
 def build(run_folder: Path, root: Path = ROOT) -> int:
     """Make the reference of a lab from its finished run; the bytes that it takes.
 
-    Kept are the cells of all sweeps, and the weights of models that are no cells or that the lab has read again.
+    Kept are the cells of all sweeps, and the weights of the first model, of those that are no cells, and of those
+    that the lab has read again.
 
     Raises:
         LabkitError: the run did not end well, or its files are larger than what may be committed.
@@ -131,13 +132,13 @@ def build(run_folder: Path, root: Path = ROOT) -> int:
     folder = root / run_folder.name
     for old in sorted(folder.rglob("*"), reverse=True):
         old.unlink() if old.is_file() else old.rmdir()
-    for path in sorted(run_folder.rglob("*.json")):
-        cell = _json(path)
-        if isinstance(cell, dict) and str(cell.get("format", "")).startswith("labkit sweep"):
-            write_json(folder / path.relative_to(run_folder), cell)
+    cells = {path: cell for path in run_folder.rglob("*.json") if _is_cell(cell := _json(path))}
+    for path, cell in cells.items():
+        write_json(folder / path.relative_to(run_folder), cell)
+    first = min(cells, key=lambda path: path.stat().st_mtime_ns, default=None)  # will be trained live, and compared
     for path in sorted(run_folder.rglob(CHECKPOINT)):
         cell = path.parent.with_suffix(".json")
-        shown = not cell.exists() or path.stat().st_mtime_ns > cell.stat().st_mtime_ns
+        shown = cell == first or not cell.exists() or path.stat().st_mtime_ns > cell.stat().st_mtime_ns
         if shown and (content := slim(path)):
             with atomic_path(folder / path.relative_to(run_folder)) as temporary:
                 torch.save(content, temporary)
@@ -189,6 +190,10 @@ def _about(read: dict[str, Any]) -> dict[str, Any]:
         "metrics": (read["metrics"] or {}).get("values", {}),
         "claims": read["claims"] or [],
     }
+
+
+def _is_cell(content: Any) -> bool:
+    return isinstance(content, dict) and str(content.get("format", "")).startswith("labkit sweep")
 
 
 def _json(path: Path) -> Any:

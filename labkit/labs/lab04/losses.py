@@ -213,10 +213,10 @@ def _loss_mistakes(on_real: Tensor, on_fake: Tensor, expected: Tensor) -> list[M
 
 
 class _SureJudge(Judge):
-    """Logits near ±30, where a small number added to D shows, and float64 still tells D from 0 and 1."""
+    """Logits near ±22, where a small number added to D shows, and float64 still tells D from 0 and 1."""
 
     def judge(self, x: Tensor) -> Tensor:
-        return 30 * torch.tanh(super().judge(x))
+        return 22 * torch.tanh(super().judge(x))
 
 
 def _sure(loss: Function) -> str | None:
@@ -230,7 +230,7 @@ def _sure(loss: Function) -> str | None:
     on_real, on_fake = _terms(painter, judge, real)
     if close(got, -logsigmoid(on_real).mean() - logsigmoid(-on_fake).mean()):
         return None
-    return "for logits near ±30 it is off: add nothing to D before its logarithm; use softplus or …_with_logits."
+    return "for logits near ±22 it is off: add nothing to D before its logarithm; use softplus or …_with_logits."
 
 
 def _backward(loss: Function) -> tuple[Painter, Judge, Tensor]:
