@@ -26,16 +26,12 @@ from labkit.fit import forecast
 from labkit.fit import reference as reference_of
 from labkit.ladder import TOP, answer_of, climb, place, report
 from labkit.plots.explorer import somebody_is_there
-from labkit.record import JOBS_VARIABLE, LARGEST_SEED, PROFILES, clear_record, plain, versions
+from labkit.record import JOBS_VARIABLE, LARGEST_SEED, PROFILES, STUDY_SECONDS, clear_record, plain, versions
 
 FIGURE_DPI = 120
 PROFILE_VARIABLE = "LABKIT_PROFILE"
-BUDGET_SECONDS = {
-    "smoke": 45.0,
-    "cpu": 600.0,
-    "study": 3600.0,
-    "gpu": 3600.0,
-}  # of a lab, if its metadata say nothing
+# Of a lab, unless its metadata say otherwise.
+BUDGET_SECONDS = {"smoke": 45.0, "cpu": 600.0, "study": STUDY_SECONDS, "gpu": 3600.0}
 
 
 def start_lab(
@@ -425,11 +421,10 @@ def _title(figure: Figure) -> str:
 
 
 def _stamp(figure: Figure, stand_ins: list[str], taken: int) -> None:
-    """Say above all that is drawn what its data are, if a stand-in, and what was trained elsewhere.
+    """Say above all that is drawn what its data are, if a stand-in, and how many models were trained elsewhere.
 
-    There it can neither hide nor be hidden.
-
-    Below it could: a figure's legend is bound to the lower edge, which `bbox_inches="tight"` moves.
+    There it can neither hide nor be hidden. Below it could: a figure's legend is bound to the lower edge, which
+    `bbox_inches="tight"` moves.
     """
     notes = ["data: " + " + ".join(stand_ins)] if stand_ins else []
     notes += [f"{taken} models taken from the kit's reference"] if taken else []

@@ -115,15 +115,14 @@ def labs(
     markdown: Annotated[bool, typer.Option("--markdown", help="as the table of the README")] = False,
 ) -> None:
     """List the labs with the minutes each takes per profile."""
-    from labkit.course.run.labs import labs_markdown, list_labs
-    from labkit.record import PROFILES
+    from labkit.course.run.labs import STATED, labs_markdown, list_labs
 
     found = list_labs()
     if markdown:
         print(labs_markdown(found))
         return
     for lab in found:
-        minutes = ", ".join(f"{profile} {lab.minutes[profile]:g}" for profile in PROFILES if profile != "study")
+        minutes = ", ".join(f"{profile} {lab.minutes[profile]:g}" for profile in STATED)
         print(f"{lab.stem:<30}{lab.title}  (minutes: {minutes})")
 
 

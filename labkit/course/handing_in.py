@@ -7,7 +7,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from labkit.course.grade.exercises import Exercise, exercises
-from labkit.course.grade.intake.collect import RefusedError
+from labkit.course.grade.intake.members import RefusedError
 from labkit.course.grade.intake.repair import STUBBED, read_cells, repair
 from labkit.course.grade.release import TEXT_STUB, student_version
 from labkit.course.run.labs import Lab, read_notebook

@@ -19,7 +19,7 @@ SHOTS = 10  # of a person
 
 @cache
 def recipe() -> str:
-    """Names what is drawn: pixels of another renderer or of other people are never read as this one's.
+    """A name for what is drawn. Pixels of another renderer, or of other people, have another name and are never read.
 
     It is a hash of a probe sheet, so that moving or rewording code leaves drawn faces valid. Two processors may round
     a pixel differently; where the sheet is within a grey level of the kit's own in `PROBE`, it is called as that one.
@@ -45,7 +45,7 @@ def probe() -> dict[str, np.ndarray]:
 
 
 def write_probe() -> None:
-    """Make what is drawn now the kit's own; to be called after the renderer was changed on purpose."""
+    """Store what is drawn now as the kit's own drawing. Call it after you changed the renderer on purpose."""
     with atomic_path(PROBE) as temporary:
         np.savez_compressed(temporary, **probe())
     recipe.cache_clear()

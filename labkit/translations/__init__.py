@@ -66,7 +66,7 @@ def _say(text: str, exact: dict[str, str], patterns: list[tuple[re.Pattern, list
 
 
 def _part(text: str, exact: dict[str, str], patterns: list) -> str:
-    """What stands in a field may be a sentence of its own, behind a colon, or a number of something."""
+    """The text of a field, translated too: it may be a whole sentence, also behind a colon or a number."""
     start = LEAD.match(text).end()
     return text[:start] + _say(text[start:], exact, patterns)
 

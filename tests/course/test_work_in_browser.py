@@ -32,7 +32,7 @@ MINUTES = 60_000  # of milliseconds
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """JupyterLab as `make lab` opens it, on a project of its own that has lab 00 alone."""
+    """JupyterLab as `make lab` opens it, on a new project that holds only lab 00."""
     from playwright.sync_api import sync_playwright
 
     project = tmp_path_factory.mktemp("project")

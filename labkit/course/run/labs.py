@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import LabkitError, nearest
-from labkit.record import PROFILES
+from labkit.record import STUDY_SECONDS
 
 COMMON_PARAMETERS = ("PROFILE", "SEED", "DATA", "OUT")
 COPY = re.compile(r"([ _-]+copy\W*\d*\W*|\s*\(\d+\))$", re.IGNORECASE)  # as JupyterLab, Windows and macOS name one
-STUDY_SECONDS = 7200.0  # of the profile that makes the reference, in whatever lab
+STATED = ("smoke", "cpu", "gpu")  # profiles whose minutes and budget a lab states
 METADATA = ("lab", "title", "objectives", "minutes", "budget_seconds", "points", "reports")
 
 
@@ -86,8 +86,8 @@ def read_lab(path: Path) -> Lab:
         missing += [
             f"{name}.{profile}"
             for name in ("minutes", "budget_seconds")
-            for profile in PROFILES
-            if name in about and profile != "study" and profile not in about[name]
+            for profile in STATED
+            if name in about and profile not in about[name]
         ]
         if missing:
             raise LabkitError(
@@ -175,7 +175,7 @@ def labs_markdown(labs: list[Lab]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for lab in labs:
-        minutes = ", ".join(f"{lab.minutes[profile]:g}" for profile in ("smoke", "cpu", "gpu"))
+        minutes = ", ".join(f"{lab.minutes[profile]:g}" for profile in STATED)
         link = f"[{lab.number}](notebooks/{lab.path.name})"
         lines.append(f"| {link} | {lab.title} | {minutes} | {lab.points} | {lab.reports or '–'} |")
     return "\n".join(lines)

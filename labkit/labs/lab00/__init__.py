@@ -7,17 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from labkit.checking import (
-    Missed,
-    Property,
-    as_tensor,
-    evaluate,
-    explain,
-    normal,
-    one_per_row,
-    row_values,
-    weak,
-)
+from labkit.checking import Missed, Property, as_tensor, evaluate, explain, normal, one_per_row, row_values, weak
 
 DIMENSIONS = (3, 1, 64)
 

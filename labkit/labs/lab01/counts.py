@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checking import (
-    Function,
-    Property,
-    evaluate,
-    number,
-    random_numbers,
-    weak,
-)
+from labkit.checking import Function, Property, evaluate, number, random_numbers, weak
 
 # Counts of which one of each row is asked for: what rounds to another power on either side of a limit.
 COUNTS = ((66, 65, 68, 69), (90, 89, 88, 87), (91, 92, 93, 94), (96, 97, 99, 101), (127, 126, 125, 123), (3,), (11,),

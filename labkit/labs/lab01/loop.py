@@ -185,7 +185,7 @@ def _mean(done: _Trained) -> str | None:
 def _mean_on_the_way(done: _Trained) -> str | None:
     """At a rate so high that the loss rises, each batch under the weights that it met."""
     if _steps(done, 2.1) is not None:
-        return None  # a fault of its own
+        return None  # another property tells that
     weights, expected, later = torch.zeros(2, dtype=torch.float64), [], []
     for batches in map(done.batches.of, done.batches.asked):
         totals = [0.0, 0.0]

@@ -6,16 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from labkit.checking import (
-    Function,
-    Missed,
-    Property,
-    as_tensor,
-    close,
-    evaluate,
-    normal,
-    weak,
-)
+from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, weak
 
 FEATURES, STEPS = 6, 10
 ANGLES = (50.0, 90.0, 125.0, 178.5)  # acute, right, obtuse, nearly opposite

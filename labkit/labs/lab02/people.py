@@ -4,14 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checking import (
-    Function,
-    Missed,
-    Property,
-    evaluate,
-    random_numbers,
-    weak,
-)
+from labkit.checking import Function, Missed, Property, evaluate, random_numbers, weak
 
 SHARES = (0.8, 0.1, 0.1)
 PARTS = ("training", "validation", "test")

@@ -6,13 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checking import (
-    Missed,
-    Property,
-    evaluate,
-    random_numbers,
-    weak,
-)
+from labkit.checking import Missed, Property, evaluate, random_numbers, weak
 
 TOLERANCE = 1e-6  # of float32
 ROWS, COLUMNS = 60, 5

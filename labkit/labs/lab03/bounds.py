@@ -8,18 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
-from labkit.checking import (
-    Missed,
-    Property,
-    as_tensor,
-    close,
-    evaluate,
-    explain,
-    normal,
-    one_per_row,
-    results,
-    weak,
-)
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, one_per_row, results, weak
 
 ROWS, LATENTS, DRAWS = 7, 4, 5
 MANY = 40_000  # a variance is then known to 1 %

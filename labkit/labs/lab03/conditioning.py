@@ -3,18 +3,7 @@
 import torch
 from torch import Tensor
 
-from labkit.checking import (
-    Function,
-    Missed,
-    Property,
-    as_tensor,
-    close,
-    evaluate,
-    normal,
-    results,
-    untouched,
-    weak,
-)
+from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, results, untouched, weak
 
 ROWS, FEATURES, LATENTS, CONDITIONS = 5, 7, 3, 4
 COLUMN = 1  # not half of them, where −column would be the same

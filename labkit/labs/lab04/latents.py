@@ -7,17 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checking import (
-    Missed,
-    Mistake,
-    Property,
-    as_tensor,
-    close,
-    evaluate,
-    explain,
-    normal,
-    weak,
-)
+from labkit.checking import Missed, Mistake, Property, as_tensor, close, evaluate, explain, normal, weak
 
 ROWS, LATENTS = 4, 7
 WEIGHTS = (0.2, 0.5, 0.7)

@@ -9,16 +9,7 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from labkit.checking import (
-    Missed,
-    Property,
-    as_tensor,
-    close,
-    evaluate,
-    normal,
-    results,
-    weak,
-)
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal, results, weak
 
 GROUPS, PEOPLE, MOST_SHOTS, ALBUM = 3, 160, 6, 300
 RARE, FEW = 0.02, 100  # a group's share, and images seen of all

@@ -8,15 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from labkit.checking import (
-    Missed,
-    Mistake,
-    Property,
-    close,
-    evaluate,
-    explain,
-    weak,
-)
+from labkit.checking import Missed, Mistake, Property, close, evaluate, explain, weak
 from labkit.labs.lab04.losses import LATENTS, Function, Judge, Painter, as_found, faces, noise_hint
 
 RATE = 0.3

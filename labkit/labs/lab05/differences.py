@@ -4,15 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.checking import (
-    Function,
-    Missed,
-    Property,
-    as_tensor,
-    evaluate,
-    normal,
-    weak,
-)
+from labkit.checking import Function, Missed, Property, as_tensor, evaluate, normal, weak
 
 ROWS, FACTORS, LEVELS = 600, 3, 4
 POINTS, PAIRS = 150, 40

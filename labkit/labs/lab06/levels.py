@@ -3,16 +3,7 @@
 import torch
 from torch import Tensor
 
-from labkit.checking import (
-    Function,
-    Missed,
-    Property,
-    as_tensor,
-    close,
-    evaluate,
-    normal,
-    weak,
-)
+from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, weak
 
 ROWS = 4
 SIZES = (2, 3, 5)

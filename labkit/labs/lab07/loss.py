@@ -6,15 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import (
-    Property,
-    as_tensor,
-    close,
-    evaluate,
-    explain,
-    normal,
-    weak,
-)
+from labkit.checking import Property, as_tensor, close, evaluate, explain, normal, weak
 
 ROWS, FEATURES = 6, 3
 APART = 1.5  # the two points lie at −1.5 and 1.5

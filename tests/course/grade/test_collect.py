@@ -229,7 +229,7 @@ def test_a_file_of_the_year_30000_has_no_date_and_stops_nobody(tmp_path, monkeyp
     (tmp_path / "ada.ipynb").write_bytes(book(1))
     late = SimpleNamespace(st_mode=stat.S_IFREG, st_mtime=9e11)
     entry = SimpleNamespace(name="ada.ipynb", path=str(tmp_path / "ada.ipynb"), stat=lambda **_: late)
-    monkeypatch.setattr("labkit.course.grade.intake.collect.os.scandir", lambda folder: [entry])
+    monkeypatch.setattr("labkit.course.grade.intake.members.os.scandir", lambda folder: [entry])
     (found,), _ = collect(tmp_path, LAB)
     assert found.modified == 0 and found.read(100)
 

@@ -11,7 +11,7 @@ from hostile_course import hand_in
 
 from labkit.course.grade.demo import DEADLINE, RIGHT, fill
 from labkit.course.grade.demo_lab import demo_lab
-from labkit.course.grade.intake import collect
+from labkit.course.grade.intake import members
 from labkit.course.grade.intake.prepare import prepare
 from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.release import release, student_version
@@ -149,9 +149,9 @@ def test_one_students_folder_stops_nobody_else(course, lab, answered, tmp_path, 
         return scandir(folder)
 
     if fault == "cannot be opened":
-        monkeypatch.setattr(collect.os, "scandir", closed)
+        monkeypatch.setattr(members.os, "scandir", closed)
     else:
-        monkeypatch.setattr(collect, "MAX_FILES", 3)
+        monkeypatch.setattr(members, "MAX_FILES", 3)
     found = prepare(Place(course, lab), source).students
     assert fault in found["ada"]["refused"] and not found["bob"]["refused"]
     with pytest.raises(LabkitError, match=fault):

@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell
 from labkit.course.grade.demo import RIGHT, fill
 from labkit.course.grade.demo_lab import demo_lab
 from labkit.course.grade.intake import repair as module
-from labkit.course.grade.intake.collect import RefusedError
+from labkit.course.grade.intake.members import RefusedError
 from labkit.course.grade.intake.repair import PICTURE_BYTES, read_cells, repair
 from labkit.course.grade.marks.neutral import safe_markdown
 from labkit.course.grade.release import student_version

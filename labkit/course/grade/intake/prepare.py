@@ -10,7 +10,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from labkit.course.grade.intake.collect import RefusedError, Submission, collect
+from labkit.course.grade.intake.collect import Submission, collect
+from labkit.course.grade.intake.members import RefusedError
 from labkit.course.grade.intake.repair import read_cells, repair
 from labkit.course.grade.layout import RECEIVED, Place, open_gradebook
 from labkit.course.grade.limited import Overrun, run_limited

@@ -18,7 +18,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
-from labkit.course.grade.intake.collect import RefusedError
+from labkit.course.grade.intake.members import RefusedError
 
 MAX_CELLS = 1000
 MAKE = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}

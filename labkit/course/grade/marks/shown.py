@@ -8,7 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from labkit.course.grade.intake.collect import RefusedError, read_file
+from labkit.course.grade.intake.members import RefusedError, read_file
 from labkit.course.grade.marks.needs import say_what_is_needed
 from labkit.course.grade.marks.neutral import neutral_outputs, plain_markdown, plain_text
 from labkit.course.grade.marks.score import Score

@@ -14,7 +14,7 @@ from hostile_course import TESTS, VICTIM, grade, hand_in, name, points, prepared
 from nbformat.v4 import new_code_cell
 
 from labkit.course.grade.demo import RIGHT
-from labkit.course.grade.intake import collect
+from labkit.course.grade.intake import members
 from labkit.course.grade.intake.prepare import prepare
 from labkit.course.grade.layout import Place
 from labkit.course.grade.marks import gradebook, shown
@@ -47,7 +47,7 @@ def test_a_bomb_in_a_zip(room, tmp_path, monkeypatch):
     assert "swells" in prepare(Place(course, lab), source).students["mallory"]["refused"]
     assert grade(course, lab) == {"mallory": 0, "bob": 8}
     # With the look at the header off, the limit holds; with the limit off, too, it is unpacked and read.
-    monkeypatch.setattr(collect, "is_bomb", lambda info: False)
+    monkeypatch.setattr(members, "is_bomb", lambda info: False)
     assert "30 MB" in prepare(Place(course, lab), source).students["mallory"]["refused"]
     assert prepare(Place(course, lab), source, max_bytes=10**9).students["mallory"]["refused"] is None
 

@@ -13,7 +13,7 @@ import pytest
 from hostile_course import VICTIM, grade, hand_in, snapshot
 
 from labkit.course.grade.intake import collect
-from labkit.course.grade.intake.collect import RefusedError, read_file
+from labkit.course.grade.intake.members import RefusedError, read_file
 from labkit.course.grade.intake.prepare import prepare
 from labkit.course.grade.layout import Place
 
