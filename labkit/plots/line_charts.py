@@ -100,7 +100,8 @@ def _lines(axes: Axes, series: Series, looks: dict[str, Any], log_x: bool, log_y
     places = np.unique(np.concatenate([np.ravel(np.asarray(x, float)) for x, *_ in series.values()]))
     # A few settings that were chosen are the ticks: latents of 32, 64 and 128 are not 30, 40 … 100.
     if log_x and 2 < len(places) <= FEW and (places > 0).all() and (places[1:] / places[:-1]).min() >= 1.3:
-        axes.set_xticks(places, [f"{each:g}" for each in places])
+        # Below 1, two digits: 0.00195312 beside 0.0078125 would run into each other.
+        axes.set_xticks(places, [f"{each:.2g}" if each < 1 else f"{each:g}" for each in places])
         axes.set_xticks([], minor=True)
     notes: dict[str, list[str]] = {}
     for i, (label, (x, y, *spread)) in enumerate(series.items()):

@@ -242,6 +242,7 @@ def test_a_few_settings_on_a_logarithmic_axis_are_its_ticks():
 
     assert ticks(32, 64, 128) == ["32", "64", "128"]
     assert ticks(1e-6, 1e-5, 1e-4) == ["1e-06", "1e-05", "0.0001"]
+    assert ticks(1 / 512, 1 / 128, 0.5, 1500) == ["0.002", "0.0078", "0.5", "1500"]
     assert ticks(*range(1, 30)) != [str(i) for i in range(1, 30)]
 
 
