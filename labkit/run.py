@@ -86,7 +86,7 @@ def _find_reference(run: "Run") -> "reference_of.Reference | None":
     except ValueError:
         return None
     found = reference_of.Reference(folder, run.folder)
-    stand_in = any(each["stand_in_for"] for each in found.about["data"])
+    stand_in = any(each["stand_in_for"] == "CelebA" for each in found.about["data"])  # `use` sees to other faces
     photographs = path_for("celeba", run.data) or any((data_root() / "celeba").glob("*x*"))
     if found.about["seed"] != run.seed or (stand_in and photographs):
         return None
@@ -246,7 +246,7 @@ class Run:
         self._pictures[origin.label] = origin.pictures if origin.real else "drawn faces"
         found, used = reference_of.active(), self._sources[origin.label]["checksum"]
         if found is not None and used not in [each["checksum"] for each in found.about["data"]]:
-            print("The reference was made of other faces than these: all models are trained here, which takes long.")
+            print("The reference was made of other faces than these: all models are trained here.")
             reference_of.activate(None)
         self._write_config()
         return faces
@@ -267,6 +267,10 @@ class Run:
         """How many models were taken from the reference so far."""
         found = reference_of.active()
         return len(found.taken) if found else 0
+
+    def find(self, path: Path) -> Path:
+        """A file that a training of this lab left in its folder, where it was taken from the reference: there."""
+        return path if path.exists() else reference_of.offer(path) or path
 
     def figure(self, name: str, figure: Figure, *, alt: str = "", of_data: bool = True) -> None:
         """Save `figure` as figures/<name>.png, marked where its data are a stand-in, and show it.

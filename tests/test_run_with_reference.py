@@ -38,7 +38,7 @@ def about(tmp_path, monkeypatch):
     def write(**changes):
         monkeypatch.setattr(reference, "ROOT", tmp_path / "reference")
         data = [{"checksum": DRAWN.checksum, "stand_in_for": "CelebA"}]
-        usual = {"seed": 0, "renderer": recipe(), "sizes": {"epochs": 5}, "data": data}
+        usual = {"seed": 0, "renderer": recipe(), "sizes": {"epochs": 5}, "data": data, "live": ""}
         write_json(tmp_path / "reference" / "99_lab" / "about.json", usual | changes)
 
     write()

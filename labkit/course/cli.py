@@ -98,7 +98,8 @@ def build_reference(
     source = run or project_root() / "runs" / "study"
     for lab in choose_labs(labs or [], list_labs()):
         if labs or (source / lab.stem).is_dir():
-            print(f"{lab.stem}: {build(source / lab.stem) / 2**20:.1f} MB")
+            size = build(source / lab.stem, models="REFERENCE" in lab.parameters)
+            print(f"{lab.stem}: {size / 2**20:.1f} MB")
 
 
 @reference_app.command("table")

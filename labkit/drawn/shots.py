@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from labkit.drawn.factors import FACTOR_NAMES, sample_factors
+from labkit.drawn.recipe import recipe
 from labkit.drawn.renderer.render import render
 from labkit.faces.faceset import FaceSet, Provenance
 from labkit.faces.words import OLIVETTI_ATTRIBUTES
@@ -76,6 +77,7 @@ def synthetic_olivetti(seed: int = 0) -> FaceSet:
         name="synthetic Olivetti",
         real=False,
         source=f"labkit.drawn.synthetic_olivetti(seed={seed})",
+        checksum=f"drawn by {recipe()}",
         licence=LICENCE,
         stand_in_for="Olivetti faces",
     )

@@ -7,6 +7,7 @@ before, and `fit` refuses one of another model, of other data or settings, as it
 
 import json
 import platform
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from labkit.files import atomic_path, write_json
 ROOT = Path(__file__).resolve().parents[1] / "reference"  # a link to data/reference of the project
 ABOUT, CHECKPOINT = "about.json", "checkpoint.pt"
 LARGEST_FILE, LARGEST = 5 * 2**20, 25 * 2**20  # bytes that may be committed
+LIVE_SECONDS = 200.0  # a model that took longer is not trained before a student's eyes
 NEAR = 0.1  # relative: two machines train one model to losses that differ by less
 
 _active: "Reference | None" = None
@@ -28,10 +30,10 @@ _active: "Reference | None" = None
 class Reference:
     """The reference of one lab, for the run in `run_folder`.
 
-    One model is trained live, the first that is asked for; the others are taken.
+    One model is trained live, the cheapest; the others are taken. Where all are dear, none is.
 
     Attributes:
-        about: what made it: sizes, data, renderer, seed, versions, machine, date, metrics, verdicts.
+        about: what made it (sizes, data, renderer, versions …), its metrics and verdicts, and which model is live.
         taken: what was taken so far, e.g. "sweep/0f3a…".
     """
 
@@ -39,7 +41,7 @@ class Reference:
         self.folder, self.run_folder = folder, run_folder.absolute()
         self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         self.taken: list[str] = []
-        self._live = ""
+        self._live = str(self.about["live"])
 
     def offer(self, path: Path) -> Path | None:
         """The reference's file in place of `path` of the run's folder; None where the model is to be trained."""
@@ -48,10 +50,7 @@ class Reference:
         except ValueError:
             return None
         theirs = self.folder / relative
-        if not theirs.is_file():
-            return None
-        self._live = self._live or _key(relative)
-        return None if _key(relative) == self._live else theirs
+        return theirs if theirs.is_file() and _key(relative) != self._live else None
 
     def take(self, path: Path) -> None:
         """Remember that what was offered in place of `path` was taken."""
@@ -78,7 +77,7 @@ class Reference:
 
 
 def _key(relative: Path) -> str:
-    return (relative.parent if relative.name == CHECKPOINT else relative.with_suffix("")).as_posix()
+    return (relative.with_suffix("") if relative.suffix == ".json" else relative.parent).as_posix()
 
 
 def activate(reference: Reference | None) -> None:
@@ -117,11 +116,12 @@ def mark_shown(path: Path) -> None:
         path.touch()
 
 
-def build(run_folder: Path, root: Path = ROOT) -> int:
+def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     """Make the reference of a lab from its finished run; the bytes that it takes.
 
-    Kept are the cells of all sweeps, and the weights of the first model, of those that are no cells, and of those
-    that the lab has read again.
+    Kept are the cells of sweeps that `fit` trained, with arrays that they left, and the weights of the cheapest
+    model, of those that are no cells, and of those that the lab has read again. Where the lab takes no `models`,
+    its metrics and verdicts alone.
 
     Raises:
         LabkitError: the run did not end well, or its files are larger than what may be committed.
@@ -132,17 +132,23 @@ def build(run_folder: Path, root: Path = ROOT) -> int:
     folder = root / run_folder.name
     for old in sorted(folder.rglob("*"), reverse=True):
         old.unlink() if old.is_file() else old.rmdir()
-    cells = {path: cell for path in run_folder.rglob("*.json") if _is_cell(cell := _json(path))}
-    for path, cell in cells.items():
-        write_json(folder / path.relative_to(run_folder), cell)
-    first = min(cells, key=lambda path: path.stat().st_mtime_ns, default=None)  # will be trained live, and compared
-    for path in sorted(run_folder.rglob(CHECKPOINT)):
+    checkpoints = sorted(run_folder.rglob(CHECKPOINT)) if models else []
+    live, least = "", LIVE_SECONDS  # the cheapest is to be trained live, and compared
+    contents = {path: content for path in checkpoints if (content := slim(path))}
+    for path, content in contents.items():
+        if (seconds := content["state"]["seconds"]) < least:
+            live, least = _key(path.relative_to(run_folder)), seconds
+    for path, content in contents.items():
         cell = path.parent.with_suffix(".json")
-        shown = cell == first or not cell.exists() or path.stat().st_mtime_ns > cell.stat().st_mtime_ns
-        if shown and (content := slim(path)):
+        if is_cell := _is_cell(_json(cell)):
+            for kept in (cell, *path.parent.glob("*.npz")):
+                with atomic_path(folder / kept.relative_to(run_folder)) as temporary:
+                    shutil.copyfile(kept, temporary)
+        shown = not is_cell or path.stat().st_mtime_ns > cell.stat().st_mtime_ns
+        if shown or _key(path.relative_to(run_folder)) == live:
             with atomic_path(folder / path.relative_to(run_folder)) as temporary:
                 torch.save(content, temporary)
-    write_json(folder / ABOUT, _about(read))
+    write_json(folder / ABOUT, _about(read) | {"live": live})
     sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     if too_large := [str(path) for path, size in sizes.items() if size > LARGEST_FILE]:
         raise LabkitError(f"{too_large[0]}: is larger than {LARGEST_FILE >> 20} MB; use a smaller model.")

@@ -13,8 +13,8 @@ from labkit.drawn.recipe import recipe
 from labkit.fit import reference
 
 LABS = {lab.stem: lab for lab in list_labs(project_root() / "notebooks")}
-USING = [stem for stem, lab in LABS.items() if "REFERENCE" in lab.parameters]
 ABOUT = {path.parent.name: json.loads(path.read_text()) for path in reference.ROOT.glob(f"*/{reference.ABOUT}")}
+LIVE = [stem for stem, about in ABOUT.items() if about["live"]]
 
 # As a student's kernel would: cell after cell, until the model that is trained live has ended its first epoch.
 PROGRAM = """
@@ -36,7 +36,7 @@ for source in json.load(sys.stdin):
 """
 
 
-@pytest.mark.parametrize("stem", USING)
+@pytest.mark.parametrize("stem", LIVE)
 def test_the_first_epoch_of_the_live_model_is_the_references(stem, tmp_path):
     cells = [cell for cell in read_notebook(LABS[stem].path)["cells"] if cell["cell_type"] == "code"]
     given = f"PROFILE, OUT = 'cpu', {str(tmp_path / 'run')!r}"
@@ -48,6 +48,13 @@ def test_the_first_epoch_of_the_live_model_is_the_references(stem, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "after epoch 1" in done.stdout and "stale" not in done.stdout, done.stdout[-500:]
+
+
+def test_the_labs_that_ask_for_models_get_some():
+    asking = {stem for stem, lab in LABS.items() if "REFERENCE" in lab.parameters}
+    assert asking == {
+        path.relative_to(reference.ROOT).parts[0] for path in reference.ROOT.rglob(reference.CHECKPOINT)
+    }
 
 
 @pytest.mark.parametrize("stem", ABOUT)
