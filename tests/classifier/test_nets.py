@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from labkit.classifier.nets import INCEPTION_SIDE, inception_classifier, resnet18_classifier
+from labkit.classifier.nets import inception_classifier, lite0_classifier, resnet18_classifier
 from labkit.data import vision as weights_module
 from labkit.data.vision import inception_weights
 
@@ -41,7 +41,7 @@ def test_inception_has_two_heads_in_training_and_one_afterwards(inception):
     with torch.no_grad():
         assert inception.eval()(IMAGES[:2]).shape == (2, 5)
         assert inception.features(IMAGES[:2]).shape == (2, 2048)
-        assert inception.scaled(IMAGES[:2]).shape == (2, 3, INCEPTION_SIDE, INCEPTION_SIDE)
+        assert inception.scaled(IMAGES[:2]).shape == (2, 3, 299, 299)
     assert inception.start == "random"
 
 
@@ -71,6 +71,22 @@ def test_imagenet_weights_are_used_where_they_are_given(inception):
     there = inception_classifier(3, state)
     assert there.start == "ImageNet"
     assert torch.equal(there.trunk.Mixed_7c.branch1x1.conv.weight, inception.trunk.Mixed_7c.branch1x1.conv.weight)
+
+
+@pytest.mark.parametrize("pretrained", [True, False], ids=["ImageNet", "random"])
+def test_lite0_says_how_it_began_and_keeps_its_statistics(pretrained):
+    torch.manual_seed(0)
+    net = lite0_classifier(5, pretrained)
+    assert net.start == ("ImageNet" if pretrained else "random")
+    if not pretrained:
+        net.set_statistics(IMAGES)
+    before = {name: value.clone() for name, value in net.named_buffers()}
+    net.train()(IMAGES).square().sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in net.named_buffers())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+    with torch.no_grad():
+        features = net.eval().features(IMAGES)
+    assert features.shape == (4, 1280) and 1e-3 < features.std(0).mean() < 1e2
 
 
 def test_without_a_cache_no_download_is_tried_offline(monkeypatch, tmp_path, capsys):

@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
-from labkit.drawn import sample_factors
+from labkit.drawn import sample_factors, synthetic_celeba
 from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 from labkit.metrics import frechet
@@ -93,23 +93,15 @@ def test_a_score_carries_the_name_of_its_features():
     assert name == "oracle features (128-d, synthetic faces)"
     score = FrechetScore(1.25, name, 200, 300)
     assert str(score) == f"1.25 in {name}, 200 real and 300 generated"
-    other = FrechetScore(30.0, frechet.INCEPTION_NAME, 200, 300)
+    other = FrechetScore(30.0, "EfficientNet-Lite0 pool features (1280-d, ImageNet)", 200, 300)
     assert not set(score.table("VAE").columns[:1]) & set(other.table("VAE").columns[:1])
 
 
-def test_inception_without_weights_is_refused_with_a_way_out(tmp_path, monkeypatch):
+def test_lite0_tells_faces_from_noise_without_a_download(monkeypatch):
     monkeypatch.setenv("LABKIT_OFFLINE", "1")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    with pytest.raises(LabkitError, match=r"oracle_extractor\(\)"):
-        frechet.inception_extractor()
-
-
-def test_inception_features_are_2048(monkeypatch):
-    """With weights drawn at random: the way through the network, not what it sees."""
-    torch.manual_seed(0)
-    weights = frechet.models.inception_v3(weights=None, init_weights=False).state_dict()
-    monkeypatch.setattr(frechet, "inception_weights", lambda: weights)
-    with torch.no_grad():
-        features = frechet.inception_extractor()(torch.rand(2, 3, 64, 48))
-    assert features.shape == (2, 2048) and torch.isfinite(features).all()
+    extractor = frechet.lite0_extractor()
+    assert extractor.name == "EfficientNet-Lite0 pool features (1280-d, ImageNet)"
+    faces = torch.from_numpy(synthetic_celeba(12, seed=3, cache=False).images).float() / 255
+    noise = torch.rand(12, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    one, other, far = (extractor(x).mean(0) for x in (faces[:6], faces[6:], noise))
+    assert (one - far).norm() > 2 * (one - other).norm()

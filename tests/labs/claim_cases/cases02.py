@@ -26,16 +26,23 @@ CASES = {
         [(gains(0.05, 0.05, 0.05, 0.05), set()), (gains(0, 0, 0, 0), set())],
     ),
     "C2": Case(
-        dict(start="ImageNet", precision_gain=precision(0.3), accuracy_gain=Units(0.05, 0.05, 30, "attributes")),
+        dict(
+            start="ImageNet",
+            precision_gain=precision(0.3),
+            accuracy_gain=Units(0.05, 0.05, 30, "attributes"),
+            over_random=Units(0.05, 0.05, 30, "attributes"),
+        ),
         REPRODUCED,
         [
             (dict(start="random"), UNDECIDED),
             (dict(precision_gain=precision(-0.3, 1)), REPRODUCED),
             (dict(precision_gain=precision(-0.3, 3)), NOT_REPRODUCED),
             (dict(accuracy_gain=Units(-0.05, 0.05, 30, "attributes")), NOT_REPRODUCED),
+            (dict(over_random=Units(-0.05, 0.05, 30, "attributes")), NOT_REPRODUCED),
         ],
         [
             (dict(accuracy_gain=Units(0, 0.05, 30, "attributes")), set()),
+            (dict(over_random=Units(0, 0.05, 30, "attributes")), set()),
             (dict(precision_gain=precision(0, 2)), set()),
             (dict(precision_gain=precision(0, 10)), set()),
         ],
