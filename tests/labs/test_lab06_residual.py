@@ -74,6 +74,8 @@ WRONG = {
     ),
     "log σ limited": ((lambda m, f, s: right(m, f, s.clamp(-5, 5)),), {LIBRARY: "do not limit it"}),
     "log_factor limited": ((lambda m, f, s: right(m, f.clamp(min=-22), s),), {TINY: "limit"}),
+    "no shift": (changed(lambda m, f, s: plain(0 * m, f, s)), BOTH | {LIBRARY: "Δμ²/σ² is 0,", REACHED: "shift"}),
+    "log Δσ once": (changed(lambda m, f, s: plain(m, f, s) + f), BOTH | {LIBRARY: "log Δσ² is -0.5,"}),
     "detached": ((lambda *a: right(*a).detach(),), {REACHED: "no gradient"}),
 }  # fmt: skip
 

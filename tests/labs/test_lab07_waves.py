@@ -70,7 +70,8 @@ WRONG = {
         (ranked,), {SINES: "expected", COSINES: "expected", OWN: "other times"},
     ),
     "times sorted": (
-        (lambda time, count: both(angle(time.sort().values, count)),), {SINES: "expected", COSINES: "expected", OWN: ""}
+        (lambda time, count: both(angle(time.sort().values, count)),),
+        {SINES: "expected", COSINES: "expected", OWN: ""},
     ),
     "times rounded": (
         (lambda time, count: both(angle(time.round(decimals=3), count)),), {SINES: "nearly", COSINES: "nearly"}

@@ -114,12 +114,25 @@ def _as_library(value: Function) -> str | None:
             "that is KL(p ‖ q), the other way round.",
         ),
     ]
-    return explain(
-        _rows(value, shift, log_factor, log_std),
-        expected,
-        mistakes,
-        "½ Σ (Δμ²/σ² + Δσ² − log Δσ² − 1) over the latents.",
-    ) or _any_width(value)
+    got = _rows(value, shift, log_factor, log_std)
+    hint = explain(got, expected, mistakes, "½ Σ (Δμ²/σ² + Δσ² − log Δσ² − 1) over the latents.")
+    if hint and not hint.why:
+        hint = hint._replace(why=_terms(got))
+    return hint or _any_width(value)
+
+
+def _terms(got: Tensor) -> str:
+    """How often each term of the formula comes, if the answer is made of these terms alone."""
+    shift, log_factor, log_std = _parts()
+    terms = (shift / log_std.exp()) ** 2, (2 * log_factor).exp(), 2 * log_factor, torch.ones_like(shift)
+    columns = torch.stack([each.sum(1) for each in terms], 1).double()
+    found = torch.linalg.lstsq(columns, 2 * got).solution
+    if not close(columns @ found, 2 * got):
+        return ""
+    for name, mine, right in zip(("Δμ²/σ²", "Δσ²", "log Δσ²", "the constant"), found.tolist(), (1, 1, -1, -1)):
+        if abs(mine - right) > 1e-4:
+            return f"in ½ Σ (…) the factor of {name} is {round(mine, 3):g}, and should be {right}."
+    return ""
 
 
 def _any_width(value: Function) -> str | None:
