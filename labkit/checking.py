@@ -260,6 +260,8 @@ def number(value: Any, what: str) -> float:
     if value is None:
         raise Missed(f"{what} is None: the `return` is missing.")
     try:
+        if isinstance(value, str):
+            raise TypeError
         return float(value)
     except (TypeError, ValueError):
         raise Missed(f"{what} should be a number, not {type(value).__name__}.") from None

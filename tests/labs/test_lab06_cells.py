@@ -1,5 +1,7 @@
 """Lab 06's check of a cell's weights and receptive field, put through right and wrong solutions."""
 
+import math
+
 import pytest
 
 from labkit.hvae import cells as hvae_cells
@@ -73,6 +75,9 @@ WRONG = {
     "sum of kernels": (seeing(lambda k, s: sum(k)), {PLAIN: "k − 1", STRIDED: "k − 1"}),
     "no strides": (seeing(lambda k, s: 1 + sum(each - 1 for each in k)), {STRIDED: "later layers"}),
     "own stride": (seeing(own_stride), {STRIDED: "own stride"}),
+    "each stride is 2": (seeing(lambda k, s: field(k, [min(each, 2) for each in s])), {STRIDED: "see 39"}),
+    "three layers at most": (seeing(lambda k, s: field(k[:3], s[:3])), {STRIDED: "see 39"}),
+    "product of kernels": (seeing(lambda k, s: math.prod(k)), {PLAIN: "see 8", STRIDED: ""}),
     "no number": (seeing(lambda k, s: None), {PLAIN: "`return` is missing", STRIDED: "`return` is missing"}),
 }  # fmt: skip
 

@@ -59,7 +59,7 @@ def told(what):
 ALL = dict.fromkeys((SHAPES, PLAIN, COLD, WARM, CHAIN), "")
 RIGHT = {"a loop": (draw,), "recursion": (by_recursion,)}
 WRONG = {
-    "the last only": ((lambda *a: draw(*a)[-1],), ALL | {SHAPES: "list of 3"}),
+    "the last only": ((lambda *a: draw(*a)[-1],), ALL | {SHAPES: "list of 4"}),
     "one row": (
         (lambda *a: [z[:1] for z in draw(*a)],), {SHAPES: "as its noise", PLAIN: "", COLD: "", WARM: ""}
     ),
@@ -78,7 +78,29 @@ WRONG = {
     "reversed": (changed(lambda m, s, e, t, l: m + t[-1 - l] * s.exp() * e), {WARM: "reverse"}),
     "root": (changed(lambda m, s, e, t, l: m + t[l] ** 0.5 * s.exp() * e), {WARM: "root"}),
     "mean too": (changed(lambda m, s, e, t, l: t[l] * (m + s.exp() * e)), {COLD: "mean alone", WARM: "alone"}),
-    "priors see noise": (told(lambda z, e, l: e[:l]), {PLAIN: "", COLD: "", WARM: "", CHAIN: "not the noise"}),
+    "priors see noise": (
+        told(lambda z, e, l: e[:l]), {PLAIN: "handed the noise", COLD: "", WARM: "", CHAIN: "not the noise"}
+    ),
+    "priors see the last two": (told(lambda z, e, l: z[-2:]), ALL | {SHAPES: "was given 2 levels"}),
+    "priors see it reversed": (
+        told(lambda z, e, l: z[::-1]), {PLAIN: "reverse order", COLD: "", WARM: "reverse order"}
+    ),
+    "one level's noise": (
+        (lambda p, e, t: draw(p, [e[0][:, : x.shape[1]] if x.shape[1] < 4 else x for x in e], t),),
+        {PLAIN: "level l should be", WARM: "level l should be"},
+    ),
+    "noise subtracted": (changed(lambda m, s, e, t, l: m - t[l] * s.exp() * e), {PLAIN: "subtracted", WARM: ""}),
+    "no mean": (
+        changed(lambda m, s, e, t, l: t[l] * s.exp() * e), {PLAIN: "mean is missing", COLD: "", WARM: "", CHAIN: ""}
+    ),
+    "changed places": (
+        changed(lambda m, s, e, t, l: s + t[l] * m.exp() * e),
+        {PLAIN: "changed places", COLD: "", WARM: "changed places", CHAIN: ""},
+    ),
+    "temperature in the exponent": (
+        changed(lambda m, s, e, t, l: m + (t[l] * s).exp() * e), {COLD: "", WARM: "not log_std"}
+    ),
+    "no return": ((lambda *a: None,), ALL | {SHAPES: "`return` is missing"}),
     "priors see nothing": (told(lambda z, e, l: []), ALL | {SHAPES: "was given 0 levels"}),
 }  # fmt: skip
 

@@ -69,7 +69,13 @@ WRONG = {
     "a little added to the factor": (
         changed(lambda m, f, s: plain(m, f, s) + 2 * f - ((2 * f).exp() + 1e-12).log()), {TINY: "add nothing"}
     ),
+    "a little added to σ²": (
+        changed(lambda m, f, s: plain(m, f, 0.5 * ((2 * s).exp() + 1e-8).log())), {LIBRARY: "add nothing to σ"}
+    ),
+    "log σ limited": ((lambda m, f, s: right(m, f, s.clamp(-5, 5)),), {LIBRARY: "do not limit it"}),
     "log_factor limited": ((lambda m, f, s: right(m, f.clamp(min=-22), s),), {TINY: "limit"}),
+    "no shift": (changed(lambda m, f, s: plain(0 * m, f, s)), BOTH | {LIBRARY: "Δμ²/σ² is 0,", REACHED: "shift"}),
+    "log Δσ once": (changed(lambda m, f, s: plain(m, f, s) + f), BOTH | {LIBRARY: "log Δσ² is -0.5,"}),
     "detached": ((lambda *a: right(*a).detach(),), {REACHED: "no gradient"}),
 }  # fmt: skip
 

@@ -49,7 +49,19 @@ def four_times(velocity, x, time, label, weight):
     return solution(right)[0](velocity, x, time, label, weight)
 
 
+def in_one_batch(velocity, x, time, label, weight):
+    told, without = velocity(torch.cat([x, x]), time, torch.cat([label, 0 * label])).chunk(2)
+    return right(told, without, weight)
+
+
+def by_picture(velocity, x, time, label, weight):
+    pairs = zip(x.split(1), label.split(1))
+    return torch.cat([solution(right)[0](velocity, each, time, own, weight) for each, own in pairs])
+
+
 RIGHT = {
+    "both in one batch": (in_one_batch,),
+    "picture by picture": (by_picture,),
     "as the formula": solution(right),
     "as a sum of two": solution(lambda told, without, weight: (1 + weight) * told - weight * without),
     "the kit's own": (by_kit,),
@@ -95,6 +107,14 @@ WRONG = {
     ),
     "at another time": (
         solution(right, when=lambda t: t / 2), {WITHOUT: "expected", FURTHER: "expected", ASKED: "another time"}
+    ),
+    "the labels' mean for no label": (
+        solution(right, none=lambda label: label.mean(0).expand_as(label)),
+        {WITHOUT: "expected", FURTHER: "expected", ASKED: "without a label"},
+    ),
+    "label rounded": (
+        (lambda v, x, t, label, weight: solution(right)[0](v, x, t, label.round(), weight),),
+        {ZERO: "expected", FURTHER: "expected", ASKED: "with the label"},
     ),
     "three evaluations": ((four_times,), {ASKED: "twice is enough"}),
     "label overwritten": ((in_place,), {KEPT: "overwritten"}),

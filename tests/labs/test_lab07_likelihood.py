@@ -164,6 +164,10 @@ WRONG = {
         (lambda *a: derivatives(*a)[:, -1], likelihood()), {TRACE: "only the last feature", CURVED: "feature i"}
     ),
     "sign of the divergence": ((lambda *a: -divergence(*a), likelihood()), {TRACE: "sign", CURVED: "feature i"}),
+    "of two features": (
+        (lambda *a: derivatives(*a)[:, :2].sum(1), likelihood(density=lambda z: by_normal(z[:, :2]))),
+        {TRACE: "expected", STILL: "expected"},
+    ),
     "not summed": (
         (derivatives, likelihood()), {ROWS: "for each feature", TRACE: "expected", CURVED: "added up"}
     ),

@@ -95,6 +95,8 @@ WRONG = {
     "absolute error": (with_error(lambda error: error.abs().mean()), {MEAN: "median", TWO_POINTS: "lower loss"}),
     "root": (with_error(lambda error: error.square().mean().sqrt()), {MEAN: "root"}),
     "half": (with_error(lambda error: error.square().mean() / 2), {MEAN: "half"}),
+    "Huber": (with_error(lambda error: 2 * functional.huber_loss(error, 0 * error, delta=5.0)), {MEAN: "expected"}),
+    "times as a column": (at(lambda noise, data, x, time: (x, time[:, None])), {PLACES: "takes them as (N,)"}),
     "not squared": (with_error(lambda error: error.mean()), {MEAN: "cancel", TWO_POINTS: "lower loss"}),
     "square of the mean": (
         with_error(lambda error: error.mean().square()), {MEAN: "after the mean", TWO_POINTS: "lower loss"}

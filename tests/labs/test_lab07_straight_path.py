@@ -104,6 +104,12 @@ WRONG = {
     "velocity is the point": (with_velocity(lambda x, v, noise, data, t: x), {VELOCITY: "how fast"}),
     "velocity is the way left": (with_velocity(lambda x, v, noise, data, t: data - x), {VELOCITY: "that is left"}),
     "velocity times t": (with_velocity(lambda x, v, noise, data, t: t * v), {VELOCITY: "multiplied by t"}),
+    "way so far by its time": (with_velocity(lambda x, v, noise, data, t: (x - noise) / t), {VELOCITY: "time is 0"}),
+    "way left by its time": (with_velocity(lambda x, v, noise, data, t: (data - x) / (1 - t)), {VELOCITY: "0/0"}),
+    "times sorted": (lambda a, b, t: matching.path(a, b, t.sort().values), {OWN_TIME: "expected"}),
+    "point limited": (
+        lambda a, b, t: (matching.path(a, b, t)[0].clamp(-3, 3), b - a), dict.fromkeys((START, END, OWN_TIME), "")
+    ),
     "velocity halved": (with_velocity(lambda x, v, noise, data, t: v / 2), {VELOCITY: "factor ½"}),
     "time along the features": (time_along_features, {OWN_TIME: "along the features"}),
     "the mean time": (

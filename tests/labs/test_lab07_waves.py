@@ -69,6 +69,13 @@ WRONG = {
     "by the batch's mean": (
         (ranked,), {SINES: "expected", COSINES: "expected", OWN: "other times"},
     ),
+    "times sorted": (
+        (lambda time, count: both(angle(time.sort().values, count)),),
+        {SINES: "expected", COSINES: "expected", OWN: ""},
+    ),
+    "times rounded": (
+        (lambda time, count: both(angle(time.round(decimals=3), count)),), {SINES: "nearly", COSINES: "nearly"}
+    ),
     "slow waves alone": (
         (lambda time, count: both(angle(time, count) / count),), {SINES: "", COSINES: "", APART: "look alike"}
     ),

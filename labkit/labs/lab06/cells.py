@@ -6,7 +6,13 @@ from torch import nn
 from labkit.checking import Function, Property, evaluate, normal, number
 
 CELLS = ((16, 3, 5), (24, 2, 7), (7, 4, 3))  # channels C, expansion E, side k of the kernel
-STACKS = (([1, 5, 1], [1, 1, 1]), ([3, 3, 3], [2, 2, 1]), ([5, 3], [1, 2]), ([4, 4, 4], [2, 2, 2]))
+STACKS = (
+    ([3, 5, 2], [1, 1, 1]),
+    ([3, 3, 3], [2, 2, 1]),
+    ([5, 3], [1, 2]),
+    ([4, 4, 4], [2, 2, 2]),
+    ([3, 3, 5, 4], [3, 1, 2, 2]),
+)
 
 
 def depthwise_cell(weights: Function, receptive_field: Function) -> list[Property]:

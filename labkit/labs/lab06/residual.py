@@ -114,12 +114,35 @@ def _as_library(value: Function) -> str | None:
             "that is KL(p ‖ q), the other way round.",
         ),
     ]
-    return explain(
-        _rows(value, shift, log_factor, log_std),
-        expected,
-        mistakes,
-        "½ Σ (Δμ²/σ² + Δσ² − log Δσ² − 1) over the latents.",
-    )
+    got = _rows(value, shift, log_factor, log_std)
+    hint = explain(got, expected, mistakes, "½ Σ (Δμ²/σ² + Δσ² − log Δσ² − 1) over the latents.")
+    if hint and not hint.why:
+        hint = hint._replace(why=_terms(got))
+    return hint or _any_width(value)
+
+
+def _terms(got: Tensor) -> str:
+    """How often each term of the formula comes, if the answer is made of these terms alone."""
+    shift, log_factor, log_std = _parts()
+    terms = (shift / log_std.exp()) ** 2, (2 * log_factor).exp(), 2 * log_factor, torch.ones_like(shift)
+    columns = torch.stack([each.sum(1) for each in terms], 1).double()
+    found = torch.linalg.lstsq(columns, 2 * got).solution
+    if not close(columns @ found, 2 * got):
+        return ""
+    for name, mine, right in zip(("Δμ²/σ²", "Δσ²", "log Δσ²", "the constant"), found.tolist(), (1, 1, -1, -1)):
+        if abs(mine - right) > 1e-4:
+            return f"in ½ Σ (…) the factor of {name} is {round(mine, 3):g}, and should be {right}."
+    return ""
+
+
+def _any_width(value: Function) -> str | None:
+    shift, log_factor, _ = _parts()
+    for log_std in (-12.0, 8.0):
+        widths = torch.full_like(shift, log_std)
+        expected = library_kl(*_normals(shift * widths.exp(), log_factor, widths, 0.0)).sum(1)
+        if not close(_rows(value, shift * widths.exp(), log_factor, widths), expected):
+            return f"it is right, but not at prior_log_std = {log_std:.0f}: add nothing to σ, and do not limit it."
+    return None
 
 
 def _monte_carlo(value: Function) -> str | None:

@@ -15,9 +15,9 @@ NATS = 1e-3 * FEATURES
 
 
 class _Linear(nn.Module):
-    """x A: its divergence is the trace of A everywhere."""
+    """x A: its divergence is the trace of A everywhere. Of three features, since the other fields have two."""
 
-    matrix = torch.tensor([[0.5, 2.0], [-1.0, -1.3]], dtype=torch.float64)
+    matrix = torch.tensor([[0.5, 2.0, 0.3], [-1.0, -1.3, 0.6], [0.4, -0.7, 2.1]], dtype=torch.float64)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         return x @ self.matrix
@@ -118,7 +118,8 @@ def _per_row(got: Tensor, expected: Tensor) -> Tensor:
 
 
 def _trace(spread: Callable) -> str | None:
-    x, matrix = normal(ROWS, FEATURES, seed=1), _Linear.matrix
+    matrix = _Linear.matrix
+    x = normal(ROWS, len(matrix), seed=1)
     expected = matrix.trace().expand(ROWS)
     return explain(
         _per_row(spread(_Linear(), x), expected),
@@ -126,7 +127,7 @@ def _trace(spread: Callable) -> str | None:
         [
             (lambda: matrix.sum().expand(ROWS), "it sums all of the Jacobian: only ∂vᵢ/∂xᵢ, the diagonal, counts."),
             (lambda: expected * ROWS, "it is multiplied by the number of rows."),
-            (lambda: expected / FEATURES, "it is the mean of the diagonal; take the sum."),
+            (lambda: expected / len(matrix), "it is the mean of the diagonal; take the sum."),
             (lambda: -expected, "its sign is wrong."),
             (lambda: torch.linalg.det(matrix).expand(ROWS), "that is the determinant; the divergence is the trace."),
             (lambda: matrix[-1, -1].expand(ROWS), "only the last feature counts: add them up over the loop."),
@@ -147,7 +148,7 @@ def _curved(spread: Callable) -> str | None:
 
 
 def _still(nats: Callable) -> str | None:
-    x = normal(ROWS, FEATURES, seed=3)
+    x = normal(ROWS, FEATURES + 1, seed=3)
     expected = gaussian_log_prob(x)
     return explain(
         nats(_Still(), x),

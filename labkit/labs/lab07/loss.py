@@ -56,8 +56,9 @@ def regression(loss: Callable[..., Any]) -> list[Property]:
 
 
 def _pairs() -> Pairs:
-    time = torch.linspace(0.1, 0.8, ROWS, dtype=torch.float64)
-    return normal(ROWS, FEATURES, seed=1), normal(ROWS, FEATURES, seed=2), time
+    # Far apart, so that large errors show what becomes of them; times in no order.
+    time = torch.linspace(0.1, 0.8, ROWS, dtype=torch.float64).roll(ROWS // 2)
+    return 4 * normal(ROWS, FEATURES, seed=1), 4 * normal(ROWS, FEATURES, seed=2), time
 
 
 def _value(loss: Callable[..., Any], field: nn.Module, pairs: Pairs) -> Tensor:
@@ -86,6 +87,8 @@ def _places(loss: Callable[..., Any]) -> str | None:
             return "the field is evaluated at an end of the path; it must answer at the point x_t on the way."
         if x.shape != data.shape or not close(x, torch.lerp(noise, data, time[:, None])):
             return "the field is evaluated elsewhere than at the point x_t of your path."
+        if when.shape == (ROWS, 1):
+            return "the field is given times of shape (N, 1); it takes them as (N,)."
         if when.numel() != ROWS or not close(when.reshape(-1), time):
             return "the field is given another time than that of the point: velocity(x, time)."
     return None

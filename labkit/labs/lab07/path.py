@@ -28,8 +28,9 @@ def straight_path(path: Function) -> list[Property]:
 
 
 def _pairs(rows: int) -> tuple[Tensor, Tensor, Tensor]:
-    time = torch.linspace(0.1, 0.8, rows, dtype=torch.float64)
-    return normal(rows, FEATURES, seed=1), normal(rows, FEATURES, seed=2), time
+    # Both ends of time, in no order; noise and data far out, so that a limit shows.
+    time = torch.linspace(0, 1, rows, dtype=torch.float64).roll(rows // 2)
+    return 4 * normal(rows, FEATURES, seed=1), 4 * normal(rows, FEATURES, seed=2), time
 
 
 def _both(path: Function, *given: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,11 +94,15 @@ def _velocity(path: Function) -> str | None:
             (lambda: noise - data, "its sign is wrong: with growing t the point moves towards the data."),
             (lambda: data, "that is the data; the derivative of (1 − t) x₀ + t x₁ by t has two terms."),
             (lambda: x, "that is the point, not how fast it moves."),
-            (lambda: data - x, "that is the way that is left; divided by the time left it would be right."),
+            (
+                lambda: data - x,
+                "that is the way that is left: the velocity is the same at all times, also where no time is left.",
+            ),
             (
                 lambda: time[:, None] * (data - noise),
                 "it is multiplied by t: take the derivative, not the way so far.",
             ),
         ],
         "take the derivative of (1 − t) x₀ + t x₁ by t, with x₀ and x₁ fixed.",
+        time=time[:, None].expand_as(data),
     )

@@ -6,7 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checking import Function, Missed, Property, as_tensor, close, dtype, evaluate, explain, untouched, weak
+from labkit.checking import (
+    Function,
+    Missed,
+    Property,
+    as_tensor,
+    close,
+    dtype,
+    evaluate,
+    explain,
+    normal,
+    untouched,
+    weak,
+)
 
 COUNT = 5
 
@@ -30,8 +42,9 @@ def time_waves(waves: Function) -> list[Property]:
 
 
 def _times(rows: int) -> Tensor:
-    # A step beyond both ends as well, so that an absolute value or a limit of the angle shows.
-    return torch.linspace(-0.2, 1.15, rows, dtype=torch.float64).to(dtype())
+    # Beyond both ends as well, so that an absolute value or a limit of the angle shows; in no order, unrounded.
+    even = torch.linspace(-0.2, 1.15, rows, dtype=torch.float64)
+    return (even + 0.01 * normal(rows).double()).roll(rows // 2).to(dtype())
 
 
 def _rows(waves: Function, time: Tensor, count: int) -> Tensor:
