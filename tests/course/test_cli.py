@@ -53,6 +53,9 @@ def test_a_run_that_ends_well_has_status_0_a_table_and_a_page(project):
         (["run", "--scheduler", "nonsense"], "is no address"),
         (["run", "--data", "~nosuchuser/faces"], "no such home folder"),
         (["run", "-p", "EPOCHS=1e999"], "finite number"),
+        (["run", "--data", ""], "an argument is empty"),
+        (["grade", "run", "00", "--student="], "--student= is empty"),
+        (["reference", "build"], "holds no lab; run `make study` first"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(project, arguments, words, monkeypatch, capsys):
@@ -63,6 +66,16 @@ def test_bad_input_is_one_sentence_and_status_2(project, arguments, words, monke
         cli.main()
     assert end.value.code == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("written", [["--course=~/course"], ["--course", "~/course"]])
+def test_a_home_folder_that_the_shell_left_as_it_is(written, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["labkit", "release", "demo", *written])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"{tmp_path / 'course'}: is no example course" in capsys.readouterr().err
 
 
 def test_bad_input_ends_a_process_with_status_2_and_no_traceback(project):

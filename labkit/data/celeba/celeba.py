@@ -116,17 +116,22 @@ def load_prepared(place: Path) -> FaceSet:
         LabkitError: array and table do not fit together.
     """
     report = prepared_report(place.parent, place.name)
-    images, table = np.load(place / "faces.npy", mmap_mode="r"), read_table(place)
+    remedy = "delete that folder and prepare anew."
+    try:
+        images, table = np.load(place / "faces.npy", mmap_mode="r"), read_table(place)
+        values = table[list(ATTRIBUTES)].to_numpy(np.int8)
+        about = {name: table[name].to_numpy() for name in ("identity", "split")}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        said = " ".join(str(error).split())[:100]
+        raise LabkitError(f"{place}: its images or labels cannot be read ({said}); {remedy}") from error
     if report is None or len(table) != len(images):
-        raise LabkitError(
-            f"{place}: {len(images):,} images but {len(table):,} rows of labels; delete that folder and prepare anew."
-        )
-    values = table[list(ATTRIBUTES)].to_numpy(np.int8)
+        raise LabkitError(f"{place}: {len(images):,} images but {len(table):,} rows of labels; {remedy}")
+    if images.dtype != np.uint8 or images.shape[1:] != (3, *map(int, place.name.split("x"))):
+        raise LabkitError(f"{place}: holds {images.dtype} {images.shape}, not images of that size; {remedy}")
     return FaceSet(
         images,
         Provenance(NAME, True, report["source"], report["sha256"], LICENCE, dropped=dict(report["dropped"])),
-        identity=table["identity"].to_numpy(),
-        split=table["split"].to_numpy(),
+        **about,
         attributes=values == 1,
         attribute_names=ATTRIBUTES,
         attributes_known=(values >= 0).all(1),
