@@ -155,7 +155,7 @@ def _cached(path: Path, pictures: _Pictures) -> np.ndarray:
 
 def _opened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     try:
-        images = np.load(path, mmap_mode="r")
+        images = np.lib.format.open_memmap(path, "r")
     except (OSError, ValueError):
         return None
     return images if images.shape == shape and images.dtype == np.uint8 else None

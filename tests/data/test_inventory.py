@@ -63,9 +63,10 @@ def test_other_files_beside_the_stand_ins_are_passed_over(filled):
     assert len(cached_files()) == 1
 
 
-def test_a_damaged_stand_in_is_named(filled):
+@pytest.mark.parametrize("how", [damage, lambda path: path.write_bytes(b"")])
+def test_a_damaged_stand_in_is_named(filled, how):
     ((path, _),) = cached_files()
-    damage(path)
+    how(path)
     assert [file for file, problem in verify() if problem] == [str(path)]
 
 

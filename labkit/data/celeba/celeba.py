@@ -118,10 +118,10 @@ def load_prepared(place: Path) -> FaceSet:
     report = prepared_report(place.parent, place.name)
     remedy = "delete that folder and prepare anew."
     try:
-        images, table = np.load(place / "faces.npy", mmap_mode="r"), read_table(place)
+        images, table = np.lib.format.open_memmap(place / "faces.npy", "r"), read_table(place)
         values = table[list(ATTRIBUTES)].to_numpy(np.int8)
         about = {name: table[name].to_numpy() for name in ("identity", "split")}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError) as error:
         said = " ".join(str(error).split())[:100]
         raise LabkitError(f"{place}: its images or labels cannot be read ({said}); {remedy}") from error
     if report is None or len(table) != len(images):
