@@ -309,9 +309,10 @@ def main() -> None:
     _open_streams()
     try:
         sys.argv[1:] = [_as_typed(each) for each in sys.argv[1:]]
-        if data := os.environ.get("LABKIT_DATA"):
-            # Notebooks run in their own folder, where a relative path would mean another place.
-            os.environ["LABKIT_DATA"] = str(absolute(data))
+        for name in ("LABKIT_DATA", "LABKIT_CACHE", "LABKIT_OUT"):
+            if path := os.environ.get(name):
+                # Notebooks run in their own folder, where a relative path would mean another place.
+                os.environ[name] = str(absolute(path))
         try:
             app()
         finally:

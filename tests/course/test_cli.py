@@ -85,6 +85,16 @@ def test_a_home_folder_that_the_shell_left_as_it_is(written, monkeypatch, tmp_pa
     assert f"{tmp_path / 'course'}: is no example course" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["LABKIT_DATA", "LABKIT_CACHE", "LABKIT_OUT"])
+def test_a_relative_path_in_the_environment_means_the_same_place_in_a_notebook(name, project, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setenv(name, "near")
+    monkeypatch.setattr(sys, "argv", ["labkit", "labs"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert os.environ[name] == str(project / "near")
+
+
 def test_bad_input_ends_a_process_with_status_2_and_no_traceback(project):
     refused = labkit(project, "run", "07")
     assert refused.returncode == 2
