@@ -372,6 +372,7 @@ def _parameter(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not sign or not name.isidentifier():
         raise LabkitError(f"-p {text}: is not NAME=VALUE; write for example -p EPOCHS=20.")
+    value = {"true": "True", "false": "False", "null": "None"}.get(value.lower(), value)  # as text all were true
     try:
         value = ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

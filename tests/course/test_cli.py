@@ -56,6 +56,7 @@ def test_a_run_that_ends_well_has_status_0_a_table_and_a_page(project):
         (["run", "--out", "pyproject.toml"], "choose another folder"),
         (["run", "--jobs", "many"], "--jobs"),
         (["run", "--budget-factor", "nan"], "must be positive"),
+        (["run", "--budget-factor", "1e308"], "at most 10,000"),
         (["run", "--seed", "18446744073709551616"], "--seed 18446744073709551616: must be from 0"),
         (["run", "--scheduler", "nonsense"], "is no address"),
         (["run", "--data", "~nosuchuser/faces"], "no such home folder"),
@@ -141,6 +142,9 @@ def test_labs_are_listed_plainly_and_as_markdown(project):
         ("X=None", None),
         ("A=b=c", "b=c"),
         ("S=", ""),
+        ("REFERENCE=false", False),
+        ("REFERENCE=TRUE", True),
+        ("X=null", None),
     ],
 )
 def test_a_parameter_is_read_as_python_or_else_as_text(text, value):
