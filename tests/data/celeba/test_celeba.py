@@ -8,6 +8,7 @@ import pytest
 from celeba_files import jpegs, labels, write_official
 
 from labkit.data import celeba, olivetti
+from labkit.data.celeba import celeba as celeba_module
 from labkit.data.celeba import prepare as celeba_prepare
 from labkit.data.given import path_for
 from labkit.errors import LabkitError
@@ -71,6 +72,8 @@ def test_a_prepared_folder_may_be_given(source, cache, tmp_path, monkeypatch):
     expected = celeba(source)
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "elsewhere"))
     assert celeba(cache).checksum() == celeba(cache.parent).checksum() == expected.checksum()
+    with pytest.raises(LabkitError, match="64x64: is prepared already"):
+        celeba_module.prepare_celeba(cache, None, "64")
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -156,8 +159,12 @@ def test_what_is_not_a_prepared_set_is_a_sentence_with_its_folder(source, cache,
 
 
 @pytest.mark.parametrize("change", [{"source": 1}, {"images": "many"}, {"dropped": []}, {"labels sha256": None}])
-def test_a_report_of_another_shape_is_none(source, cache, change):
+def test_a_report_of_another_shape_is_none(source, cache, change, capsys):
     celeba(source)
     path = cache / "64x64" / "report.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     assert celeba_prepare.prepared_report(cache, "64x64") is None
+    assert not celeba(synthetic_n=10).real
+    assert "64x64: is a prepared set that is not whole" in capsys.readouterr().out
+    with pytest.raises(LabkitError, match="64x64: is a prepared set that is not whole"):
+        celeba(cache)
