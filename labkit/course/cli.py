@@ -6,6 +6,7 @@ Each command imports what it needs when it is called, so that help and refusals 
 import ast
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -96,10 +97,12 @@ def build_reference(
     from labkit.fit.reference import build
 
     source = run or project_root() / "runs" / "study"
-    for lab in choose_labs(labs or [], list_labs()):
-        if labs or (source / lab.stem).is_dir():
-            size = build(source / lab.stem, models="REFERENCE" in lab.parameters)
-            print(f"{lab.stem}: {size / 2**20:.1f} MB")
+    chosen = [lab for lab in choose_labs(labs or [], list_labs()) if labs or (source / lab.stem).is_dir()]
+    if not chosen:
+        raise LabkitError(f"{source}: holds no lab; run `make study` first, or name a run with --run.")
+    for lab in chosen:
+        size = build(source / lab.stem, models="REFERENCE" in lab.parameters)
+        print(f"{lab.stem}: {size / 2**20:.1f} MB")
 
 
 @reference_app.command("table")
@@ -306,9 +309,11 @@ def main() -> None:
     """Entry point: a LabkitError is one sentence on standard error and status 2; so is an error of the system."""
     _open_streams()
     try:
-        if data := os.environ.get("LABKIT_DATA"):
-            # Notebooks run in their own folder, where a relative path would mean another place.
-            os.environ["LABKIT_DATA"] = str(absolute(data))
+        sys.argv[1:] = [_as_typed(each) for each in sys.argv[1:]]
+        for name in ("LABKIT_DATA", "LABKIT_CACHE", "LABKIT_OUT"):
+            if path := os.environ.get(name):
+                # Notebooks run in their own folder, where a relative path would mean another place.
+                os.environ[name] = str(absolute(path))
         try:
             app()
         finally:
@@ -318,7 +323,23 @@ def main() -> None:
     except OSError as error:
         # What cannot be flushed now cannot be at the end either, where Python would print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _refuse(f"{error.filename or 'standard output'}: {error.strerror or error}.")
+        where, why = error.filename or "standard output", error.strerror or error
+        _refuse(f"{where}: {why}; correct the path, its permissions, or make room there.")
+
+
+def _as_typed(argument: str) -> str:
+    """An argument with ~ as the home folder, which a shell leaves as it is behind `--course=` and in quotes.
+
+    Raises:
+        LabkitError: it is empty, which would mean the working folder, or everybody; or there is no such home.
+    """
+    option, value = re.fullmatch(r"(--[\w-]+=|)(.*)", argument, re.DOTALL).groups()
+    if not value:
+        said = (
+            f"{option or 'an argument'} is empty, perhaps by a variable of the shell that is not set; give a value."
+        )
+        raise LabkitError(said)
+    return option + str(absolute(value)) if value.startswith("~") else argument
 
 
 def _open_streams() -> None:
@@ -352,6 +373,7 @@ def _parameter(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not sign or not name.isidentifier():
         raise LabkitError(f"-p {text}: is not NAME=VALUE; write for example -p EPOCHS=20.")
+    value = {"true": "True", "false": "False", "null": "None"}.get(value.lower(), value)  # as text all were true
     try:
         value = ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

@@ -37,7 +37,7 @@ def fill(work: Path, labs: list[Lab]) -> list[str]:
         mine, base = work / lab.path.name, work / BASE / lab.path.name
         new = student_version(lab)
         text = notebook_text(new)
-        given = base.read_text(encoding="utf-8") if base.is_file() else ""
+        given = base.read_text(encoding="utf-8", errors="replace") if base.is_file() else ""
         if mine.exists() and given == text:
             continue
         if mine.exists():
@@ -45,7 +45,8 @@ def fill(work: Path, labs: list[Lab]) -> list[str]:
                 before = nbformat.reads(given or text, as_version=4)
                 merged, both = merge(nbformat.read(mine, as_version=4), before, new)
             except Exception as error:  # nbformat raises errors of many kinds
-                said.append(f"{mine}: left as it is, since it is no notebook ({type(error).__name__}).")
+                why = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}".rstrip(": ")
+                said.append(f"{mine}: left as it is ({why}); move it away to get the lab's text anew.")
                 continue
             write_text(mine, notebook_text(merged))
             said.append(f"{mine.name}: brought up to date" + (f"; {both} cells are there twice." if both else "."))

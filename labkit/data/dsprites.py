@@ -150,7 +150,7 @@ def _packed(cache: Path) -> Path:
 def _opened(packed: Path) -> np.ndarray | None:
     """The packed pictures (N, 512), None where they are missing or cut short."""
     try:
-        pictures = np.load(packed, mmap_mode="r")
+        pictures = np.lib.format.open_memmap(packed, "r")
     except (OSError, ValueError):
         return None
     shape = (math.prod(len(level) for level in LEVELS), ROW_BYTES)

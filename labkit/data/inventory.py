@@ -88,7 +88,7 @@ def _verify_stand_in(path: Path) -> str:
     count = min(int(n), REDRAWN)
     again = synthetic_celeba(count, size=size, seed=int(seed), skin_tone=skin_tone, cache=False).images
     try:
-        off = np.abs(np.load(path, mmap_mode="r")[:count].astype(int) - again)
+        off = np.abs(np.lib.format.open_memmap(path, "r")[:count].astype(int) - again)
     except (OSError, ValueError):
         off = np.full(1, 255)
     # Drawn off the CPU: rounding moves a grey level, and now and then the side of an edge.

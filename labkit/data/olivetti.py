@@ -162,7 +162,9 @@ def _read_npy(path: Path) -> np.ndarray:
         else:
             images = np.load(path, allow_pickle=False)
         images = images.reshape(PEOPLE * SHOTS, SIDE, SIDE).astype(np.float64)
-    except (StopIteration, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # numpy and zipfile raise errors of many kinds for files that are something else
         raise LabkitError(f"{shown(path)}: {problem}; remove it or download it anew.") from error
     images = np.nan_to_num(images)
     levels = (images * (BRIGHTEST if images.max() <= 1 else 1)).round().clip(0, 255)

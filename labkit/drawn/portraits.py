@@ -1,6 +1,7 @@
 """A stand-in for CelebA: drawn faces with attributes, ten shots a person, split by person, cached on disk."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from labkit.files import atomic_path, data_root
 
 CHUNK = 1024  # faces drawn and written at a time
 LICENCE = "MIT, as the kit"
+NAMED = re.compile(r"celeba-(\d+)-\d+x\d+-\d+-\w+-[\w.]+\.npy")  # other files may lie beside
 
 
 def synthetic_celeba(
@@ -80,7 +82,8 @@ def synthetic_celeba(
 
 def cached_files() -> list[tuple[Path, int]]:
     """The files of pixels that earlier calls have left, and how many faces each holds."""
-    return [(path, int(path.name.split("-")[1])) for path in sorted(_folder().glob("celeba-*.npy"))]
+    found = [(path, NAMED.fullmatch(path.name)) for path in sorted(_folder().glob("celeba-*.npy"))]
+    return [(path, int(match[1])) for path, match in found if match]
 
 
 def _folder() -> Path:
@@ -152,7 +155,7 @@ def _cached(path: Path, pictures: _Pictures) -> np.ndarray:
 
 def _opened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     try:
-        images = np.load(path, mmap_mode="r")
+        images = np.lib.format.open_memmap(path, "r")
     except (OSError, ValueError):
         return None
     return images if images.shape == shape and images.dtype == np.uint8 else None

@@ -26,6 +26,13 @@ def labkit(project, *arguments):
     return subprocess.run(command, cwd=project, capture_output=True, text=True, encoding="utf-8", timeout=300)
 
 
+def runs(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it may end between any two looks
+        return False
+
+
 def test_a_run_that_ends_well_has_status_0_a_table_and_a_page(project):
     first = labkit(project, "run", "00", "--profile", "smoke")
     assert first.returncode == 0, first.stderr
@@ -49,10 +56,14 @@ def test_a_run_that_ends_well_has_status_0_a_table_and_a_page(project):
         (["run", "--out", "pyproject.toml"], "choose another folder"),
         (["run", "--jobs", "many"], "--jobs"),
         (["run", "--budget-factor", "nan"], "must be positive"),
+        (["run", "--budget-factor", "1e308"], "at most 10,000"),
         (["run", "--seed", "18446744073709551616"], "--seed 18446744073709551616: must be from 0"),
         (["run", "--scheduler", "nonsense"], "is no address"),
         (["run", "--data", "~nosuchuser/faces"], "no such home folder"),
         (["run", "-p", "EPOCHS=1e999"], "finite number"),
+        (["run", "--data", ""], "an argument is empty"),
+        (["grade", "run", "00", "--student="], "--student= is empty"),
+        (["reference", "build"], "holds no lab; run `make study` first"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(project, arguments, words, monkeypatch, capsys):
@@ -63,6 +74,26 @@ def test_bad_input_is_one_sentence_and_status_2(project, arguments, words, monke
         cli.main()
     assert end.value.code == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("written", [["--course=~/course"], ["--course", "~/course"]])
+def test_a_home_folder_that_the_shell_left_as_it_is(written, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["labkit", "release", "demo", *written])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"{tmp_path / 'course'}: is no example course" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["LABKIT_DATA", "LABKIT_CACHE", "LABKIT_OUT"])
+def test_a_relative_path_in_the_environment_means_the_same_place_in_a_notebook(name, project, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setenv(name, "near")
+    monkeypatch.setattr(sys, "argv", ["labkit", "labs"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert os.environ[name] == str(project / "near")
 
 
 def test_bad_input_ends_a_process_with_status_2_and_no_traceback(project):
@@ -91,8 +122,8 @@ def test_an_interrupt_keeps_what_there_is_and_leaves_nothing_running(project, si
     assert process.returncode == 130
     assert "interrupted" in stdout
     assert "before\\n" in partial.read_text()
-    psutil.wait_procs(family, timeout=10)
-    assert not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    _, left = psutil.wait_procs(family, timeout=60)
+    assert not [each for each in left if runs(each)]
 
 
 def test_labs_are_listed_plainly_and_as_markdown(project):
@@ -111,6 +142,9 @@ def test_labs_are_listed_plainly_and_as_markdown(project):
         ("X=None", None),
         ("A=b=c", "b=c"),
         ("S=", ""),
+        ("REFERENCE=false", False),
+        ("REFERENCE=TRUE", True),
+        ("X=null", None),
     ],
 )
 def test_a_parameter_is_read_as_python_or_else_as_text(text, value):

@@ -98,6 +98,15 @@ def test_what_is_no_notebook_is_left_and_named(tmp_path):
     assert "left as it is" in said and (work / lab.path.name).read_text() == "{"
 
 
+def test_a_damaged_base_stops_nothing(tmp_path):
+    lab, work = demo_lab(tmp_path / "labs"), tmp_path / "work"
+    fill(work, [lab])
+    (work / BASE / lab.path.name).write_bytes(b"\xff\xfe\0")
+    before = (work / lab.path.name).read_text()
+    (said,) = fill(work, [lab])
+    assert "left as it is" in said and (work / lab.path.name).read_text() == before
+
+
 def test_the_start_opens_by_itself(tmp_path):
     assert first_page(tmp_path) == "/lab"
     (tmp_path / "00_start_here.ipynb").touch()

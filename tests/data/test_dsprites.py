@@ -230,11 +230,12 @@ def test_it_is_packed_once_and_then_needs_the_file_no_more(official, cache):
     assert not dsprites(download=False).provenance.real
 
 
-def test_damaged_pictures_are_packed_anew(official, cache):
+@pytest.mark.parametrize("lost", [slice(-9), slice(0)])
+def test_damaged_pictures_are_packed_anew(official, cache, lost):
     dsprites(official)
     (packed,) = cache.glob("*.npy")
     whole = packed.read_bytes()
-    packed.write_bytes(whole[:-9])
+    packed.write_bytes(whole[lost])
     official.rename(cache / official.name)
     assert dsprites(download=False).provenance.real
     assert packed.read_bytes() == whole

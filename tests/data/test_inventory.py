@@ -57,9 +57,16 @@ def test_a_damaged_file_is_named(filled, name):
     assert [file for file, problem in verify() if "SHA-256 differs" in problem] == [str(path)]
 
 
-def test_a_damaged_stand_in_is_named(filled):
+def test_other_files_beside_the_stand_ins_are_passed_over(filled):
+    for name in ("celeba-mine.npy", "celeba-.npy", "celeba-20-64x64-0-celeba-copy (1).npy"):
+        (filled / "synthetic" / name).write_bytes(b"")
+    assert len(cached_files()) == 1
+
+
+@pytest.mark.parametrize("how", [damage, lambda path: path.write_bytes(b"")])
+def test_a_damaged_stand_in_is_named(filled, how):
     ((path, _),) = cached_files()
-    damage(path)
+    how(path)
     assert [file for file, problem in verify() if problem] == [str(path)]
 
 

@@ -149,8 +149,14 @@ def test_another_array_of_that_name_is_refused(official, tmp_path, zipped):
         with pytest.raises(LabkitError, match=r"archive\.zip"):
             olivetti(path)
         return
-    for wrong in (np.zeros((400, 64, 64)), np.full((400, 64, 64), np.nan), np.zeros(5), np.array([{}], object)):
+    two = np.zeros((400, 64, 64), [("a", int), ("b", int)])
+    for wrong in (np.zeros((400, 64, 64)), np.full((400, 64, 64), np.nan), np.zeros(5), np.array([{}], object), two):
         np.save(path, wrong, allow_pickle=True)
+        with pytest.raises(LabkitError, match=r"not Kaggle's copy"):
+            olivetti(path)
+    for more in ({}, {"faces": two}):
+        with open(path, "wb") as stream:
+            np.savez(stream, **more)
         with pytest.raises(LabkitError, match=r"not Kaggle's copy"):
             olivetti(path)
 

@@ -357,10 +357,15 @@ def test_the_kit_comes_with_the_probe_of_what_it_draws(monkeypatch, fresh, tmp_p
         assert all(np.array_equal(drawn[name], file[name]) for name in drawn)
 
 
-def test_a_cut_file_is_drawn_anew():
+@pytest.mark.parametrize("left", [500, 0, "zip"])
+def test_a_cut_file_is_drawn_anew(left):
     whole = synthetic_celeba(3).images.copy()
     path = cached_files()[0][0]
-    path.write_bytes(path.read_bytes()[:500])
+    if left == "zip":
+        with open(path, "wb") as stream:
+            np.savez(stream, whole)
+    else:
+        path.write_bytes(path.read_bytes()[:left])
     np.testing.assert_array_equal(synthetic_celeba(3).images, whole)
 
 

@@ -35,7 +35,19 @@ def until(happened) -> bool:
 
 
 def runs(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it may end between any two looks
+        return False
+
+
+def below(word: str) -> list[psutil.Process]:
+    """Processes that this one has started with a word in their command; others may end while one looks."""
+    found = []
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            found += [process] if word in str(process.cmdline()) else []
+    return found
 
 
 def end(pid: int) -> None:
@@ -83,7 +95,7 @@ def test_what_is_no_longer_wanted_may_leave_a_checkpoint_and_is_ended(tmp_path, 
     worker = threading.Thread(target=run_while_wanted, args=arguments, daemon=True)
     worker.start()
     assert until(begun.exists)
-    (process,) = (p for p in psutil.Process().children() if str(begun) in str(p.cmdline()))
+    (process,) = below(str(begun))
     wanted.unlink()
     try:
         worker.join(SECONDS)

@@ -140,7 +140,9 @@ def finished(task: Task) -> dict[str, Any] | None:
         return None
     notebook = task.submission / task.lab.path.name
     now = sha256(notebook) if notebook.is_file() else ""
-    if not isinstance(outcome, dict) or outcome.get("notebook_sha256") != now or outcome.get("again"):
+    if not isinstance(outcome, dict) or not {"student", "status", "reason"} <= outcome.keys():
+        return None
+    if outcome.get("notebook_sha256") != now or outcome.get("again"):
         return None
     if outcome.get("checks") not in (None, task.state):
         return None
@@ -262,5 +264,5 @@ def _salt(place: Place) -> int:
         write_text(path, secrets.token_hex(32))
         path.chmod(0o600)
     content = sha256(notebook) if notebook.is_file() else ""
-    text = f"{path.read_text(encoding='utf-8')}/{notebook.relative_to(place.course)}/{content}"
+    text = f"{path.read_text(encoding='utf-8', errors='replace')}/{notebook.relative_to(place.course)}/{content}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") + 1

@@ -44,6 +44,14 @@ def _labs(run: Path) -> dict[str, Path]:
         for name in (MADE_OF, "claims.json", "metrics.json"):
             if (folder / name).exists() and read_record(folder, name, None) is None:
                 raise LabkitError(f"{folder / name}: is damaged; run the lab again with `labkit run --force`.")
+        try:
+            for number in _measured(folder).values():
+                _moved(number, number)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            remedy = "run the lab again with `labkit run --force`"
+            raise LabkitError(
+                f"{folder}: its claims.json or metrics.json is damaged ({error!r}); {remedy}."
+            ) from error
     return found
 
 

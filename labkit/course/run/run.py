@@ -88,8 +88,10 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
     """
     if config.profile not in PROFILES:
         raise LabkitError(f"--profile: there is no profile {config.profile!r}{nearest(config.profile, PROFILES)}")
-    if config.jobs < 1 or not 0 < config.budget_factor < math.inf:
-        raise LabkitError("--jobs and --budget-factor must be positive; leave them out if in doubt.")
+    if config.jobs < 1 or not 0 < config.budget_factor <= 10_000:  # beyond, no clock counts so far
+        raise LabkitError(
+            "--jobs and --budget-factor must be positive, factors at most 10,000; leave them out if in doubt."
+        )
     if not 0 <= config.seed <= LARGEST_SEED:
         raise LabkitError(f"--seed {config.seed}: must be from 0 to {LARGEST_SEED}.")
     for name in config.extra:

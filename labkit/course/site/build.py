@@ -67,7 +67,11 @@ def build_site(run: Path, out: Path, students: bool = False) -> Path:
         pictures = source / "extra" / "pictures"
         pictures.mkdir(parents=True)
         for lab in labs:
-            page = _lab_page(lab, pictures, students)
+            try:
+                page = _lab_page(lab, pictures, students)
+            except (LabkitError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+                remedy = "run the lab again with `labkit run --force`"
+                raise LabkitError(f"{lab / NOTEBOOK}: is damaged ({error!r}); {remedy}.") from error
             (source / f"{lab.name}.ipynb").write_text(json.dumps(page), encoding="utf-8")
         shutil.copy(HERE / "glossary.md", source)
         (source / "_static").mkdir()

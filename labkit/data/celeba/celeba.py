@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from labkit.data.celeba.download import download_celeba
-from labkit.data.celeba.prepare import prepare, prepared_report, read_table
-from labkit.data.celeba.source import ANNOTATIONS, open_source
+from labkit.data.celeba.prepare import REPORT, prepare, prepared_report, read_table
+from labkit.data.celeba.source import ANNOTATIONS, Source, open_source
 from labkit.data.given import path_for
 from labkit.drawn.portraits import synthetic_celeba
 from labkit.errors import LabkitError
@@ -66,13 +66,18 @@ def celeba(
     name, cache = f"{height}x{width}", data_root() / "celeba"
     found = None
     if path := path_for("celeba", data):
-        place = next((place for place in (path, path / "celeba") if prepared_report(place, name) is not None), None)
+        places = (path, path / "celeba")
+        place = next((place for place in places if prepared_report(place, name) is not None), None)
         if place is None:
-            source = open_source(path / "celeba" if (path / "celeba").is_dir() else path)
+            source = _open(path / "celeba" if (path / "celeba").is_dir() else path, places, name)
             prepare(source, height, width, cache, patience=PATIENCE_SECONDS)
         found = load_prepared((place or cache) / name)
     elif prepared_report(cache, name) is not None:
         found = load_prepared(cache / name)
+    elif (cache / name / REPORT).is_file():
+        print(
+            f"{cache / name}: is a prepared set that is not whole, so it is left out; run labkit data celeba again."
+        )
     lacking = "" if found is None else lacks(found, needs)
     if found is not None and not lacking:
         return found
@@ -88,6 +93,19 @@ def celeba(
     )
     source = f"{drawn.provenance.source}; the photographs have {lacking}"
     return replace(drawn, provenance=replace(drawn.provenance, source=source))
+
+
+def _open(path: Path, places: Sequence[Path], name: str) -> Source:
+    """`open_source`, which knows a folder that labkit itself has prepared."""
+    try:
+        return open_source(path)
+    except LabkitError as error:
+        if (place := next((each for each in places if (each / name / REPORT).is_file()), None)) is None:
+            raise
+        said = "is a prepared set that is not whole; copy it anew, or prepare it from the photographs"
+        if prepared_report(place, name) is not None:
+            said = "is prepared already; name its folder by --data or LABKIT_DATA when you run a lab"
+        raise LabkitError(f"{place / name}: {said}.") from error
 
 
 def lacks(faces: FaceSet, needs: Sequence[str]) -> str:
@@ -116,17 +134,22 @@ def load_prepared(place: Path) -> FaceSet:
         LabkitError: array and table do not fit together.
     """
     report = prepared_report(place.parent, place.name)
-    images, table = np.load(place / "faces.npy", mmap_mode="r"), read_table(place)
+    remedy = "delete that folder and prepare anew."
+    try:
+        images, table = np.lib.format.open_memmap(place / "faces.npy", "r"), read_table(place)
+        values = table[list(ATTRIBUTES)].to_numpy(np.int8)
+        about = {name: table[name].to_numpy() for name in ("identity", "split")}
+    except (OSError, ValueError, KeyError) as error:
+        said = " ".join(str(error).split())[:100]
+        raise LabkitError(f"{place}: its images or labels cannot be read ({said}); {remedy}") from error
     if report is None or len(table) != len(images):
-        raise LabkitError(
-            f"{place}: {len(images):,} images but {len(table):,} rows of labels; delete that folder and prepare anew."
-        )
-    values = table[list(ATTRIBUTES)].to_numpy(np.int8)
+        raise LabkitError(f"{place}: {len(images):,} images but {len(table):,} rows of labels; {remedy}")
+    if images.dtype != np.uint8 or images.shape[1:] != (3, *map(int, place.name.split("x"))):
+        raise LabkitError(f"{place}: holds {images.dtype} {images.shape}, not images of that size; {remedy}")
     return FaceSet(
         images,
         Provenance(NAME, True, report["source"], report["sha256"], LICENCE, dropped=dict(report["dropped"])),
-        identity=table["identity"].to_numpy(),
-        split=table["split"].to_numpy(),
+        **about,
         attributes=values == 1,
         attribute_names=ATTRIBUTES,
         attributes_known=(values >= 0).all(1),
@@ -151,7 +174,8 @@ def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
         raise LabkitError("labkit data celeba: give either --from PATH or --download gdrive|kaggle.")
     if download is not None:
         source = download_celeba(download, folder / "download")
-    report = prepare(open_source(source), height, width, folder)
+    opened = _open(source, (source, source / "celeba"), f"{height}x{width}")
+    report = prepare(opened, height, width, folder)
     lines = [f"CelebA {height}x{width}: {report['images']:,} images, {report['with attributes']:,} with attributes"]
     if decoded := report.get("decoded"):
         rate = decoded / report["seconds"]

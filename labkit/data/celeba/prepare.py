@@ -21,7 +21,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from labkit.data.celeba.decode import UnusableError, decode
+from labkit.data.celeba.decode import HEIGHT, WIDTH, UnusableError, decode
 from labkit.data.celeba.labels import Labels, read_labels
 from labkit.data.celeba.source import Source
 from labkit.data.safe_zip import UnreadableEntryError
@@ -31,6 +31,8 @@ from labkit.files import sha256, shown, write_json
 
 RECIPE = 2  # goes up when the same source would give other pixels or labels: older work is then made anew
 CHUNK = 64  # images decoded as one piece of work
+REPORTED = {"source": str, "images": int, "sha256": str, "labels sha256": str, "dropped": dict, "made of": dict}
+REPORT = "report.json"
 LABEL_BYTES = 150  # of an image's row in labels.csv, at most
 
 
@@ -70,7 +72,7 @@ def prepare(
             try:
                 report = _make(source, height, width, work, progress) | {"made of": made_of}
                 seconds = {name: report.pop(name) for name in ("decoded", "seconds")}
-                write_json(work / "report.json", report)
+                write_json(work / REPORT, report)
                 if (folder / size).exists():
                     os.rename(folder / size, work / "old")
                 os.rename(work, folder / size)
@@ -93,9 +95,9 @@ def prepared_report(folder: Path, size: str) -> dict[str, Any] | None:
     """The report of a prepared size, None if it is not (wholly) there."""
     place = folder / size
     try:
-        report = json.loads((place / "report.json").read_text(encoding="utf-8"))
+        report = json.loads((place / REPORT).read_text(encoding="utf-8"))
         whole = (place / "faces.npy").stat().st_size == report["bytes"] and (place / "labels.csv").is_file()
-        return report if whole and isinstance(report["made of"], dict) else None
+        return report if whole and all(isinstance(report[name], kind) for name, kind in REPORTED.items()) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -134,7 +136,10 @@ def _make(source: Source, height: int, width: int, work: Path, progress: bool) -
     dropped |= source.dropped
     if not kept.any():
         faults = ", ".join(f"{number} × {why}" for why, number in Counter(dropped.values()).items())
-        raise LabkitError(f"{shown(source.path)}: none of its images can be used ({faults}); is this CelebA?")
+        raise LabkitError(
+            f"{shown(source.path)}: none of its images can be used ({faults}); give img_align_celeba as it was "
+            f"published, colour JPEGs of {WIDTH}×{HEIGHT} pixels."
+        )
     table = _table(source.images, labels).loc[kept]
     table.to_csv(work / "labels.csv", index=False, lineterminator="\n")
     return {

@@ -8,6 +8,7 @@ archive.zip with all of it), img_align_celeba.zip alone, a bare folder of images
 import codecs
 import hashlib
 import os
+import re
 import stat
 from bisect import bisect_left
 from collections import Counter
@@ -38,7 +39,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 IMAGE_FOLDER = "img_align_celeba"
 ZIP_NAMES = ("img_align_celeba.zip", "archive.zip", "celeba-dataset.zip", "celeba.zip")
 ANNOTATIONS = {"attributes": "list_attr_celeba", "identity": "identity_celeba", "partition": "list_eval_partition"}
-UNUSED = ("list_bbox_celeba", "list_landmarks_align_celeba", "list_landmarks_celeba", "readme")
+TABLE = re.compile(rf"({'|'.join(ANNOTATIONS.values())}).*\.(txt|csv|tsv)", re.IGNORECASE)  # also "… (1).txt"
+UNUSED = ("list_bbox_celeba", "list_landmarks_align_celeba", "list_landmarks_celeba", "readme", "labels")
 
 
 @dataclass(frozen=True)
@@ -169,16 +171,21 @@ class _Listing:
         """File one readable entry under what its name makes it."""
         base = parts(name)[-1]
         stem, suffix = os.path.splitext(base.lower())
-        if suffix in (".txt", ".csv") and stem in ANNOTATIONS.values():
-            kind = next(kind for kind, known in ANNOTATIONS.items() if known == stem)
-            # The official text comes before a csv, the outer file before an inner one.
-            rank = (suffix == ".csv", len(parts(name)))
+        if table := _table(base):
+            # The outer file comes before an inner one.
+            kind, rank = table[0], (*table[1], len(parts(name)))
             if kind not in self.texts or rank < self.texts[kind][0]:
                 self.texts[kind] = (rank, key)
         elif suffix == ".zip":
             self.zips.append(name)
         elif stem in UNUSED:
             pass
+        elif stem.startswith(tuple(ANNOTATIONS.values())):
+            self.dropped[name] = f"{base} has labels in a form that is not read: save it as csv"
+        elif suffix in (".csv", ".tsv") and not base.startswith("."):
+            self.dropped[name] = (
+                f"{base} has no known name: if it has the labels, call it {ANNOTATIONS['attributes']}.csv"
+            )
         elif base.startswith(".") or suffix not in IMAGE_SUFFIXES:
             self.dropped[name] = "not an image name"
         elif bomb or size > IMAGE_BYTES:
@@ -209,7 +216,9 @@ def _list_folder(folder: Path) -> _Listing:
             # No report could be written with such a name in it.
             listing.dropped[shown(relative)] = "not an image name"
         elif entry.is_symlink() and not _lies_in(root, entry.path):
-            listing.dropped[relative] = "symbolic link"
+            needed = entry.is_dir() or _table(entry.name)
+            way = f" at {entry.name} out of the folder: put there what it leads to" if needed else ""
+            listing.dropped[relative] = f"symbolic link{way}"
         elif (status := _status(entry)) is None:
             listing.dropped[relative] = "not a plain file"
         else:
@@ -293,13 +302,27 @@ def _texts_beside(path: Path) -> dict[str, tuple[_Folder, str]]:
     if homes[0].name.lower() in ("img", IMAGE_FOLDER):
         homes.append(homes[0].parent)
     for place in (home / sub for home in homes for sub in ("", "Anno", "Eval")):
-        for kind, stem in ANNOTATIONS.items():
-            for name in (stem, stem.replace("celeba", "CelebA")):
-                for suffix in (".txt", ".csv"):
-                    file = place / (name + suffix)
-                    if kind not in found and file.is_file() and _lies_in(place, file):
-                        found[kind] = (_Folder(place), file.name)
+        tables = [(name, table) for name in _names(place) if (table := _table(name))]
+        for name, (kind, _) in sorted(tables, key=lambda each: (each[1][1], each[0])):
+            file = place / name
+            if kind not in found and file.is_file() and _lies_in(place, file):
+                found[kind] = (_Folder(place), name)
     return found
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _table(base: str) -> tuple[str, tuple[bool, bool]] | None:
+    """Of a table of labels by its name: its kind, and an order in which official names and texts come first."""
+    if not (match := TABLE.fullmatch(base)):
+        return None
+    kind = next(kind for kind, known in ANNOTATIONS.items() if known == match[1].lower())
+    return kind, (len(base) != len(f"{match[1]}.{match[2]}"), match[2].lower() != "txt")
 
 
 def _lies_in(folder: Path, path: str | Path) -> bool:

@@ -115,6 +115,7 @@ def test_one_spoilt_notebook_stops_no_command_which_names_it_and_ends_with_1(pla
     run = CliRunner().invoke(app, ["grade", "feedback", "demo", "--course", str(place.course)])
     assert run.exit_code == 1 and "failed: ada-right" in run.output and "13 pages" in run.output
     run = CliRunner().invoke(app, ["grade", "ingest", "demo", "--course", str(place.course)])
-    assert run.exit_code == 1 and "failed: ada-right" in run.output
+    assert run.exit_code == 1 and run.output.endswith("failed: ben-right-otherwise\n")
+    assert spoilt.read_text() != "{"  # it is made anew
     with open_gradebook(place) as gradebook:
         assert len(gradebook.students) == 14

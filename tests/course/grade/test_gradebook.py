@@ -244,11 +244,20 @@ def test_one_bad_outcome_stops_nobody_else(graded):
     write_json(folder / "outcome.json", {"notebook_sha256": sha, "exercises": {TESTS[0]: {"properties": [7]}}})
     (folder / lab.path.name).write_text("{")
     (Place(course, lab, "ben-right-otherwise").folder("executed") / "outcome.json").write_text("[")
-    (Place(course, lab, "dan-mean-for-sum").folder("submitted") / "prepared.json").write_text("?")
+    damaged = {
+        "dan-mean-for-sum": "?",
+        "eve-late": '{"repairs": [], "late_seconds": "many"}',
+        "gus-deleted-test": "[]",
+    }
+    for student, text in damaged.items():
+        (Place(course, lab, student).folder("submitted") / "prepared.json").write_text(text)
+    Place(course, lab, "finn-warnings").notebook("autograded").write_text("?")
     result = ingest(Place(course, lab))
-    assert len(result.graded) == 13 and set(result.left_out | result.failed) == {"ben-right-otherwise"}
+    assert len(result.graded) == 10 and set(result.left_out) == {"ben-right-otherwise"}
+    assert set(result.failed) == set(damaged) and all("labkit grade prepare" in said for said in result.failed.values())
+    assert autograded(course, lab, "finn-warnings").cells and records(Place(course, lab))
     assert grades(course, lab, "ada-right")[TESTS[0]]["auto_score"] == 0
-    assert grades(course, lab, "dan-mean-for-sum")[TESTS[1]]["auto_score"] == 0
+    assert grades(course, lab, "dan-mean-for-sum")[TESTS[1]]["auto_score"] == 4
     assert grades(course, lab, "cleo-no-constant")[TESTS[0]]["auto_score"] == 3
 
 

@@ -44,6 +44,11 @@ def answered(released):
     return notebook
 
 
+def test_the_courses_own_folder_is_not_taken_for_what_was_handed_in(course, lab):
+    with pytest.raises(LabkitError, match="the course's own folder; give --from"):
+        prepare(Place(course, lab), course / "release" / "..")
+
+
 def test_all_common_ways_to_hand_in_are_understood(course, lab, answered, tmp_path):
     files = {
         "ada.ipynb": answered,
@@ -190,6 +195,19 @@ def test_the_dates_inside_a_students_own_zip_count_for_nothing(course, lab, answ
         packed.writestr(entry, nbformat.writes(answered))
     late = prepare(Place(course, lab), source, deadline=datetime(2020, 1, 1)).students["ada"]["late_seconds"]
     assert late > 0
+
+
+def test_what_this_machine_lacks_refuses_nobody(course, lab, answered, tmp_path, monkeypatch):
+    prepare(Place(course, lab), hand_in(tmp_path / "1", {"yan.ipynb": answered}))
+    kept = {path: path.read_bytes() for path in Place(course, lab, "yan").folder("submitted").iterdir()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("labkit.course.grade.intake.prepare.run_limited", full)
+    result = prepare(Place(course, lab), tmp_path / "1")
+    assert not result.students and "No space left" in result.failed["yan"]
+    assert {path: path.read_bytes() for path in kept} == kept
 
 
 def test_a_second_prepare_replaces_and_a_refusal_takes_away(course, lab, answered, tmp_path):

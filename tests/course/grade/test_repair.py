@@ -225,6 +225,14 @@ def test_an_answer_in_a_cell_of_the_wrong_kind_is_kept(released, answered):
     assert "turned into raw" in said[0]
 
 
+@pytest.mark.parametrize("held", [{}, {"source": None}, {"source": 7}, {"source": ["x", None]}, {"source": {"a": 1}}])
+def test_a_cell_without_text_costs_its_owner_no_other(held):
+    cells = [{"cell_type": "code", **held}, {"cell_type": "code", "source": ["x", " = 1"]}]
+    found, said = read_cells(json.dumps({"nbformat": 4, "cells": cells}).encode())
+    assert [cell.source for cell in found] == ["", "x = 1"]
+    assert said == ["1 of its cells held no text that can be read, and count as empty."]
+
+
 def test_old_formats_are_read(released, answered):
     old = nbformat.convert(deepcopy(answered), 3)
     notebook, _ = repair(released, read_cells(nbformat.writes(old, version=3).encode())[0])
@@ -238,9 +246,7 @@ def test_old_formats_are_read(released, answered):
         (b"[1, 2]", "no notebook"),
         (b'{"cells": []}', "no notebook"),
         (b'{"nbformat": 4, "cells": []}', "no cells"),
-        (b'{"nbformat": 4, "cells": [{"cell_type": "code"}]}', "no notebook"),
         (b'{"nbformat": 4, "cells": [{"cell_type": "virus", "source": ""}]}', "neither code nor text"),
-        (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 7}]}', "neither code nor text"),
         (b'{"nbformat": "4e", "cells": 3}', "no notebook"),
         (b"\xff\xfe\x00", "no notebook"),
         (b"[" * 100_000, "no notebook"),

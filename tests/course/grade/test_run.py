@@ -13,12 +13,13 @@ import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from small_lab import FIRST, SECOND, lab_in, share, submit
+from small_lab import FIRST, PLAIN, SECOND, lab_in, share, submit
 
 from labkit.course.grade import run as room
 from labkit.course.grade.layout import Place
 from labkit.course.grade.limited import Overrun
-from labkit.course.grade.run import _salt, run_submissions
+from labkit.course.grade.run import Task, _salt, finished, run_submissions
+from labkit.course.grade.sandbox.limits import Limits
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_json
 
@@ -164,6 +165,17 @@ def test_hidden_inputs_are_the_same_for_one_notebook_and_others_for_any_other(tm
     path.write_text(path.read_text() + " ")
     salts.append(_salt(ada))
     assert salts[0] == salts[1] and len(set(salts)) == 3 and all(0 < each < 2**63 for each in salts)
+
+
+@pytest.mark.parametrize("held", [[], {}, {"student": "ada"}, {"student": "ada", "status": "ok"}])
+def test_an_outcome_of_another_shape_is_none(tmp_path, held):
+    lab = lab_in(tmp_path)
+    task = Task(submit(tmp_path, lab, "ada"), tmp_path, lab, PLAIN, Limits(), 1)
+    whole = {"student": "ada", "status": "ok", "reason": ""}
+    for outcome, done in ((whole, True), (held, False)):
+        sha = {"notebook_sha256": sha256(task.submission / lab.path.name)}
+        write_json(tmp_path / "outcome.json", outcome | sha if isinstance(outcome, dict) else outcome)
+        assert (finished(task) is not None) == done
 
 
 def test_what_the_clock_stopped_is_run_again_alone_before_it_counts(tmp_path, monkeypatch):

@@ -47,6 +47,20 @@ def test_another_lab_is_named_and_none_in_common_is_a_sentence(tmp_path):
         compare_runs(first / "01a_x", second / "02_y")
     with pytest.raises(LabkitError, match="holds no record"):
         compare_runs(tmp_path, first)
-    (first / "01a_x" / "claims.json").write_text("[{}]")
-    with pytest.raises(LabkitError, match="is damaged"):
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("claims.json", [{}]),
+        ("claims.json", [{"id": "A1", "text": "x", "verdict": "reproduced"}]),
+        ("claims.json", [{"id": "A1", "text": "x", "verdict": "y", "measured": estimate("many")}]),
+        ("metrics.json", []),
+        ("metrics.json", {"values": {"gain": estimate(None)}}),
+    ],
+)
+def test_a_record_of_another_shape_is_named(tmp_path, name, held):
+    first, second = a_run(tmp_path / "a"), a_run(tmp_path / "b")
+    write_json(second / "01a_x" / name, held)
+    with pytest.raises(LabkitError, match=r"01a_x.* is damaged"):
         compare_runs(first, second)

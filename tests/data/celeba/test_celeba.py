@@ -1,10 +1,14 @@
 """celeba(): the order of its sources, its labels, and what each wrong path gets."""
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 from celeba_files import jpegs, labels, write_official
 
 from labkit.data import celeba, olivetti
+from labkit.data.celeba import celeba as celeba_module
 from labkit.data.celeba import prepare as celeba_prepare
 from labkit.data.given import path_for
 from labkit.errors import LabkitError
@@ -68,6 +72,8 @@ def test_a_prepared_folder_may_be_given(source, cache, tmp_path, monkeypatch):
     expected = celeba(source)
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "elsewhere"))
     assert celeba(cache).checksum() == celeba(cache.parent).checksum() == expected.checksum()
+    with pytest.raises(LabkitError, match="64x64: is prepared already"):
+        celeba_module.prepare_celeba(cache, None, "64")
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -106,3 +112,59 @@ def test_for_which_data_set_a_folder_is_meant(tmp_path, made, for_olivetti, for_
     (tmp_path / made).write_bytes(b"")
     found = [path_for(name, tmp_path) is not None for name in ("olivetti", "celeba")]
     assert found == [for_olivetti, for_celeba]
+
+
+def _array(pixels):
+    def write(place):
+        np.save(place / "faces.npy", pixels)
+
+    return write
+
+
+def _text(name, text):
+    return lambda place: (place / name).write_text(text)
+
+
+def _column(name, value):
+    def write(place):
+        table = pd.read_csv(place / "labels.csv")
+        table.assign(**{name: value}).to_csv(place / "labels.csv", index=False)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _array(np.zeros((70, 3, 32, 32), np.uint8)),
+        _array(np.zeros((70, 64, 64, 3), np.uint8)),
+        _array(np.zeros((70, 3, 64, 64), np.float32)),
+        _array(np.array([{}], object)),
+        _text("faces.npy", ""),
+        _text("faces.npy", "x" * 99),
+        _text("labels.csv", ""),
+        _text("labels.csv", "image,split\n000001.jpg,0\n"),
+        _column("Male", "?"),
+        _column("identity", "Bob"),
+    ],
+)
+def test_what_is_not_a_prepared_set_is_a_sentence_with_its_folder(source, cache, damage):
+    celeba(source)
+    damage(cache / "64x64")
+    report = json.loads((cache / "64x64" / "report.json").read_text())
+    size = (cache / "64x64" / "faces.npy").stat().st_size
+    (cache / "64x64" / "report.json").write_text(json.dumps(report | {"bytes": size}))
+    with pytest.raises(LabkitError, match=r"64x64: .*delete that folder and prepare anew\.$"):
+        celeba()
+
+
+@pytest.mark.parametrize("change", [{"source": 1}, {"images": "many"}, {"dropped": []}, {"labels sha256": None}])
+def test_a_report_of_another_shape_is_none(source, cache, change, capsys):
+    celeba(source)
+    path = cache / "64x64" / "report.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert celeba_prepare.prepared_report(cache, "64x64") is None
+    assert not celeba(synthetic_n=10).real
+    assert "64x64: is a prepared set that is not whole" in capsys.readouterr().out
+    with pytest.raises(LabkitError, match="64x64: is a prepared set that is not whole"):
+        celeba(cache)

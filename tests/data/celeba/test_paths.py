@@ -41,8 +41,8 @@ def test_what_leads_out_of_a_folder_is_refused(tmp_path):
         f"{inner}round.jpg": "not a plain file",
         f"{inner}large.jpg": "too large",
         "\\udcff.jpg": "not an image name",
-        "more": "symbolic link",
-        "list_attr_celeba.txt": "symbolic link",
+        "more": "symbolic link at more out of the folder: put there what it leads to",
+        "list_attr_celeba.txt": "symbolic link at list_attr_celeba.txt out of the folder: put there what it leads to",
     }
 
 

@@ -218,3 +218,28 @@ def test_the_fingerprint_is_of_names_sizes_and_tables(tmp_path):
     (path / "identity_CelebA.txt").write_text("000001.jpg 3\n")
     changed = open_source(path).fingerprint()
     assert {part for part in first if first[part] != changed[part]} == {"identity"}
+
+
+@pytest.mark.parametrize(
+    "name", ["list_attr_celeba (1).txt", "LIST_ATTR_CELEBA.TXT.txt", "list_attr_celeba-fixed.tsv"]
+)
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_table_is_known_also_by_the_name_that_a_browser_or_an_editor_gave_it(tmp_path, name, beside):
+    write_official(tmp_path, IMAGES, identity=None, partition=None)
+    (tmp_path / "list_attr_celeba.txt").rename(tmp_path / name)
+    assert open_source(tmp_path / "img_align_celeba" if beside else tmp_path).annotations == ["attributes"]
+
+
+@pytest.mark.parametrize(
+    "name", ["list_attr_celeba.xlsx", "list_attr_celeba.txt.gz", "my_attributes.csv", "link.txt"]
+)
+def test_a_table_that_is_not_read_is_named_with_what_to_do(tmp_path, name):
+    write_official(tmp_path / "faces", IMAGES, identity=None, partition=None)
+    given = tmp_path / "faces" / "list_attr_celeba.txt"
+    if name == "link.txt":
+        given.rename(tmp_path / name)
+        os.symlink(tmp_path / name, given)
+    else:
+        given.rename(given.with_name(name))
+    said = " ".join(open_source(tmp_path / "faces").dropped.values())
+    assert any(remedy in said for remedy in ("save it as csv", "call it list_attr_celeba.csv", "put there what"))

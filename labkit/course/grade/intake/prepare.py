@@ -46,6 +46,10 @@ def prepare(place: Place, source: Path, *, deadline: date | None = None, max_byt
             nothing: it is refused with a reason, and the others go on.
     """
     released = read_release(place)
+    if source.resolve() == place.course.resolve():
+        raise LabkitError(
+            f"{source}: is the course's own folder; give --from the folder or zip of what was handed in."
+        )
     found, left_out = collect(source, place.lab)
     if deadline is not None and not isinstance(deadline, datetime):
         deadline = datetime.combine(deadline, time.max)
@@ -99,6 +103,8 @@ def _sanitised(
         return None, {**about, "refused": str(error)}
     except Overrun as error:
         return None, {**about, "refused": f"it cannot be read: {error}."}
+    except OSError:  # of this machine: a full disk, no further process; no submission is refused for that
+        raise
     except Exception as error:  # whatever one submission does to its readers, the others go on
         return None, {**about, "refused": f"it cannot be read ({type(error).__name__})."}
     about["repairs"] += said

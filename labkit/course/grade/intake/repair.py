@@ -68,7 +68,9 @@ def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
         raise RefusedError("it has no cells.")
     if len(cells) > MAX_CELLS:
         raise RefusedError(f"it has {len(cells):,} cells, more than the {MAX_CELLS:,} that are taken.")
-    return cells, _about_kernel(notebook) + _keep_pictures(cells, notebook["cells"])
+    bare = sum(_text(cell) is None for cell in notebook["cells"])
+    said = [f"{bare} of its cells held no text that can be read, and count as empty."] if bare else []
+    return cells, said + _about_kernel(notebook) + _keep_pictures(cells, notebook["cells"])
 
 
 def repair(released: NotebookNode, handed: list[Handed]) -> tuple[NotebookNode, list[str]]:
@@ -209,15 +211,21 @@ def _number(cells: list[NotebookNode]) -> None:
 
 
 def _handed(cell: Any) -> Handed:
-    source = cell["source"]
-    text = "".join(source) if isinstance(source, list) else source
-    if cell["cell_type"] not in MAKE or not isinstance(text, str):
+    if cell["cell_type"] not in MAKE:
         raise RefusedError("it has a cell that is neither code nor text.")
+    text = _text(cell) or ""
     metadata = cell.get("metadata")
     about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     # Half a surrogate pair can stand in JSON but in no file.
     text = text.encode("utf-8", "replace").decode("utf-8")
     return Handed(cell["cell_type"], text, str(cell.get("id", "")), dict(about) if isinstance(about, dict) else {})
+
+
+def _text(cell: dict[str, Any]) -> str | None:
+    """What stands in a cell; None where it is no text."""
+    source = cell.get("source")
+    lines = source if isinstance(source, list) else [source]
+    return "".join(lines) if all(isinstance(line, str) for line in lines) else None
 
 
 def _about_kernel(notebook: Any) -> list[str]:

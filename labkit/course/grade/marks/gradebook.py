@@ -28,7 +28,7 @@ class Record:
     """What is known of one submission."""
 
     place: Place
-    prepared: dict[str, Any]  # prepared.json
+    prepared: dict[str, Any]  # prepared.json; empty where it cannot be read
     outcome: dict[str, Any] | None  # outcome.json; None where it was refused, or is not run yet as it is now
     scores: dict[str, Score] = field(default_factory=dict)  # grade_id of a test cell → its score
 
@@ -82,6 +82,10 @@ def ingest(place: Place, rule: LateRule | None = None) -> Ingested:
         raise LabkitError(f"{place.name}: nothing is prepared; run `labkit grade prepare {number}` first.")
     with open_gradebook(place) as gradebook:
         for record in found:
+            if not record.prepared:
+                again = f"run `labkit grade prepare {number}` again"
+                result.failed[record.student] = f"its prepared.json cannot be read; {again}."
+                continue
             if record.status == "not run":
                 result.left_out[record.student] = f"not run yet; run `labkit grade run {number}`."
                 continue
@@ -103,14 +107,14 @@ def records(place: Place) -> list[Record]:
     tests = graded_cells(read_release(place), manual=False)
     found = []
     for one in place.students():
-        prepared = _read_json(one.folder("submitted") / "prepared.json")
+        prepared = prepared_of(one)
         outcome = _read_json(one.folder("executed") / "outcome.json")
         notebook = one.notebook("submitted")
         if outcome and (not notebook.is_file() or outcome.get("notebook_sha256") != sha256(notebook)):
             outcome = None  # of what was handed in before
         if outcome and outcome.get("again"):
             outcome = None  # stopped by the clock; `run` does it once more
-        record = Record(one, prepared or {"refused": "its prepared.json cannot be read."}, outcome)
+        record = Record(one, prepared, outcome)
         record.scores = {name: _score(record, name, points) for name, points in tests.items()}
         found.append(record)
     return found
@@ -118,7 +122,14 @@ def records(place: Place) -> list[Record]:
 
 def person_of(place: Place) -> dict[str, str]:
     """What the system that a submission came from knows its student by: system, name, id, email."""
-    return (_read_json(place.folder("submitted") / "prepared.json") or {}).get("person") or {}
+    return {key: text for key, text in (prepared_of(place).get("person") or {}).items() if isinstance(text, str)}
+
+
+def prepared_of(place: Place) -> dict[str, Any]:
+    """What `prepare` wrote of a submission; empty where it cannot be read or has another shape."""
+    found = _read_json(place.folder("submitted") / "prepared.json") or {}
+    kinds = {"repairs": list, "person": dict | None, "late_seconds": int | float | None}
+    return found if all(isinstance(found.get(name), kind) for name, kind in kinds.items()) else {}
 
 
 def graded_cells(released: NotebookNode, *, manual: bool) -> dict[str, float]:
@@ -133,7 +144,7 @@ def update_penalties(gradebook: Any, place: Place) -> None:
 
     rule = _remembered(place)
     for one in place.students():
-        late = (_read_json(one.folder("submitted") / "prepared.json") or {}).get("late_seconds")
+        late = prepared_of(one).get("late_seconds")
         try:
             row = gradebook.find_submission_notebook(*one.row)
         except MissingEntry:
@@ -158,7 +169,10 @@ def _ingest_one(gradebook: Any, record: Record, released: NotebookNode) -> None:
     place = record.place
     notebook = _submitted(record, released)
     shown = place.notebook("autograded")
-    before = _answers(_read_notebook(shown))
+    try:
+        before = _answers(_read_notebook(shown))
+    except Exception:  # it is written anew below; the reader raises errors of many kinds
+        before = {}
     path = place.notebook("executed") if record.outcome else None  # else of what was handed in before
     blank = _answers(released)
     # Answers are compared as they are shown, so that the notebook of the last time says what they were.
@@ -235,8 +249,9 @@ def _remember(place: Place, rule: LateRule) -> None:
 
 def _remembered(place: Place) -> LateRule:
     try:
-        return LateRule(**(_read_json(place.course / "late.json") or {}).get(place.name, {}))
-    except (TypeError, AttributeError) as error:
+        said = (_read_json(place.course / "late.json") or {}).get(place.name, {})
+        return LateRule(**{name: float(number) for name, number in said.items()})
+    except (TypeError, ValueError, AttributeError) as error:
         raise LabkitError(f"{place.course / 'late.json'}: is no late rule; give --late again.") from error
 
 
