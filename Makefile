@@ -48,7 +48,7 @@ gpu: ## every lab in the profile gpu, then the timings, on a GPU
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(KIT) -m labkit lab $(ARGS)
 
-site: $(READY) ## the newest run as a static site in site/
+site: $(READY) ## the newest run, or else the reference, as a static site in site/
 	@$(KIT) -c 'import sphinx_book_theme, myst_nb' 2>/dev/null || \
 	  $(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[site]'
 	@$(KIT) -m labkit site $(ARGS)

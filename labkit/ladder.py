@@ -1,6 +1,7 @@
 """The ladder of hints: where at the first failed answer, why at the second, what to write at the third.
 
-The attempts of a student lie in `attempts.jsonl` beside the notebook. Nothing of them leaves the machine.
+The attempts of a student lie in `attempts.jsonl` beside the notebook, and leave the machine only in the zip of
+`labkit submit`.
 """
 
 import ast
@@ -48,18 +49,37 @@ def answer_of(functions: Sequence[Any], properties: Sequence[Property]) -> str:
 def read_attempts(folder: Path) -> list[dict[str, Any]]:
     """The lines of a folder's `attempts.jsonl` that can be read, oldest first; none where there is no such file."""
     try:
-        lines = (folder / ATTEMPTS).read_text(encoding="utf-8", errors="replace").splitlines()
+        return parse_attempts((folder / ATTEMPTS).read_bytes())
     except OSError:
         return []
+
+
+def parse_attempts(lines: bytes) -> list[dict[str, Any]]:
+    """The attempts in the bytes of an `attempts.jsonl`; lines of any other kind are left out."""
     found = []
-    for line in lines:
+    for line in lines.decode("utf-8", "replace").splitlines():
         try:
             attempt = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(attempt, dict):
+        if isinstance(attempt, dict) and isinstance(attempt.get("answer"), str):
             found.append(attempt)
     return found
+
+
+def tried(attempts: list[dict[str, Any]], lab: str, exercise: str, names: str) -> tuple[set[str], bool]:
+    """The different answers that failed an exercise's check, and whether one has passed.
+
+    Args:
+        names: of the functions, with + between them. Lab 00 checks another one too, to show a hint.
+    """
+    mine = [
+        each
+        for each in attempts
+        if (each.get("lab"), each.get("exercise"), each["answer"].rpartition("-")[0]) == (lab, exercise, names)
+    ]
+    failed = {each["answer"] for each in mine if each.get("passed") is False}
+    return failed, any(each.get("passed") is True for each in mine)
 
 
 def climb(folder: Path, lab: str, exercise: str, answer: str, properties: Sequence[Property]) -> int:
@@ -70,14 +90,7 @@ def climb(folder: Path, lab: str, exercise: str, answer: str, properties: Sequen
     failed = [each.name for each in properties if not each.passed]
     if any(each.hint == STUB for each in properties):
         return 1
-    names = answer.rpartition("-")[0]
-    answers = {
-        str(each.get("answer"))
-        for each in read_attempts(folder)
-        if each.get("lab") == lab and each.get("exercise") == exercise and each.get("passed") is False
-    }
-    # Another function's answers do not count: lab 00 shows a wrong one before the exercise.
-    answers = {each for each in answers if each.rpartition("-")[0] == names} | {answer}
+    answers, _ = tried(read_attempts(folder), lab, exercise, answer.rpartition("-")[0])
     line = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "lab": lab,
@@ -93,7 +106,7 @@ def climb(folder: Path, lab: str, exercise: str, answer: str, properties: Sequen
             file.write("\n" * bool(torn) + json.dumps(line, ensure_ascii=False) + "\n")
     except OSError:
         pass
-    return min(len(answers), TOP)
+    return min(len(answers | {answer}), TOP)
 
 
 def place(folder: Path, exercise: str) -> str:

@@ -143,7 +143,9 @@ def test_constraints_lie_within_what_pyproject_allows():
         assert requirement.specifier.contains(pin.version), requirement
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "environment.yml", "Makefile", ".ci/run"])
+@pytest.mark.parametrize(
+    "name", ["pyproject.toml", "constraints.txt", "environment.yml", "Makefile", "Dockerfile", ".ci/run"]
+)
 def test_no_package_source_is_named(name):
     text = re.sub(r"(?m)^Repository = .*$", "", (ROOT / name).read_text(encoding="utf-8"))  # the kit's own address
     assert not re.findall(r"https?://|git\+|--(?:extra-)?index-url|--find-links|--trusted-host", text)
@@ -159,6 +161,22 @@ def test_the_conda_environment_is_in_step_with_pyproject():
     extras = re.fullmatch(r"-e \.\[(.+)\]", project).group(1).split(",")
     assert set(INSTALLED_EXTRAS) <= set(extras)
     assert set(extras) <= set(PROJECT["optional-dependencies"])
+
+
+def test_the_server_image_copies_all_that_is_installed_and_nothing_that_is_not_committed(tmp_path):
+    recipe = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for *sources, target in (line.split()[1:] for line in recipe.splitlines() if line.startswith("COPY ")):
+        for source in sources:
+            committed = ["git", "ls-files", "--error-unmatch", source]
+            assert subprocess.run(committed, cwd=ROOT, capture_output=True).returncode == 0, source
+            place = tmp_path / target / ("" if (ROOT / source).is_dir() else source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(ROOT / source)
+    for name in (PROJECT["readme"], *PROJECT["license-files"], "Makefile", "constraints.txt", "labkit/course/cli.py"):
+        assert (tmp_path / name).is_file(), name
+    links = [path for path in (ROOT / "labkit").rglob("*") if path.is_symlink()]
+    assert links and all((tmp_path / path.resolve().relative_to(ROOT)).exists() for path in links)
+    assert re.search(r"(?m)^FROM python:(3\.\d+)$", recipe)[1] in {version.rpartition(".")[0] for version in PYTHONS}
 
 
 def test_the_table_of_labs_in_the_readme_is_that_of_the_notebooks():

@@ -173,17 +173,26 @@ def lab(
 @app.command()
 def check(notebook: Annotated[Path, typer.Argument(help="your copy of a lab, as in work/")]) -> None:
     """Say what is undone in a notebook and how grading will take it; status 1 if something is still to be written."""
-    from labkit.course.handing_in import look_through
+    from labkit.course.grade.run import choose_kernel
+    from labkit.course.handing_in import look_through, run_checks
     from labkit.course.run.labs import list_labs
 
-    said, done = look_through(notebook, list_labs())
+    found = list_labs()
+    said, done = look_through(notebook, found)
     print("\n".join(said))
+    try:
+        kernel = choose_kernel()
+    except LabkitError:
+        print("The checks are not run, since there is no sandbox here: run the notebook's cells to see them.")
+    else:
+        print("The checks run in the sandbox, where the whole notebook takes a minute or two …", flush=True)
+        print("\n".join(run_checks(notebook, found, kernel)))
     raise typer.Exit(0 if done else 1)
 
 
 @app.command()
 def submit(notebook: Annotated[Path, typer.Argument(help="your copy of a lab, as in work/")]) -> None:
-    """Write a zip of a notebook beside it, ready to hand in."""
+    """Write a zip of a notebook beside it, ready to hand in; with your attempts at it, which your feedback shows."""
     from labkit.course.handing_in import pack
     from labkit.course.run.labs import list_labs
 
@@ -357,11 +366,11 @@ def _refuse(sentence: str) -> NoReturn:
 
 @app.command()
 def site(
-    run: Annotated[Path | None, typer.Option(help="runs/<profile>; the newest if not given")] = None,
+    run: Annotated[Path | None, typer.Option(help="runs/<profile>; else the newest, else the reference")] = None,
     out: Annotated[Path, typer.Option(help="folder of the site")] = Path("site"),
     students: Annotated[bool, typer.Option("--students", help="leave solutions out")] = False,
 ) -> None:
-    """Make a static site of an executed run."""
+    """Make a static site of an executed run; where there is none, of the notebooks and the reference."""
     from labkit.course.run.labs import project_root
     from labkit.course.site.build import build_site, newest_run
 

@@ -1,19 +1,23 @@
 """What a student may ask for before handing in: what is undone, a file to hand in, and the solutions afterwards."""
 
+import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 from nbformat import NotebookNode
 
-from labkit.course.grade.exercises import Exercise, exercises
+from labkit.course.grade.execute import execute
+from labkit.course.grade.exercises import exercises
 from labkit.course.grade.intake.members import RefusedError
 from labkit.course.grade.intake.repair import STUBBED, read_cells, repair
-from labkit.course.grade.release import TEXT_STUB, student_version
+from labkit.course.grade.release import TEXT_STUB, notebook_text, student_version
+from labkit.course.grade.sandbox.kernels import Kernel
+from labkit.course.grade.sandbox.limits import Limits
 from labkit.course.run.labs import Lab, read_notebook
 from labkit.errors import LabkitError, nearest
-from labkit.files import atomic_path
-from labkit.ladder import read_attempts
+from labkit.files import atomic_path, write_text
+from labkit.ladder import ATTEMPTS, read_attempts, tried
 
 TRIES = 5  # different answers that failed, after which a solution may be seen
 ENOUGH = "it may be handed in."
@@ -29,29 +33,44 @@ def look_through(path: Path, labs: list[Lab]) -> tuple[list[str], bool]:
     Raises:
         LabkitError: it cannot be read, or has the name of no lab.
     """
-    lab = _lab_of(path, labs)
-    try:
-        notebook, repairs = repair(student_version(lab), read_cells(path.read_bytes())[0])
-    except OSError as error:
-        raise LabkitError(f"{path}: cannot be read ({error.strerror}).") from None
-    except RefusedError as error:
-        raise LabkitError(f"{path}: would be refused, since {error}") from None
+    notebook, repairs = _repaired(path, _lab_of(path, labs))
     undone = [cell.metadata.nbgrader.grade_id for cell in notebook.cells if _is_undone(cell)]
     said = [f"put right at grading: {each}" for each in repairs]
     said += [f"{name}: still to be written." for name in undone]
     return [*said, f"{path.name}: {ENOUGH}"], not undone
 
 
+def run_checks(path: Path, labs: list[Lab], kernel: Kernel) -> list[str]:
+    """A sentence on each exercise of a notebook, run as grading runs it, but with the inputs that students see.
+
+    Raises:
+        LabkitError: see `look_through`.
+    """
+    lab = _lab_of(path, labs)
+    with TemporaryDirectory(prefix="labkit-") as room:
+        submission, out = Path(room, "submitted"), Path(room, "executed")
+        write_text(submission / lab.path.name, notebook_text(_repaired(path, lab)[0]))
+        outcome = execute(submission, out, lab, kernel=kernel, limits=Limits(), salt=0, alone=True)
+    said = [] if outcome["status"] == "ok" else [f"it did not run to its end: {outcome['reason']}"]
+    for name, found in outcome["exercises"].items():
+        held = [each["passed"] for each in found["properties"]]
+        said.append(f"{name}: {f'{sum(held)} of {len(held)} properties hold.' if held else found['reason']}")
+    return said
+
+
 def pack(path: Path, labs: list[Lab]) -> Path:
-    """Write the zip to hand in beside the notebook; returns where.
+    """Write the zip to hand in beside the notebook, with the attempts at this lab; returns where.
 
     Raises:
         LabkitError: see `look_through`.
     """
     look_through(path, labs)
+    lab = _lab_of(path, labs)
+    attempts = [json.dumps(each) for each in read_attempts(path.parent) if each.get("lab") == lab.number]
     out = path.with_suffix(".zip")
     with atomic_path(out) as place, zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.write(path, path.name)
+        packed.writestr(ATTEMPTS, "\n".join(attempts))
     return out
 
 
@@ -62,7 +81,7 @@ def solutions(lab: Lab, work: Path) -> list[str]:
         lab: with its solutions.
         work: the folder in which the student's attempts are kept.
     """
-    attempts = [each for each in read_attempts(work) if each.get("lab") == lab.number]
+    attempts = read_attempts(work)
     said, before = [], []
     tests = exercises(lab.path)
     for cell in read_notebook(lab.path)["cells"]:
@@ -70,8 +89,9 @@ def solutions(lab: Lab, work: Path) -> list[str]:
         if about.get("solution") and cell["cell_type"] == "code":
             before.append(cell["source"])
         for exercise in tests.get(about.get("grade_id", ""), []):
-            left = _left(exercise, attempts)
-            if left <= 0:
+            failed, passed = tried(attempts, lab.number, exercise.check, "+".join(exercise.functions))
+            left = TRIES - len(failed)
+            if passed or left <= 0:
                 said += before
             elif before:
                 said.append(f"# {exercise.check}: shown once it passes, or after {left} more answers that fail.")
@@ -86,22 +106,18 @@ def _lab_of(path: Path, labs: list[Lab]) -> Lab:
     return found[0]
 
 
+def _repaired(path: Path, lab: Lab) -> tuple[NotebookNode, list[str]]:
+    try:
+        return repair(student_version(lab), read_cells(path.read_bytes())[0])
+    except OSError as error:
+        raise LabkitError(f"{path}: cannot be read ({error.strerror}).") from None
+    except RefusedError as error:
+        raise LabkitError(f"{path}: would be refused, since {error}") from None
+
+
 def _is_undone(cell: NotebookNode) -> bool:
     if not cell.metadata.get("nbgrader", {}).get("solution"):
         return False
     if cell.cell_type == "code":
         return bool(STUBBED.search(cell.source))
     return not cell.source.strip() or TEXT_STUB in cell.source
-
-
-def _left(exercise: Exercise, attempts: list[dict[str, Any]]) -> int:
-    """How many more answers must fail before the solution is shown; 0 where one has passed."""
-    own = "+".join(exercise.functions)  # lab 00 checks a wrong function as well, to show a hint
-    tried = [
-        each
-        for each in attempts
-        if each.get("exercise") == exercise.check and str(each.get("answer")).rpartition("-")[0] == own
-    ]
-    if any(each.get("passed") is True for each in tried):
-        return 0
-    return TRIES - len({each["answer"] for each in tried})

@@ -6,10 +6,12 @@ import zipfile
 import nbformat
 import pytest
 
+from labkit.course.grade.demo import fill as write_right
 from labkit.course.grade.demo_lab import demo_lab
 from labkit.course.grade.exercises import exercises
 from labkit.course.grade.layout import Place
-from labkit.course.handing_in import ENOUGH, TRIES, look_through, pack, solutions
+from labkit.course.grade.run import choose_kernel
+from labkit.course.handing_in import ENOUGH, TRIES, look_through, pack, run_checks, solutions
 from labkit.course.work import fill
 from labkit.errors import LabkitError
 from labkit.ladder import ATTEMPTS
@@ -73,36 +75,78 @@ def test_what_is_no_lab_or_no_notebook_is_a_sentence(lab, mine, tmp_path):
         look_through(mine, [lab])
 
 
-def test_prepare_takes_what_was_packed(lab, mine, tmp_path):
+def test_the_checks_run_as_grading_runs_them(lab, mine):
+    notebook = nbformat.read(mine, as_version=4)
+    write_right(notebook, components="1 / 0")
+    nbformat.write(notebook, mine)
+    right, wrong = run_checks(mine, [lab], choose_kernel(unsafe=True))
+    name, held, _, count, *_ = right.split()
+    assert name == "log-density-test:" and held == count != "0"
+    assert wrong.startswith("components-test: 0 of ") or "defines no" in wrong
+
+
+def log(folder, lab, *attempts):
+    """The attempts.jsonl of a folder: the first exercise's, then a line that was torn. Returns the exercise."""
+    (first, *_), *_ = exercises(lab.path).values()
+    lines = [
+        json.dumps({"lab": lab.number, "exercise": first.check, "passed": passed, "answer": f"{name}-{answer}"})
+        for passed, name, answer in attempts
+    ]
+    (folder / ATTEMPTS).write_text("\n".join([*lines, "{torn"]))
+    return first
+
+
+def prepared(packed, lab, tmp_path):
+    """What `prepare` says of each zip that came by Moodle, and the notebook that it took."""
     from labkit.course.grade.intake.prepare import prepare
     from labkit.course.grade.release import release
 
-    changed(mine, write_all)
-    packed = pack(mine, [lab])
     moodle, course = tmp_path / "moodle.zip", Place(tmp_path / "course", lab)
     with zipfile.ZipFile(moodle, "w") as together:
-        together.write(packed, f"Ada Lovelace_1234567_assignsubmission_file_/{packed.name}")
+        for number, each in enumerate(packed):
+            together.write(each, f"Ada No{number}_123{number}_assignsubmission_file_/{each.name}")
     release(course)
-    prepare(course, moodle)
-    (student,) = (tmp_path / "course" / "submitted").iterdir()
-    taken = nbformat.read(next(student.rglob("*.ipynb")), as_version=4)
+    result = prepare(course, moodle)
+    assert not result.failed and len(result.students) == len(packed)
+    return [
+        (about, nbformat.read(course.of(student).notebook("submitted"), as_version=4))
+        for student, about in result.students.items()
+    ]
+
+
+def test_prepare_takes_what_was_packed_and_counts_the_attempts(lab, mine, tmp_path):
+    changed(mine, write_all)
+    own = "+".join(log(tmp_path, lab).functions)
+    first = log(mine.parent, lab, (False, own, 1), (False, own, 1), (False, own, 2), (True, own, 3), (False, "f", 4))
+    ((about, taken),) = prepared([pack(mine, [lab])], lab, tmp_path)
+    assert about["attempts"] == {first.check: "2 failed, one passed"}
     wanted = nbformat.read(mine, as_version=4)
     assert [cell.source for cell in taken.cells] == [cell.source for cell in wanted.cells]
 
 
-def test_a_solution_is_shown_once_it_passed_or_after_five_different_answers(lab, tmp_path):
-    (first, *_), *_ = exercises(lab.path).values()
+DEEP = b'{"answer": ' + b"[" * 900 + b"]" * 900 + b"}"
+ODD = b'{"lab": {}, "exercise": [], "answer": "f-1"}\n{"answer": 1}\n{"lab": 1' + b"0" * 5000 + b"}\n"
 
+
+def test_a_log_of_attempts_keeps_no_notebook_from_being_taken(lab, mine, tmp_path):
+    changed(mine, write_all)
+    packed = []
+    for number, written in enumerate([b"\xff\xfe{", b"[1, 2]\n3\n", b"[" * 100_000, DEEP, ODD, b"{}\n" * 400_000]):
+        packed.append(tmp_path / f"{number}.zip")
+        with zipfile.ZipFile(packed[-1], "w") as archive:
+            archive.write(mine, mine.name)
+            archive.writestr(ATTEMPTS, written)
+    for about, _ in prepared(packed, lab, tmp_path):
+        assert about["attempts"] == {} and not about["refused"]
+
+
+def test_a_solution_is_shown_once_it_passed_or_after_five_different_answers(lab, tmp_path):
     def shown(*attempts):
-        lines = [
-            json.dumps({"lab": lab.number, "exercise": first.check, "passed": passed, "answer": f"{name}-{answer}"})
-            for passed, name, answer in attempts
-        ]
-        (tmp_path / ATTEMPTS).write_text("\n".join([*lines, "{torn"]))
+        first = log(tmp_path, lab, *attempts)
         text = "\n".join(solutions(lab, tmp_path))
         return "BEGIN SOLUTION" in text.split(f"# {first.check}:")[0] and f"# {first.check}:" not in text
 
-    own = "+".join(first.functions)
+    own = "+".join(log(tmp_path, lab).functions)
     assert not shown()
     assert shown((True, own, 1))
     assert not shown(*[(False, own, 1)] * TRIES)  # one answer, again and again

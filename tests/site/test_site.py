@@ -9,8 +9,11 @@ from itertools import pairwise
 import pytest
 from PIL import Image
 
-from labkit.course.site.build import build_site
+from labkit.course.run.labs import choose_labs, list_labs
+from labkit.course.site import build
+from labkit.course.site.build import build_site, newest_run
 from labkit.errors import LabkitError
+from labkit.fit.reference import verdicts
 
 pytest.importorskip("sphinx_book_theme", reason='the extra "site" is not installed')
 pytest.importorskip("myst_nb", reason='the extra "site" is not installed')
@@ -103,6 +106,19 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
         build_site(tmp_path / "run", tmp_path)
     with pytest.raises(LabkitError, match="no complete lab"):
         build_site(tmp_path, tmp_path / "out")
+
+
+def test_without_a_run_it_shows_the_labs_and_the_claims_of_the_reference(tmp_path, monkeypatch):
+    assert newest_run(tmp_path / "runs") is None
+    labs = choose_labs(["00", "03a"], list_labs())  # all of them take a minute
+    monkeypatch.setattr(build, "list_labs", lambda: labs)
+    start = build_site(None, tmp_path / "site").read_text()
+    for lab in labs:
+        assert f'href="{lab.stem}.html"' in start and (tmp_path / "site" / f"{lab.stem}.html").is_file()
+    assert "No lab was executed" in start
+    claims = (tmp_path / "site" / "claims.html").read_text()
+    shown = {claim["id"] for claim in verdicts() if claim["lab"] == "03a"}
+    assert shown and all(f"<b>{name}</b>" in claims for name in shown)
 
 
 def test_no_path_of_the_machine_is_shown(sites):

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from labkit.claims import BADGES, measured_text
-from labkit.course.run.labs import project_root, read_notebook
+from labkit.course.run.labs import list_labs, project_root, read_notebook
 from labkit.errors import LabkitError
+from labkit.files import write_json
+from labkit.fit.reference import verdicts
 from labkit.plots import browser
 from labkit.record import NOTEBOOK, STATE, read_record
 
@@ -29,29 +31,26 @@ this page.
 """
 
 
-def newest_run(runs: Path) -> Path:
-    """The newest of runs/study, runs/cpu and runs/smoke that holds an executed notebook.
-
-    Raises:
-        LabkitError: there is none.
-    """
+def newest_run(runs: Path) -> Path | None:
+    """The newest of runs/study, runs/cpu and runs/smoke that holds an executed notebook; None if there is none."""
     found = [file for name in ("study", "cpu", "smoke") for file in (runs / name).glob(f"*/{NOTEBOOK}")]
-    if not found:
-        raise LabkitError(f"{runs}: holds no executed lab; run `make run` first, or name a run with --run.")
-    return max(found, key=lambda file: file.stat().st_mtime).parent.parent
+    return max(found, key=lambda file: file.stat().st_mtime).parent.parent if found else None
 
 
-def build_site(run: Path, out: Path, students: bool = False) -> Path:
+def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
     """Write the site of a run (runs/<profile>) to `out`, and return its index.html.
 
     Args:
-        run: holds a folder for each lab.
+        run: holds a folder for each lab. None takes the notebooks as they are, and the claims of the reference.
         out: replaced if a site is there.
         students: leave solutions out.
 
     Raises:
         LabkitError: the run holds no executed lab, Sphinx is missing, or `out` holds something else.
     """
+    if run is None:
+        with tempfile.TemporaryDirectory() as place:
+            return build_site(_reference_run(Path(place)), out, students)
     executed = sorted(file.parent for file in run.glob(f"*/{NOTEBOOK}"))
     labs = [lab for lab in executed if read_record(lab, STATE, {}).get("state", "ok") == "ok"]
     if not labs:
@@ -80,6 +79,7 @@ def build_site(run: Path, out: Path, students: bool = False) -> Path:
         shown = {
             "labs": [lab.name for lab in labs],
             "more": ["claims", *["explorer"] * bool(decoders), "glossary", *_readme_pages(source)],
+            "executed": any((lab / STATE).is_file() for lab in executed),
             "broken": [lab.name for lab in executed if lab not in labs],
             "picture": _title_picture(pictures),
             "by_verdict": _by_verdict(labs),
@@ -97,6 +97,17 @@ def build_site(run: Path, out: Path, students: bool = False) -> Path:
         shutil.rmtree(out, ignore_errors=True)
         shutil.move(built, out)
     return out / "index.html"
+
+
+def _reference_run(run: Path) -> Path:
+    """A run's folder of notebooks that nobody has executed, with the claims of the reference."""
+    known = verdicts()
+    for lab in list_labs():
+        folder = run / lab.stem
+        folder.mkdir()
+        shutil.copy(lab.path, folder / NOTEBOOK)
+        write_json(folder / "claims.json", [claim for claim in known if claim["lab"] == lab.number])
+    return run
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -103,7 +103,7 @@ def _as_library(value: Function) -> str | None:
         ),
         (
             of(lambda m, f, s: formula(m**2, (2 * (f + s)).exp(), 2 * (f + s))),
-            "that is the KL to N(0, 1): here the prior has a mean and a deviation of its own.",
+            "that is the KL to N(0, 1): here the prior has its own mean and deviation.",
         ),
         (
             of(lambda m, f, s: formula(m**2 / (2 * s).exp(), (2 * (f - s)).exp(), 2 * (f - s))),

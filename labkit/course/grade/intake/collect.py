@@ -18,6 +18,7 @@ from labkit.course.grade.intake.members import Member, RefusedError, members_of
 from labkit.course.grade.layout import STUDENT, Place
 from labkit.course.run.labs import Lab
 from labkit.data.safe_zip import is_unsafe
+from labkit.ladder import ATTEMPTS
 
 WRAPPERS = re.compile(r"submitted|submissions|assignment_\d+_export|lab\d\d[a-z]?", re.IGNORECASE)
 # How systems name what they hand out: whose it is, and the file as the student called it.
@@ -63,6 +64,7 @@ class Submission:
     """What one student handed in for one lab: a notebook, or the reason why there is none.
 
     Attributes:
+        read_attempts: what gives the `attempts.jsonl` beside the notebook, where there is one.
         person: what the system that it comes from knows the student by: system, name, id, email; as far as it says.
     """
 
@@ -70,6 +72,7 @@ class Submission:
     modified: float = 0.0
     taken: str = ""
     read: Callable[[int], bytes] | None = None
+    read_attempts: Callable[[int], bytes] | None = None
     refused: str = ""
     notes: list[str] = field(default_factory=list)
     person: dict[str, str] = field(default_factory=dict)
@@ -294,7 +297,9 @@ def _choose(members: list[tuple[Member, Named]], lab: Lab) -> Submission | None:
         return Submission("", modified, taken, refused=f"{newest.parts[-1]!r}: {newest.refused}.")
     which = f"{newest.parts[-1][:60]!r}, the one named as the lab" if len(pool) < len(notebooks) else "the newest one"
     notes = [f"{len(notebooks)} notebooks were handed in; {which} counts."] if len(notebooks) > 1 else []
-    return Submission("", modified, taken, newest.read, notes=notes + ([named.note] if named.note else []))
+    beside = [each.read for each, _ in mine if each.parts == (*newest.parts[:-1], ATTEMPTS) and not each.refused]
+    attempts = beside[0] if beside and len(newest.parts) > 1 else None
+    return Submission("", modified, taken, newest.read, attempts, notes=notes + ([named.note] if named.note else []))
 
 
 def _age(each: tuple[Member, Named]) -> tuple[float, ...]:

@@ -4,22 +4,27 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
+from labkit.course.grade.exercises import exercises
 from labkit.course.grade.intake.collect import Submission, collect
 from labkit.course.grade.intake.members import RefusedError
 from labkit.course.grade.intake.repair import read_cells, repair
 from labkit.course.grade.layout import RECEIVED, Place, open_gradebook
 from labkit.course.grade.limited import Overrun, run_limited
 from labkit.course.grade.release import notebook_text
+from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
 from labkit.files import write_json, write_text
+from labkit.ladder import parse_attempts, tried
 
 MAX_BYTES = 20_000_000
+MAX_ATTEMPTS = 1_000_000
 
 
 @dataclass
@@ -58,6 +63,7 @@ def prepare(place: Place, source: Path, *, deadline: date | None = None, max_byt
         try:
             one = place.of(submission.student)
             notebook, about = _sanitised(submission, released, max_bytes)
+            about["attempts"] = _attempts(submission, place.lab)
             about |= {"late_seconds": _late(submission, result.deadline), "submitted": _moment(submission)}
             _write(one.notebook("submitted"), notebook)
             write_json(one.folder("submitted") / "prepared.json", about)
@@ -109,6 +115,20 @@ def _sanitised(
         return None, {**about, "refused": f"it cannot be read ({type(error).__name__})."}
     about["repairs"] += said
     return nbformat.reads(text, as_version=4), about
+
+
+def _attempts(submission: Submission, lab: Lab) -> dict[str, str]:
+    """Check of an exercise → what the student's own log says of the attempts at it; no points depend on that."""
+    try:
+        attempts = parse_attempts(submission.read_attempts(MAX_ATTEMPTS)) if submission.read_attempts else []
+    except RefusedError:
+        return {}
+    said = {}
+    for each in chain.from_iterable(exercises(lab.path).values()) if attempts else ():
+        failed, passed = tried(attempts, lab.number, each.check, "+".join(each.functions))
+        if failed or passed:
+            said[each.check] = f"{len(failed)} failed, {'one' if passed else 'none'} passed"
+    return said
 
 
 def _repaired(data: bytes, released: str) -> tuple[str, list[str]]:

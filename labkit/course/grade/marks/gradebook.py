@@ -239,7 +239,9 @@ def _notes(record: Record) -> list[str]:
         notes.append(f"It did not run to its end ({record.status}): {outcome.get('reason') or 'no reason known.'}")
     if late := record.prepared.get("late_seconds"):
         notes.append(f"Handed in {late / 3600:.1f} hours after the deadline.")
-    return notes + [str(each) for each in record.prepared.get("repairs", [])]
+    notes += [str(each) for each in record.prepared.get("repairs", [])]
+    attempts = record.prepared.get("attempts", {})
+    return notes + [f"Answers to {name}, by the student's own log: {said}." for name, said in attempts.items()]
 
 
 def _remember(place: Place, rule: LateRule) -> None:
