@@ -254,7 +254,9 @@ def test_one_bad_outcome_stops_nobody_else(graded):
     Place(course, lab, "finn-warnings").notebook("autograded").write_text("?")
     result = ingest(Place(course, lab))
     assert len(result.graded) == 10 and set(result.left_out) == {"ben-right-otherwise"}
-    assert set(result.failed) == set(damaged) and all("labkit grade prepare" in said for said in result.failed.values())
+    assert set(result.failed) == set(damaged) and all(
+        "labkit grade prepare" in said for said in result.failed.values()
+    )
     assert autograded(course, lab, "finn-warnings").cells and records(Place(course, lab))
     assert grades(course, lab, "ada-right")[TESTS[0]]["auto_score"] == 0
     assert grades(course, lab, "dan-mean-for-sum")[TESTS[1]]["auto_score"] == 4
