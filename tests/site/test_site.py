@@ -130,3 +130,13 @@ def test_the_glossary_explains_each_word_once_in_order(sites):
     words = [re.sub("<[^>]+>", "", term) for term in re.findall(r'<dt id="term-.*?>(.*?)<a class="headerlink"', page)]
     assert len(words) >= 40 and words == sorted(set(words), key=str.lower)
     assert page.count("<dd>") == len(words)
+
+
+@pytest.mark.parametrize("picture", ["%%%", base64.b64encode(b"no picture").decode(), None])
+def test_a_damaged_record_is_named(tmp_path, picture):
+    output = {"output_type": "display_data", "data": {"image/png": picture}, "metadata": {}}
+    (tmp_path / "01x_small").mkdir()
+    record = tmp_path / "01x_small" / "notebook.ipynb"
+    record.write_text(json.dumps({"cells": [cell("code", "", outputs=[output])], "metadata": {}}))
+    with pytest.raises(LabkitError, match=r"01x_small.notebook\.ipynb: is damaged .* --force"):
+        build_site(tmp_path, tmp_path / "site")
