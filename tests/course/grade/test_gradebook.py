@@ -10,6 +10,7 @@ from labkit.course.grade.intake.prepare import prepare
 from labkit.course.grade.layout import Place, open_gradebook
 from labkit.course.grade.marks import gradebook as gradebook_module
 from labkit.course.grade.marks.gradebook import graded_cells, ingest, records
+from labkit.course.grade.marks.neutral import unescaped
 from labkit.course.grade.marks.score import parse_late_rule
 from labkit.errors import LabkitError
 from labkit.files import write_json
@@ -54,6 +55,17 @@ def everything(course):
             for n in notebooks
         ]
         return sorted(map(str, said + [g.to_dict() for n in notebooks for g in n.grades]))
+
+
+def test_the_feedback_names_the_attempts_and_they_win_no_points(graded):
+    course, lab = graded
+    path = Place(course, lab, "ada-right").folder("submitted") / "prepared.json"
+    before = everything(course)
+    write_json(path, json.loads(path.read_text()) | {"attempts": {"first_check": "2 failed, one passed"}})
+    ingest(Place(course, lab))
+    said = "Answers to first_check, by the student's own log: 2 failed, one passed"
+    assert said in unescaped(autograded(course, lab, "ada-right").cells[0].source)
+    assert everything(course) == before
 
 
 def autograded(course, lab, student):
