@@ -70,6 +70,7 @@ WRONG = {
     "not expanded": (
         counting(lambda c, h, k, d, right: 2 * c * h + k**2 * (c if d else c * c)), dict.fromkeys(BOTH, "expanded")
     ),
+    "text": (counting(lambda c, h, k, d, right: str(right)), dict.fromkeys(BOTH, "should be a number")),
     "biases": (counting(lambda c, h, k, d, right: right + 2 * h + c), dict.fromkeys(BOTH, "biases")),
     "from zero": (seeing(lambda k, s: sum(each - 1 for each in k)), {PLAIN: "start from 1", STRIDED: ""}),
     "sum of kernels": (seeing(lambda k, s: sum(k)), {PLAIN: "k − 1", STRIDED: "k − 1"}),
