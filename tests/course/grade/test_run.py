@@ -121,7 +121,8 @@ def test_a_submission_that_no_worker_gets_done_stops_nobody_and_says_so(tmp_path
     def work_on(task):
         if task.submission.parent.name == "bob":
             raise ValueError("of a\x1b kind")
-        write_json(task.out / room.OUTCOME, {"notebook_sha256": sha256(task.submission / lab.path.name)})
+        about = {"student": "ada", "status": "ok", "reason": ""}
+        write_json(task.out / room.OUTCOME, about | {"notebook_sha256": sha256(task.submission / lab.path.name)})
 
     monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
     monkeypatch.setattr(room, "_limited", work_on)
@@ -189,7 +190,7 @@ def test_what_the_clock_stopped_is_run_again_alone_before_it_counts(tmp_path, mo
         done.append((student, task.alone))
         late = student == "bob" and not task.alone
         outcome = {"notebook_sha256": sha256(task.submission / lab.path.name), "again": late, "student": student}
-        write_json(task.out / room.OUTCOME, outcome | {"status": "time-out" if late else "ok"})
+        write_json(task.out / room.OUTCOME, outcome | {"status": "time-out" if late else "ok", "reason": ""})
 
     monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
     monkeypatch.setattr(room, "_limited", work_on)
@@ -246,7 +247,7 @@ def test_a_corrected_check_or_a_name_runs_what_it_touches_again(tmp_path, monkey
     def work_on(task):
         done.append(task.submission.parent.name)
         about = {"notebook_sha256": sha256(task.submission / lab.path.name), "checks": task.state, "status": "ok"}
-        write_json(task.out / room.OUTCOME, about)
+        write_json(task.out / room.OUTCOME, about | {"student": done[-1], "reason": ""})
 
     monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
     monkeypatch.setattr(room, "_limited", work_on)
