@@ -110,16 +110,21 @@ def _mean(points: Function) -> str | None:
 
 
 def _any_row(drawn: Function, points: Function) -> str | None:
-    """Each row takes part as often as any other, and the order of the rows does not matter."""
+    """Each pair and each row counts as often as any other, and the order of the rows does not matter."""
     levels, codes = _levels()[:, 0], np.arange(ROWS)[:, None] / ROWS
     apart = [np.abs(codes[levels == k] - codes[levels == k].T).mean() for k in range(LEVELS)]
     right = np.average(apart, weights=[(levels == k).mean() for k in range(LEVELS)])
-    if abs(points(codes).mean().item() / right - 1) > NEAR:
-        return (
-            "the order of the rows counts: the second of a pair is any row of the level, not the first or next one."
-        )
+    # Few pairs, so that one too many shows.
+    got = points(np.hstack([codes, -codes]), count=POINTS * PAIRS // 2, pairs=2)
+    if not torch.allclose(got[:, 0], got[:, 1], rtol=1e-4):
+        return "a latent and its negative differ by other amounts: take absolute values."
+    ratio = got.mean().item() / right
+    if any(abs(ratio / wrong - 1) < NEAR for wrong in (1 / 2, 2 / 3, 2)):
+        return f"with pairs = 2 the mean is {ratio:.2f} times the right one: add up all pairs, divide by `pairs`."
+    if abs(ratio - 1) > NEAR:
+        return "the order of the rows counts: the second of a pair is any row of the level, not its first or next."
     few = np.array([0, 1, 0, 0, 1, 0, 1, 1])
-    often = drawn(np.eye(len(few)), few[:, None], 0, POINTS, PAIRS, 0).mean(0)
+    often = drawn(np.eye(len(few)), few[:, None], 0, POINTS * PAIRS // 2, 2, 0).mean(0)
     # Of 4 rows a level; a pair of a row with itself counts for nothing, and may be left out.
     seldom = [row for row, share in enumerate(often.tolist()) if share < 0.8 * 2 / len(few) * 3 / 4]
     if seldom:
