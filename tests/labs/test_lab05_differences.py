@@ -67,7 +67,34 @@ def identical(levels, factor, points, pairs, seed):
     return first, first
 
 
-RIGHT = {"arrays": (solution(),), "loops": (by_loops,)}
+def next_row(levels, factor, points, pairs, seed):
+    first = nothing_fixed(levels, factor, points, pairs, seed)[0]
+    column = levels[:, factor]
+    after = np.empty(len(column), int)
+    for value in np.unique(column):
+        rows = np.flatnonzero(column == value)
+        after[rows] = np.roll(rows, -1)
+    return first, after[first]
+
+
+def but_the_last(levels, factor, points, pairs, seed):
+    first = np.random.default_rng(seed).integers(len(levels) - 1, size=(points, pairs))
+    _, second = drawn_pairs(levels, factor, points, pairs, seed)
+    for value in np.unique(levels[:, factor]):
+        wanted = levels[first, factor] == value
+        rows = np.flatnonzero(levels[:, factor] == value)
+        second[wanted] = np.random.default_rng(seed + 1).choice(rows, wanted.sum())
+    return first, second
+
+
+def never_itself(levels, factor, points, pairs, seed):
+    rng, column = np.random.default_rng(seed), levels[:, factor]
+    first = rng.integers(len(column), size=(points, pairs))
+    alike = (column[:, None] == column) & ~np.eye(len(column), dtype=bool)
+    return first, np.where(alike[first], rng.random((points, pairs, len(column))), -1).argmax(-1)
+
+
+RIGHT = {"arrays": (solution(),), "loops": (by_loops,), "never itself": (solution(pairs_of=never_itself),)}
 ALL = (SHAPE, HELD, MEAN, OWN, SCATTER, SEED)
 WRONG = {
     "levels drawn uniformly": ((lambda *given: by_loops(*given, uniform=True),), {MEAN: "equally often"}),
@@ -79,6 +106,14 @@ WRONG = {
     ),
     "absolute value last": ((solution(lambda d: np.abs(d.mean(1))),), {MEAN: "before the mean", OWN: "anew"}),
     "one value for a point": ((solution(pairs_of=one_value),), {OWN: "anew for each pair"}),
+    "the next row": ((solution(pairs_of=next_row),), {MEAN: "order of the rows"}),
+    "all but the last row": ((solution(pairs_of=but_the_last),), {MEAN: "row 7 comes too seldom"}),
+    "one pair too few": ((solution(lambda d: np.abs(d[:, 1:]).sum(1) / d.shape[1]),), {MEAN: "add up all pairs"}),
+    "divided by one too many": (
+        (solution(lambda d: np.abs(d).sum(1) / (d.shape[1] + 1)),),
+        {MEAN: "divide by `pairs`"},
+    ),
+    "positive differences": ((solution(lambda d: 2 * d.clip(0).mean(1)),), {MEAN: "and its negative"}),
     "nothing fixed": ((solution(pairs_of=nothing_fixed),), {HELD: "share its value", MEAN: "over many pairs"}),
     "all but one fixed": (
         (solution(pairs_of=rest_fixed),),

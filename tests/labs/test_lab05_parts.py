@@ -50,6 +50,11 @@ def exp_without_care(d, p):
     return d.diagonal().sum(0) - joint, joint - marginals, marginals - p.sum(1)
 
 
+def exp_limited(d, p):
+    joint, marginals = (each.exp().mean(1).clamp_min(1e-30).log() for each in (d.sum(2), d))
+    return d.diagonal().sum(0) - joint, joint - marginals.sum(1), marginals.sum(1) - p.sum(1)
+
+
 def logs_averaged(d, p):
     own, joint, marginals = d.diagonal().sum(0), d.sum(2).mean(1), d.mean(1).sum(1)
     return own - joint, joint - marginals, marginals - p.sum(1)
@@ -84,6 +89,7 @@ WRONG = {
         {INFORMATION: "logsumexp over j", CORRELATION: "over j first", DIMENSIONS: "Σ_m", REACHED: ""},
     ),
     "exp without care": ((exp_without_care,), {LARGE: "logsumexp"}),
+    "exp, limited": ((exp_limited,), {LARGE: "only hides it"}),
     "changed places": (
         (lambda d, p: [solution()(d, p)[k] for k in (1, 0, 2)],),
         {INFORMATION: "places", CORRELATION: "places", INDEPENDENT: "means"},

@@ -208,6 +208,7 @@ WRONG = {
         (divergence, likelihood(density=lambda z: -0.5 * (z**2).sum(1))),
         {STILL: "constant is missing", GAUSSIAN: "", NEARER: "argument steps set"},
     ),
+    "limited": ((divergence, lambda *a: likelihood()(*a).clamp(-20, 20)), {STILL: "expected"}),
     "no density of noise": (
         (divergence, likelihood(density=lambda z: 0 * z.sum(1))),
         {STILL: "noise's own", GAUSSIAN: "", NEARER: "argument steps set"},

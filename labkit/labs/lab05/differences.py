@@ -33,7 +33,7 @@ def difference_points(function: Function) -> list[Property]:
         {
             "one row per point, one column per latent": weak(lambda: _shape(drawn)),
             "a latent that holds the fixed factor differs by 0, the others do not": lambda: _held(points),
-            "it is the mean of absolute differences": lambda: _mean(points),
+            "it is the mean of absolute differences": lambda: _mean(points) or _any_row(drawn, points),
             "each pair shares its own value": lambda: _own_value(points),
             "more pairs make points scatter less": weak(lambda: _scatter(points)),
             "the seed decides what is drawn": weak(lambda: _seed(points)),
@@ -107,6 +107,29 @@ def _mean(points: Function) -> str | None:
     if np.abs(got / right).max() < 0.5:
         return "the absolute value comes before the mean: np.abs(z1 − z2).mean, not the reverse."
     return f"over many pairs latent 0 should differ by {right[0]:.2f}, and differs by {got[0]:.2f}."
+
+
+def _any_row(drawn: Function, points: Function) -> str | None:
+    """Each pair and each row counts as often as any other, and the order of the rows does not matter."""
+    levels, codes = _levels()[:, 0], np.arange(ROWS)[:, None] / ROWS
+    apart = [np.abs(codes[levels == k] - codes[levels == k].T).mean() for k in range(LEVELS)]
+    right = np.average(apart, weights=[(levels == k).mean() for k in range(LEVELS)])
+    # Few pairs, so that one too many shows.
+    got = points(np.hstack([codes, -codes]), count=POINTS * PAIRS // 2, pairs=2)
+    if not torch.allclose(got[:, 0], got[:, 1], rtol=1e-4):
+        return "a latent and its negative differ by other amounts: take absolute values."
+    ratio = got.mean().item() / right
+    if any(abs(ratio / wrong - 1) < NEAR for wrong in (1 / 2, 2 / 3, 2)):
+        return f"with pairs = 2 the mean is {ratio:.2f} times the right one: add up all pairs, divide by `pairs`."
+    if abs(ratio - 1) > NEAR:
+        return "the order of the rows counts: the second of a pair is any row of the level, not its first or next."
+    few = np.array([0, 1, 0, 0, 1, 0, 1, 1])
+    often = drawn(np.eye(len(few)), few[:, None], 0, POINTS * PAIRS // 2, 2, 0).mean(0)
+    # Of 4 rows a level; a pair of a row with itself counts for nothing, and may be left out.
+    seldom = [row for row, share in enumerate(often.tolist()) if share < 0.8 * 2 / len(few) * 3 / 4]
+    if seldom:
+        return f"of {len(few)} rows row {seldom[0]} comes too seldom: draw from all rows, the last one as well."
+    return None
 
 
 def _own_value(points: Function) -> str | None:
