@@ -30,7 +30,7 @@ _active: "Reference | None" = None
 class Reference:
     """The reference of one lab, for the run in `run_folder`.
 
-    One model is trained live, the cheapest; the others are taken. Where all are dear, none is.
+    One model is trained live, the cheapest; the others are taken. Where all are dear, or are GANs, none is.
 
     Attributes:
         about: what made it (sizes, data, renderer, versions …), its metrics and verdicts, and which model is live.
@@ -136,7 +136,8 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     live, least = "", LIVE_SECONDS  # the cheapest is to be trained live, and compared
     contents = {path: content for path in checkpoints if (content := slim(path))}
     for path, content in contents.items():
-        if (seconds := content["state"]["seconds"]) < least:
+        alone = "lr" in content["state"]["rows"][-1]  # two nets against each other end elsewhere on each machine
+        if alone and (seconds := content["state"]["seconds"]) < least:
             live, least = _key(path.relative_to(run_folder)), seconds
     for path, content in contents.items():
         cell = path.parent.with_suffix(".json")
