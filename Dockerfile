@@ -5,6 +5,7 @@ COPY pyproject.toml constraints.txt Makefile README.md CONTRIBUTING.md LICENSE .
 COPY labkit labkit
 COPY notebooks notebooks
 COPY data/reference data/reference
-RUN make doctor && rm -rf /root/.cache
+ENV PIP_NO_CACHE_DIR=1
+RUN make doctor
 EXPOSE 8888
 CMD [".venv/bin/labkit", "lab", "--no-browser", "--allow-root", "--ip=0.0.0.0"]

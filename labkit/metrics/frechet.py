@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from labkit.classifier import lite0_classifier
-from labkit.classifier.nets import Pretrained
 from labkit.errors import LabkitError
 from labkit.oracle.oracle import as_floats, load_oracle, network_input
 
@@ -58,17 +57,6 @@ class _OracleFeatures(nn.Module):
         return self.net.features(network_input(images))
 
 
-class _TrunkFeatures(nn.Module):
-    """The pooled features of a pretrained classifier's trunk."""
-
-    def __init__(self, net: Pretrained) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.net.features(images)
-
-
 @dataclass(frozen=True)
 class FrechetScore:
     """A Fréchet distance with its protocol.
@@ -102,8 +90,8 @@ def oracle_extractor(device: torch.device | str | None = None) -> Extractor:
 def lite0_extractor(device: torch.device | str | None = None) -> Extractor:
     """EfficientNet-Lite0's pooled features: for photographs, without a download; no published FID uses them."""
     net = lite0_classifier(1)
-    name = f"{net.name} pool features ({net.head.in_features}-d, {net.start})"
-    return Extractor(name, net.head.in_features, _TrunkFeatures(net)).eval().to(device or "cpu")
+    count, net.head = net.head.in_features, nn.Identity()
+    return Extractor(f"{net.name} pool features ({count}-d, {net.start})", count, net).eval().to(device or "cpu")
 
 
 def frechet_distance(real: np.ndarray | Tensor, generated: np.ndarray | Tensor, extractor: Extractor) -> FrechetScore:

@@ -1,4 +1,4 @@
-"""What comes with the kit is taken in place of training it, but for the first model, and only where it fits."""
+"""What comes with the kit is taken in place of training it, but for one model, and only where it fits."""
 
 import json
 import os
@@ -104,6 +104,23 @@ def test_one_model_is_trained_and_the_others_are_taken(built, root, tmp_path):
             torch.testing.assert_close(value, whole.model.state_dict()[name].half().float(), rtol=0, atol=0)
     assert len(reference.active().taken) == 4  # three cells of the sweep, and the model by itself
     assert not list((tmp_path / "run" / "longer").glob("*")), "what was taken must not look like what was trained"
+
+
+@pytest.mark.parametrize("costly", ["seconds", "lr_generator"])
+def test_no_model_that_is_dear_or_a_gan_is_trained_live(built, tmp_path, costly):
+    lab = Lab(finished(tmp_path / STEM))
+    lab.model(4, 0, lab.folder / "alone")
+    path = lab.folder / "alone" / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    if costly == "seconds":
+        content["state"]["seconds"] = 2 * reference.LIVE_SECONDS
+    else:
+        content["state"]["rows"][-1][costly] = content["state"]["rows"][-1].pop("lr")
+    torch.save(content, path)
+    reference.build(lab.folder, tmp_path / "reference")
+    assert json.loads((tmp_path / "reference" / STEM / "about.json").read_text())["live"] == ""
+    assert live(tmp_path / "reference", tmp_path / "run").model(4, 0, tmp_path / "run" / "alone").history.loss.size
+    assert reference.active().taken == ["alone"]
 
 
 def test_without_a_reference_all_are_trained(built, tmp_path):

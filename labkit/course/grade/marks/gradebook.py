@@ -128,7 +128,7 @@ def person_of(place: Place) -> dict[str, str]:
 def prepared_of(place: Place) -> dict[str, Any]:
     """What `prepare` wrote of a submission; empty where it cannot be read or has another shape."""
     found = _read_json(place.folder("submitted") / "prepared.json") or {}
-    kinds = {"repairs": list, "person": dict | None, "late_seconds": int | float | None}
+    kinds = {"repairs": list, "person": dict | None, "late_seconds": int | float | None, "attempts": dict | None}
     return found if all(isinstance(found.get(name), kind) for name, kind in kinds.items()) else {}
 
 
@@ -240,7 +240,7 @@ def _notes(record: Record) -> list[str]:
     if late := record.prepared.get("late_seconds"):
         notes.append(f"Handed in {late / 3600:.1f} hours after the deadline.")
     notes += [str(each) for each in record.prepared.get("repairs", [])]
-    attempts = record.prepared.get("attempts", {})
+    attempts = record.prepared.get("attempts") or {}
     return notes + [f"Answers to {name}, by the student's own log: {said}." for name, said in attempts.items()]
 
 
