@@ -107,6 +107,7 @@ def test_bad_input_ends_a_process_with_status_2_and_no_traceback(project):
 def test_an_interrupt_keeps_what_there_is_and_leaves_nothing_running(project, sign):
     out = project / f"out-{sign.name}"
     command = [sys.executable, "-m", "labkit", "run", "01", "00", "--profile", "smoke", "--out", str(out)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     partial = out / "smoke" / "01_long" / "notebook.ipynb"
     until = time.monotonic() + 120
