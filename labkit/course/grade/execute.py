@@ -29,7 +29,7 @@ from labkit.course.grade.exercises import Exercise, exercises
 from labkit.course.grade.limited import Overrun, cpu_limit
 from labkit.course.grade.sandbox.kernels import Kernel
 from labkit.course.grade.sandbox.limits import MEBIBYTE, WALL_FACTOR, Limits
-from labkit.course.grade.talk.channel import PROTOCOL, Channel
+from labkit.course.grade.talk.channel import PROTOCOL, Channel, monitor_address
 from labkit.course.grade.talk.conversation import Conversation
 from labkit.course.grade.talk.protocol.exchange import NoAnswer
 from labkit.course.run.labs import Lab, read_notebook
@@ -175,9 +175,9 @@ class Executor(NotebookClient):
     ) -> None:
         manager = kernel.manager(room / "jupyter", work, limits)
         # What is larger is not even received, and the connection ends: see `_watch`.
-        manager.context = zmq.asyncio.Context()
-        manager.context.setsockopt(zmq.MAXMSGSIZE, limits.output_bytes + MEBIBYTE)
-        manager.context.setsockopt(zmq.RCVHWM, WAITING)
+        manager.context = self._context = zmq.asyncio.Context()
+        self._context.setsockopt(zmq.MAXMSGSIZE, limits.output_bytes + MEBIBYTE)
+        self._context.setsockopt(zmq.RCVHWM, WAITING)
         settings = {"allow_errors": True, "store_widget_state": False, "startup_timeout": START_SECONDS}
         settings["iopub_timeout"] = LAST_OUTPUT_SECONDS
         super().__init__(cells, km=manager, timeout_func=self._wall_left, **settings)
@@ -210,13 +210,15 @@ class Executor(NotebookClient):
         finally:
             if self.km is not None:
                 self._cleanup_kernel()
+            self._context.destroy(linger=0)  # one left to the garbage collector may wait for its sockets for ever
 
     async def async_execute_cell(self, cell: NotebookNode, cell_index: int, **settings: Any) -> NotebookNode:
         """Execute a cell; where it is a test cell, ask its exercise."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             channels = (self.kc.iopub_channel, self.kc.shell_channel)
-            made = [each.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) for each in channels]
+            of = zmq.EVENT_DISCONNECTED
+            made = [each.socket.get_monitor_socket(of, monitor_address()) for each in channels]
             self._monitors = [zmq.Socket.shadow(each.underlying) for each in made]
         if time.monotonic() > self._ends:
             self._result.stop("time-out", self._too_long(), again=True)

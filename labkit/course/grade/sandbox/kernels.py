@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
-from jupyter_client import AsyncKernelManager
+from jupyter_client import AsyncKernelClient, AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.provisioning import KernelProvisionerFactory
 
@@ -66,7 +67,7 @@ class Kernel:
             settings = {"environment": self.environment, "runtime": self.runtime}
             name = sandbox_kernel(folder, limits, work, self.readable, **settings)
         specifications = KernelSpecManager(kernel_dirs=[str(folder / "kernels")], ensure_native_kernel=False)
-        return AsyncKernelManager(kernel_name=name, kernel_spec_manager=specifications)
+        return _Manager(kernel_name=name, kernel_spec_manager=specifications)
 
     def clock(self, manager: AsyncKernelManager) -> "Clock":
         """What tells how long a kernel of this kind has computed, once it is started."""
@@ -77,6 +78,13 @@ class Kernel:
         if self.runtime != NONE:
             return {}
         return {"cwd": str(work), "env": {**os.environ, **self.environment}}
+
+
+class _Manager(AsyncKernelManager):
+    """Its clients use its own context, with the limits that are set there on what is received."""
+
+    def client(self, **settings: Any) -> AsyncKernelClient:
+        return super().client(context=self.context, **settings)
 
 
 class Clock:

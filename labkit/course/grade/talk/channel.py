@@ -1,5 +1,6 @@
 """The way between a conversation's two sides: a Jupyter kernel's input requests."""
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ WAITING = 8  # messages of one socket that are held until they are read
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 0.5  # between two looks at what the kernel has computed
 CONNECT_SECONDS = 100
+NUMBERS = itertools.count()
 PRINTED = "your code printed more than a submission may"
 
 
@@ -53,7 +55,7 @@ class Channel:
         self.client = BlockingKernelClient(context=context)
         self.client.load_connection_info(connection)
         self.client.start_channels(shell=True, iopub=True, stdin=True, hb=False, control=False)
-        self._cut = self.client.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._cut = self.client.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED, monitor_address())
         self._request = ""
 
     def open(self) -> str:
@@ -92,7 +94,6 @@ class Channel:
 
     def stop(self) -> None:
         """Let go of the sockets."""
-        self.client.stop_channels()
         self.client.context.destroy(linger=0)
 
     def _next(self) -> str:
@@ -159,13 +160,21 @@ class Channel:
         return self.alive()
 
 
+def monitor_address() -> str:
+    """An address of a socket's monitor that no other has.
+
+    pyzmq names it by the socket's file descriptor, and a new socket may get that of one that is still being closed.
+    """
+    return f"inproc://labkit-monitor-{next(NUMBERS)}"
+
+
 class _Context(zmq.Context):
     """Its sockets tell when they are connected: a kernel's question to one that is not yet is lost."""
 
     def socket(self, socket_type: int, *args: Any, **settings: Any) -> Any:
         made = super().socket(socket_type, *args, **settings)
         if socket_type == zmq.DEALER:
-            made.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+            made.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED, monitor_address())
         return made
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
+import zmq.asyncio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from small_lab import FIRST, LIMITS, PLAIN, SECOND, lab_in, share, submit
@@ -23,6 +25,7 @@ from labkit.course.grade.run import Task, do
 from labkit.course.grade.sandbox.limits import Limits
 from labkit.course.grade.sandbox.processes import open_sockets
 from labkit.course.grade.sandbox.sandbox import SOCKETS
+from labkit.course.grade.talk.channel import _Context
 from labkit.course.grade.talk.conversation import Conversation
 from labkit.course.grade.talk.protocol.wire import LIMIT_BYTES, WireError, decode
 
@@ -151,6 +154,25 @@ def test_what_a_cell_sends_costs_its_own_submission_at_most(tmp_path, name):
     assert outcome["status"] == status, outcome["reason"]
     assert share(outcome, FIRST) == 1 and share(outcome, SECOND) == (status == "ok")
     assert taken < 600
+
+
+def test_a_connection_does_not_fail_because_another_is_still_being_closed():
+    """pyzmq's own names of monitors, by file descriptor, were in use where a descriptor was used again."""
+    with _Context() as context:
+        taken = context.socket(zmq.PAIR)
+        for number in range(1000):
+            taken.bind(f"inproc://monitor.s-{number}")
+        context.socket(zmq.DEALER)
+        context.destroy(linger=0)
+
+
+def test_what_is_received_of_a_kernel_is_limited_by_its_managers_context(tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    manager = PLAIN.manager(tmp_path, work, LIMITS)
+    manager.context = zmq.asyncio.Context()
+    assert manager.client().context is manager.context
+    manager.context.destroy(linger=0)
 
 
 def test_a_sleeper_is_ended_by_the_clock_and_said_to_be_run_again(tmp_path):
