@@ -92,7 +92,8 @@ def A6(p_value, rank_correlation, epochs):
     expected="a straight line",
     rule="from 5000 epochs on: the interval of r2_linear lies above 0.98 (a square root would reach 0.96), and that "
     "of gain, r2_linear less the R² of a logarithm, above 0 (bootstrap over twentieths of the training)",
-    protocol="least squares through the total training log p of each of {epochs:,} epochs, K = 14",
+    protocol="least squares through the total training log p of {epochs:,} epochs, K = 14, a median for each "
+    "hundredth of them",
 )  # fmt: skip
 def A7(r2_linear, gain, epochs):
     return decide(all_of(above(r2_linear, 0.98), above(gain, 0)), needs=enough(epochs, EPOCHS_A, "epochs"))
