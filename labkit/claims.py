@@ -190,7 +190,7 @@ def card_html(record: dict[str, Any]) -> str:
         f'<div class="claim" style="border-left:.25em solid {BADGES[record["verdict"]][1]};padding:.2em .8em;'
         f'margin:.3em 0"><b>{escape(record["id"])}</b> {escape(say(record["text"]))}<br>'
         f"{badge(record['verdict'])} {escape(_where(record))}<br>"
-        f"<small>{say('measured')}: {escape(measured_text(record['measured']))}</small></div>"
+        f"<small>{say('measured')}: {escape(measured_text(record['measured']))}</small>{_study_html(record)}</div>"
     )
 
 
@@ -198,7 +198,7 @@ def card_text(record: dict[str, Any]) -> str:
     """The same as plain lines."""
     where = f" {_where(record)}".rstrip()
     said = say(record["text"]), say(record["verdict"]), measured_text(record["measured"])
-    return f"{record['id']} {said[0]}\n  {said[1]}{where}\n  {said[2]}"
+    return "\n  ".join([f"{record['id']} {said[0]}", f"{said[1]}{where}", said[2], *filter(None, [_study(record)])])
 
 
 def claims_html(claims: list[dict[str, Any]]) -> str:
@@ -258,12 +258,24 @@ def _where(record: dict[str, Any]) -> str:
     return on + (f": {say(record['decides'])}" if record["decides"] else "")
 
 
+def _study(record: dict[str, Any]) -> str:
+    """What the study that comes with the kit found of a claim that this run cannot decide; "" of any other."""
+    if not (record := record.get("study", {})):
+        return ""
+    said = say("the study that comes with the kit"), say(record["verdict"]), say(f"on {record['on']}")
+    return f"{said[0]}: {said[1]} {said[2]}, {measured_text(record['measured'])}"
+
+
+def _study_html(record: dict[str, Any]) -> str:
+    return f"<br><small>{escape(said)}</small>" if (said := _study(record)) else ""
+
+
 def _row(record: dict[str, Any]) -> str:
     cells = (
         f"<b>{escape(record['id'])}</b> {escape(say(record['text']))}",
         escape(say(record["expected"])),
         escape(measured_text(record["measured"])),
-        f"{badge(record['verdict'])}<br><small>{escape(_where(record))}</small>",
+        f"{badge(record['verdict'])}<br><small>{escape(_where(record))}</small>{_study_html(record)}",
         f"{escape(say(record['protocol']))}<br>"
         f"<small>{escape(record['data'])}; {say('rule')}: {escape(say(record['rule']))}</small>",
     )

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
 from labkit import predictions
-from labkit.claims import Claim, card_html, card_text, claims_html, claims_text
+from labkit.claims import NEEDS_PHOTOGRAPHS, UNDECIDED, Claim, card_html, card_text, claims_html, claims_text
 from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
 from labkit.files import atomic_path, data_root, relative, usable_path, write_json
@@ -382,10 +382,18 @@ class Run:
         self._same_seed()
         data = " + ".join(self._sources) or "none"
         record = claim.record(given, self._sizes, self.pictures) | {"data": data, "from_reference": self.taken}
-        self._claims[claim.id] = plain(record)
+        self._claims[claim.id] = plain(record | self._studied(record))
         write_json(self.folder / "claims.json", list(self._claims.values()))
         shown = self._claims[claim.id]
         display({"text/html": card_html(shown), "text/plain": card_text(shown)}, raw=True)
+
+    def _studied(self, record: dict[str, Any]) -> dict[str, Any]:
+        """What the kit's own study found of a claim that this run cannot decide, where it is decided there."""
+        if record["verdict"] != UNDECIDED or self.profile == "study":
+            return {}
+        same = (each for each in reference_of.verdicts(reference_of.ROOT) if each["id"] == record["id"])
+        decided = (each for each in same if each["verdict"] not in (UNDECIDED, NEEDS_PHOTOGRAPHS))
+        return next(({"study": {name: each[name] for name in ("verdict", "on", "measured")}} for each in decided), {})
 
     def _same_seed(self) -> None:
         """Nothing is recorded under a seed that the notebook has changed since."""

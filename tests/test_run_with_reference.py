@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from labkit.claims import card_text, claim, decide
+from labkit.claims import card_html, card_text, claim, claims_html, decide
 from labkit.drawn.recipe import recipe
 from labkit.faces.faceset import FaceSet, Provenance
 from labkit.files import write_json
@@ -39,6 +39,7 @@ def about(tmp_path, monkeypatch):
         monkeypatch.setattr(reference, "ROOT", tmp_path / "reference")
         data = [{"checksum": DRAWN.checksum, "stand_in_for": "CelebA"}]
         usual = {"seed": 0, "renderer": recipe(), "sizes": {"epochs": 5}, "data": data, "live": ""}
+        usual |= {"lab": "99", "profile": "study", "claims": []}
         write_json(tmp_path / "reference" / "99_lab" / "about.json", usual | changes)
 
     write()
@@ -104,3 +105,22 @@ def test_figures_metrics_and_claims_say_what_was_taken(about, tmp_path, monkeypa
     (judged,) = json.loads((run.folder / "claims.json").read_text())
     assert judged["from_reference"] == 2 and "2 models taken from the kit's reference" in card_text(judged)
     assert json.loads((run.folder / "metrics.json").read_text())["from_reference"] == 2
+
+
+def test_of_what_a_run_cannot_decide_the_kits_study_is_quoted(about, tmp_path):
+    found = {"id": "Z3", "verdict": "reproduced", "on": "drawn faces", "measured": {"change": 1.5}}
+    about(claims=[{**found, "id": "Z4"}, found])
+
+    def recorded(change, **options):
+        run, _ = begin(tmp_path, **options)
+        run.claim(rises, change=change)
+        return json.loads((run.folder / "claims.json").read_text())[0]
+
+    left_open = recorded([1.0, -1.0, 0.5, -0.5, 0.1])
+    assert left_open["verdict"] == "undecided" and left_open["study"]["measured"] == {"change": 1.5}
+    assert "comes with the kit: reproduced on drawn faces, change = 1.5" in card_text(left_open)
+    assert all("comes with the kit: reproduced" in page for page in (card_html(left_open), claims_html([left_open])))
+    assert "study" not in recorded([5.0, 5.1, 5.2, 5.1, 5.0])
+    assert "study" not in recorded([1.0, -1.0, 0.5, -0.5, 0.1], profile="study")
+    about(claims=[{**found, "verdict": "undecided"}])
+    assert "study" not in recorded([1.0, -1.0, 0.5, -0.5, 0.1])
