@@ -30,10 +30,6 @@ def path_for(data_set: str, data: str | Path | None) -> Path | None:
     A path that holds only other data sets says nothing about this one. A path that is missing or unknown is meant
     for all: whoever named it must hear that it is wrong.
 
-    Args:
-        data_set: "olivetti", "celeba" or "dsprites".
-        data: as the user gave it.
-
     Raises:
         LabkitError: see `usable_path`.
     """

@@ -55,22 +55,15 @@ class FactorGrid:
     """Every combination of the levels of F factors, one picture each; none of them is held in memory.
 
     A combination is addressed by `indices`, int (n, F): the level of each factor, counted from 0.
-
-    Attributes:
-        factor_names: F names.
-        levels: the values of each factor, from its level 0.
-        categorical: names of the factors whose values have no order.
-        shape: (C, H, W) of a picture.
-        make: indices int64 (n, F) → uint8 (n, C, H, W), a tensor on the device that the grid was made for.
-        provenance: of the pictures.
     """
 
-    factor_names: tuple[str, ...]
-    levels: tuple[np.ndarray, ...]
-    categorical: tuple[str, ...]
-    shape: tuple[int, int, int]
+    factor_names: tuple[str, ...]  # F names
+    levels: tuple[np.ndarray, ...]  # the values of each factor, from its level 0
+    categorical: tuple[str, ...]  # names of the factors whose values have no order
+    shape: tuple[int, int, int]  # (C, H, W) of a picture
+    # Indices int64 (n, F) → uint8 (n, C, H, W), a tensor on the device that the grid was made for.
     make: Callable[[np.ndarray], Tensor]
-    provenance: Provenance
+    provenance: Provenance  # of the pictures
 
     @property
     def sizes(self) -> tuple[int, ...]:

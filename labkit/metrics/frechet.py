@@ -59,18 +59,12 @@ class _OracleFeatures(nn.Module):
 
 @dataclass(frozen=True)
 class FrechetScore:
-    """A Fréchet distance with its protocol.
+    """A Fréchet distance with its protocol."""
 
-    Attributes:
-        distance: ≥ 0, 0 for equal means and covariances; in the squared unit of the features.
-        extractor: name of the features.
-        real, generated: how many images stood on each side.
-    """
-
-    distance: float
-    extractor: str
-    real: int
-    generated: int
+    distance: float  # ≥ 0, 0 for equal means and covariances; in the squared unit of the features
+    extractor: str  # name of the features
+    real: int  # images on that side
+    generated: int  # images on that side
 
     def __str__(self) -> str:
         return f"{self.distance:.4g} in {self.extractor}, {self.real:,} real and {self.generated:,} generated"

@@ -44,17 +44,11 @@ def path_change(images: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PathShape:
-    """How a path of images moves through pixel space.
+    """How a path of images moves through pixel space."""
 
-    Attributes:
-        change: root mean squared difference between its first and its last image, in pixel units.
-        length: sum of the changes between neighbours, at least `change`.
-        largest_step: the largest of them, as a multiple of their mean: 1 for an even path, S − 1 for one jump.
-    """
-
-    change: float
-    length: float
-    largest_step: float
+    change: float  # root mean squared difference between its first and its last image, in pixel units
+    length: float  # sum of the changes between neighbours, at least `change`
+    largest_step: float  # the largest of them, as a multiple of their mean: 1 for an even path, S − 1 for one jump
 
     @property
     def straightness(self) -> float:

@@ -18,15 +18,10 @@ BEYOND = 3.0  # standard errors
 
 @dataclass(frozen=True)
 class Selectivity:
-    """What each of L latents moves, of F factors.
+    """What each of L latents moves, of F factors."""
 
-    Attributes:
-        effect: (L, F), signed, in standard deviations of the factor.
-        standard_error: (L, F), of the effect.
-    """
-
-    effect: np.ndarray
-    standard_error: np.ndarray
+    effect: np.ndarray  # (L, F), signed, in standard deviations of the factor
+    standard_error: np.ndarray  # (L, F), of the effect
 
     @property
     def significant(self) -> np.ndarray:

@@ -159,11 +159,6 @@ def load_prepared(place: Path) -> FaceSet:
 def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
     """`labkit data celeba`: prepare one size into the cache; what was done and understood, for a reader.
 
-    Args:
-        source: a folder or zip of CelebA; None with `download`.
-        download: "gdrive" or "kaggle".
-        size: see `parse_size`.
-
     Raises:
         LabkitError: neither or both of source and download; all that `open_source`, `download_celeba` and `prepare`
             raise.

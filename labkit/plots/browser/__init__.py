@@ -24,23 +24,15 @@ ACTIVATIONS = {nn.ReLU: "relu", nn.LeakyReLU: "leaky", nn.SiLU: "silu", nn.Sigmo
 
 @dataclass(frozen=True)
 class Model:
-    """A decoder and what a reader may move.
+    """A decoder and what a reader may move."""
 
-    Attributes:
-        title: what drew the face, for the picture's alternative text: "the conditional VAE of lab 03c".
-        decoder: latents, then the condition → images in [−1, 1]; `vae.decoder` or `gan.generator`.
-        latent_dim: M.
-        latents: index → label of the sliders, in the order shown; see `busiest`.
-        conditions: label → value from the start, in the order of the condition vector.
-        shown: those conditions that a reader may set.
-    """
-
-    title: str
-    decoder: nn.Module
-    latent_dim: int
-    latents: dict[int, str]
+    title: str  # what drew the face, for the picture's alternative text: "the conditional VAE of lab 03c"
+    decoder: nn.Module  # latents, then the condition → images in [−1, 1]; `vae.decoder` or `gan.generator`
+    latent_dim: int  # M
+    latents: dict[int, str]  # index → label of the sliders, in the order shown; see `busiest`
+    # Label → value from the start, in the order of the condition vector.
     conditions: dict[str, float] = field(default_factory=dict)
-    shown: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()  # those conditions that a reader may set
 
 
 def write(out: Path, name: str, model: Model) -> None:

@@ -33,17 +33,12 @@ PROVISIONER = "labkit-sandbox"
 
 @dataclass(frozen=True)
 class Kernel:
-    """How the kernel of a submission is started.
+    """How the kernel of a submission is started."""
 
-    Attributes:
-        runtime: "bubblewrap", "podman" or "docker", or "none": then student code can do what its caller can.
-        readable: what it may read beside the system and the packages.
-        environment: its environment.
-    """
-
+    # "bubblewrap", "podman" or "docker", or "none": then student code can do what its caller can.
     runtime: str = "bubblewrap"
-    readable: tuple[Path, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    readable: tuple[Path, ...] = ()  # what it may read beside the system and the packages
+    environment: Mapping[str, str] = field(default_factory=dict)  # its environment
 
     @property
     def sandbox(self) -> str:
