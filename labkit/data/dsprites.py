@@ -59,7 +59,6 @@ def dsprites(
 
     Args:
         data: the file, a folder that holds it, or a folder whose subfolder `dsprites` does.
-        download: ask the network.
         synthetic_ok: draw where there is no real source.
         device: where pictures are made; None means the CPU.
 

@@ -43,7 +43,6 @@ def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic
 
     Args:
         data: one of the files, a folder that holds one, or a folder whose subfolder `olivetti` does.
-        download: ask the network.
         synthetic_ok: draw the stand-in when there is no real source.
 
     Returns:

@@ -93,7 +93,6 @@ def frechet_distance(real: np.ndarray | Tensor, generated: np.ndarray | Tensor, 
 
     Args:
         real, generated: uint8 or floats in [0, 1], (N, 3, H, W), each with more images than there are features.
-        extractor: `oracle_extractor()` or `lite0_extractor()`.
 
     Raises:
         LabkitError: too few images: the covariance of D features has full rank only beyond D of them; images that

@@ -115,8 +115,6 @@ def measure(
     """Do the sums, draw them, and read what came of them.
 
     Args:
-        pair: target and context.
-        chosen: of `choose`.
         combine: latents of three groups, (n, M) each → one latent (M,).
         draw: latents (N, M) → images.
         read: images → readings (N, F), of the pool's features.

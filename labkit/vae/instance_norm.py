@@ -76,7 +76,6 @@ class InstanceNormDecoder(nn.Module):
     """Latents (N, M) → images (N, 3, h, w) in [−1, 1] by eight transposed convolutions and tanh.
 
     Args:
-        config: sizes.
         strides: of the eight; `MIRROR_STRIDES` ends at (h, w) = (H, W), `TABULATED_STRIDES` does not.
     """
 

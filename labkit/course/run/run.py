@@ -104,11 +104,6 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
 def run_labs(labs: list[Lab], config: RunConfig, console: Console) -> list[Result]:
     """Run labs, `config.jobs` at a time, and write the report page; one that fails stops no other.
 
-    Args:
-        labs: in the order to start them.
-        config: from `validate`.
-        console: is told of progress.
-
     Returns:
         one result per lab; after Ctrl-C those not reached are "not run".
     """

@@ -51,7 +51,6 @@ class Kernel:
         Args:
             folder: an empty folder for its kernelspec.
             work: the folder it starts in; what it leaves there is back when it is shut down.
-            limits: what it may take.
         """
         if self.runtime == NONE:
             name = _plain_kernel(folder)
