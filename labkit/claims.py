@@ -164,14 +164,14 @@ COLUMNS = ("claim", "the report says", "this run measured (95 % interval)", "ver
 PLAIN = "text-align:left;vertical-align:top;white-space:normal"
 
 
-def badge(verdict: str, prefix: str = "") -> str:
+def badge(verdict: str) -> str:
     """A verdict as a small coloured label, HTML."""
     glyph, colour = BADGES.get(verdict, ("?", "#5f6670"))
     style = (
         f"background:{colour};color:#fff;border-radius:1em;padding:.1em .65em;white-space:nowrap;"
         "font-size:.85em;font-weight:600;display:inline-block"
     )
-    return f'<span class="badge" style="{style}">{glyph} {escape(prefix + say(verdict))}</span>'
+    return f'<span class="badge" style="{style}">{glyph} {escape(say(verdict))}</span>'
 
 
 def card_html(record: dict[str, Any]) -> str:

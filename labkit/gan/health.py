@@ -11,7 +11,6 @@ from torch import Tensor
 
 from labkit.errors import LabkitError
 from labkit.faces.pixels import to_input
-from labkit.fit.progress import say
 from labkit.fit.state import TrainingState, add_columns, preserved_rng
 from labkit.gan.dcgan import DCGAN
 
@@ -84,13 +83,12 @@ class HealthMonitor:
         rule: when and what.
         model: the GAN; only its size and device are used here.
         images: uint8 data (N, C, H, W), at least two.
-        show: print what is found.
     """
 
-    def __init__(self, rule: HealthRule, model: DCGAN, images: np.ndarray, *, show: bool = False) -> None:
+    def __init__(self, rule: HealthRule, model: DCGAN, images: np.ndarray) -> None:
         if len(images) < 2:
             raise LabkitError(f"HealthMonitor: {len(images)} images have no diversity; give at least two.")
-        self.rule, self.show = rule, show
+        self.rule = rule
         rows = np.sort(np.random.default_rng(0).permutation(len(images))[:FIXED])
         real = to_input(images[rows])
         self.real_spread, self.real_saturation = spread(real), saturation(real)
@@ -138,7 +136,6 @@ class HealthMonitor:
             book["said"].setdefault(epoch, [])
             book["said"][epoch] = [*book["said"][epoch], sentence]
             run.stopped_early = done.startswith("stopped")
-            say(sentence, self.show)
         run.kept["health"] = copy.deepcopy(book["said"])
 
     def _measure(self, model: DCGAN) -> dict[str, float]:
