@@ -71,28 +71,18 @@ def _in_words(finding: Finding) -> str:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a source report, and how it is judged; made by `claim`.
+    """A sentence of a source report, and how it is judged; made by `claim`."""
 
-    Attributes:
-        id: report's letter and a number, e.g. "A1".
-        lab: the lab that measures it.
-        text: what is claimed.
-        expected: what one should see if it holds, in a few words.
-        rule: how `decide` judges, for a reader; names its arguments.
-        protocol: how it is measured; names in braces are sizes of the run, or given with the measurement.
-        decide: the rule in code. Its arguments are what must be measured: a list has a number a seed, an `Estimate`
-            brings its unit along, anything else is taken as it is.
-        photographs: whether the sentence is about the numbers of one data set of photographs.
-    """
-
-    id: str
-    lab: str
-    text: str
-    expected: str
-    rule: str
-    protocol: str
+    id: str  # report's letter and a number, e.g. "A1"
+    lab: str  # the lab that measures it
+    text: str  # what is claimed
+    expected: str  # what one should see if it holds, in a few words
+    rule: str  # how `decide` judges, for a reader; names its arguments
+    protocol: str  # how it is measured; names in braces are sizes of the run, or given with the measurement
+    # The rule in code. Its arguments are what must be measured: a list has a number a seed, an `Estimate` brings its
+    # unit along, anything else is taken as it is.
     decide: Callable[..., Verdict]
-    photographs: bool = False
+    photographs: bool = False  # whether the sentence is about the numbers of one data set of photographs
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -174,14 +164,14 @@ COLUMNS = ("claim", "the report says", "this run measured (95 % interval)", "ver
 PLAIN = "text-align:left;vertical-align:top;white-space:normal"
 
 
-def badge(verdict: str, prefix: str = "") -> str:
+def badge(verdict: str) -> str:
     """A verdict as a small coloured label, HTML."""
     glyph, colour = BADGES.get(verdict, ("?", "#5f6670"))
     style = (
         f"background:{colour};color:#fff;border-radius:1em;padding:.1em .65em;white-space:nowrap;"
         "font-size:.85em;font-weight:600;display:inline-block"
     )
-    return f'<span class="badge" style="{style}">{glyph} {escape(prefix + say(verdict))}</span>'
+    return f'<span class="badge" style="{style}">{glyph} {escape(say(verdict))}</span>'
 
 
 def card_html(record: dict[str, Any]) -> str:

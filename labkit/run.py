@@ -320,7 +320,6 @@ class Run:
 
         Args:
             check: a function of `labkit.labs`; it returns properties (name, passed, hint).
-            args, kwargs: what it checks.
 
         Raises:
             CheckFailed: a property is missed; short, so that the hints are what one sees.
@@ -349,7 +348,6 @@ class Run:
             claim: the one whose measurement answers the question.
             question: short, and no hint of the answer.
             choices: to choose from; without them a number is asked for.
-            unit: of that number.
             guess: the guess, where there are no forms.
 
         Raises:

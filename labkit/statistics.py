@@ -7,7 +7,7 @@ people, groups. `at_least` puts comparisons together and keeps false findings at
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy.special import stdtr, stdtrit
 ONE_SIDE = 0.025
 SEEDS = 5  # fewer trainings than this decide nothing
 LEAST = 3  # of other units
+DRAWS = 300  # of a bootstrap
 MOST = 1000  # a forecast beyond this many says only that there is next to nothing to see
 # Half the width of the interval of 2, 3 … MOST units, in standard deviations of one.
 REACH = stdtrit(np.arange(1, MOST), 1 - ONE_SIDE) / np.sqrt(np.arange(2, MOST + 1))
@@ -75,9 +76,7 @@ def paired(more: Any, less: Any, times: float = 1.0) -> Estimate:
     return over(more - times * less)
 
 
-def resample(
-    statistic: Callable[[np.ndarray], float], groups: Any, *, unit: str = "people", draws: int = 300, seed: int = 0
-) -> Estimate:
+def resample(statistic: Callable[[np.ndarray], float], groups: Any, *, unit: str = "people") -> Estimate:
     """A statistic with its bootstrap error: whole groups are drawn, since their members are not independent.
 
     Args:
@@ -86,12 +85,12 @@ def resample(
     """
     _, groups = np.unique(np.asarray(groups), return_inverse=True)
     members = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a draw may lack what the statistic needs, as one of two classes: NaN
         drawn = [
             statistic(np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))]))
-            for _ in range(draws)
+            for _ in range(DRAWS)
         ]
         spread = float(np.nanstd(drawn))
     # A bootstrap of n groups is too narrow by √((n − 1) / n).
@@ -99,12 +98,12 @@ def resample(
     return Estimate(float(statistic(np.arange(len(groups)))), spread * wider, len(members), unit)
 
 
-def share(values: Any, groups: Any, unit: str = "people") -> Estimate:
-    """The share of true `values` (N,), over groups; where all are alike, an error as of half a unit."""
+def share(values: Any, groups: Any) -> Estimate:
+    """The share of true `values` (N,), over people, `groups`; where all are alike, an error as of half a person."""
     groups = np.asarray(groups)
     means = [np.asarray(values, float)[groups == group].mean() for group in np.unique(groups)]
-    found = over(means, unit)
-    return Estimate(found.value, max(found.error, 0.5 / found.n), found.n, unit)
+    found = over(means, "people")
+    return replace(found, error=max(found.error, 0.5 / found.n))
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,6 @@ class Pretrained(nn.Module):
     Args:
         outputs: A, logits of the head.
         trunk: pictures (N, 3, side, side) in [−1, 1], as both were trained → features (N, D).
-        features: D.
     """
 
     name: str

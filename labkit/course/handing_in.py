@@ -26,10 +26,6 @@ ENOUGH = "it may be handed in."
 def look_through(path: Path, labs: list[Lab]) -> tuple[list[str], bool]:
     """Sentences on a notebook as grading would take it, and whether every exercise is written.
 
-    Args:
-        path: the student's notebook, under the name that the lab has.
-        labs: with solutions.
-
     Raises:
         LabkitError: it cannot be read, or has the name of no lab.
     """
@@ -75,12 +71,7 @@ def pack(path: Path, labs: list[Lab]) -> Path:
 
 
 def solutions(lab: Lab, work: Path) -> list[str]:
-    """The solution cells of the exercises that the student has passed, or tried often enough; a sentence for others.
-
-    Args:
-        lab: with its solutions.
-        work: the folder in which the student's attempts are kept.
-    """
+    """The solution cells of the exercises that the student has passed, or tried often enough; else a sentence."""
     attempts = read_attempts(work)
     said, before = [], []
     tests = exercises(lab.path)

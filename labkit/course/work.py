@@ -24,10 +24,6 @@ BOTH = "This cell of the lab has changed, and so have you: yours is above, the n
 def fill(work: Path, labs: list[Lab]) -> list[str]:
     """Write the labs that are missing in `work`, merge those that have changed; returns a sentence for each merge.
 
-    Args:
-        work: the student's folder; made where it is missing.
-        labs: with solutions.
-
     Raises:
         LabkitError: the folder cannot be written, or nbgrader is missing.
     """

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from labkit.data.fetch import fetch, unasked
 from labkit.data.given import DSPRITES_FILE as FILE
-from labkit.data.given import file_in, first_of, path_for, refuse
+from labkit.data.given import file_in, first_of, path_for
 from labkit.drawn.grid import FactorGrid
 from labkit.drawn.sprites import SIDE, draw_sprites
 from labkit.errors import LabkitError
@@ -43,13 +43,7 @@ ROWS_AT_ONCE = 4096
 DOWNLOAD_SECONDS = 90.0
 
 
-def dsprites(
-    data: str | Path | None = None,
-    *,
-    download: bool = True,
-    synthetic_ok: bool = True,
-    device: torch.device | str | None = None,
-) -> FactorGrid:
+def dsprites(data: str | Path | None = None, *, device: torch.device | str | None = None) -> FactorGrid:
     """dSprites, or the same sprites drawn anew, which says so.
 
     Sources, in this order: `data` or else `LABKIT_DATA`; the cache (see `data_root`); the authors' file (90 s at
@@ -59,22 +53,20 @@ def dsprites(
 
     Args:
         data: the file, a folder that holds it, or a folder whose subfolder `dsprites` does.
-        download: ask the network.
-        synthetic_ok: draw where there is no real source.
         device: where pictures are made; None means the CPU.
 
     Returns:
         A grid with pictures uint8 (n, 1, 64, 64) of 0 and 255, sizes (3, 6, 40, 32, 32), in the published order.
 
     Raises:
-        LabkitError: `data` or `LABKIT_DATA` is not dSprites, or there is no source and `synthetic_ok` is false.
+        LabkitError: `data` or `LABKIT_DATA` is not dSprites.
     """
     cache = data_root() / "dsprites"
     if given := path_for("dsprites", data):
         return _real(file_in(given, "dsprites", (FILE,)), cache, device)
     get = partial(fetch, ADDRESS, GIT_BLOB, cache / FILE, timeout=DOWNLOAD_SECONDS, digest=git_blob)
-    network = (lambda: _real(unasked(cache, get), cache, device)) if download else refuse("no download was asked for")
-    grid, why = first_of(NAME, (lambda: _real(_in_cache(cache), cache, device), network), synthetic_ok)
+    sources = (partial(_in_cache, cache), partial(unasked, cache, get))
+    grid, why = first_of(lambda source=source: _real(source(), cache, device) for source in sources)
     if grid is not None:
         return grid
     print(f"These sprites are DRAWN by labkit from the published factors of {NAME}: {why}.")

@@ -39,12 +39,8 @@ def fetch(
     Args:
         urls: the address, or the official one followed by mirrors.
         sha256: hexadecimal digest that the file must have.
-        target: final path of the file.
         timeout: seconds for everything; a server that hangs or trickles cannot exceed it.
         digest: how `sha256` is taken from a file, where its publisher gives another kind of checksum.
-
-    Returns:
-        `target`.
 
     Raises:
         LabkitError: no address gave the file (the sentence says what was tried and how to fetch it by hand),

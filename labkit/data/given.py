@@ -30,10 +30,6 @@ def path_for(data_set: str, data: str | Path | None) -> Path | None:
     A path that holds only other data sets says nothing about this one. A path that is missing or unknown is meant
     for all: whoever named it must hear that it is wrong.
 
-    Args:
-        data_set: "olivetti", "celeba" or "dsprites".
-        data: as the user gave it.
-
     Raises:
         LabkitError: see `usable_path`.
     """
@@ -64,31 +60,15 @@ def file_in(path: Path, data_set: str, names: Iterable[str]) -> Path:
     )
 
 
-def first_of(name: str, sources: Iterable[Callable[[], Any]], synthetic_ok: bool) -> tuple[Any, str]:
-    """What the first source gives that does not fail; else None, and why each failed.
-
-    Raises:
-        LabkitError: all failed, and a stand-in is not wanted.
-    """
+def first_of(sources: Iterable[Callable[[], Any]]) -> tuple[Any, str]:
+    """What the first source gives that does not fail; else None, and why each failed."""
     reasons = []
     for source in sources:
         try:
             return source(), ""
         except LabkitError as error:
             reasons.append(str(error).rstrip("."))
-    why = "; ".join(reasons)
-    if not synthetic_ok:
-        raise LabkitError(f"{name}: no source of the real ones ({why}).")
-    return None, why
-
-
-def refuse(reason: str) -> Callable[[], None]:
-    """A source that has nothing, for `first_of`."""
-
-    def source() -> None:
-        raise LabkitError(reason)
-
-    return source
+    return None, "; ".join(reasons)
 
 
 def _holds(path: Path, data_set: str, marks: tuple[str, ...]) -> bool:

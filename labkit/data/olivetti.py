@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from labkit.data.fetch import fetch, unasked
-from labkit.data.given import OLIVETTI_FILES, file_in, first_of, path_for, refuse
+from labkit.data.given import OLIVETTI_FILES, file_in, first_of, path_for
 from labkit.errors import LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
 from labkit.faces.words import OLIVETTI_ATTRIBUTES, olivetti_attributes
@@ -32,7 +32,7 @@ PIXELS_SHA256 = "b119468c2f13775df12d3950e7c96644811647a6e10d30617777f245bf9b2f8
 DOWNLOAD_SECONDS = 15.0
 
 
-def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic_ok: bool = True) -> FaceSet:
+def olivetti(data: str | Path | None = None) -> FaceSet:
     """The Olivetti faces, or a drawn stand-in that says so.
 
     Sources, in this order: `data` or else `LABKIT_DATA`; the cache (see `data_root`); scikit-learn's own
@@ -43,28 +43,35 @@ def olivetti(data: str | Path | None = None, *, download: bool = True, synthetic
 
     Args:
         data: one of the files, a folder that holds one, or a folder whose subfolder `olivetti` does.
-        download: ask the network.
-        synthetic_ok: draw the stand-in when there is no real source.
 
     Returns:
         400 grey images (400, 1, 64, 64), identity 0 to 39, ten shots of each person in a row.
 
     Raises:
-        LabkitError: `data` or `LABKIT_DATA` is not the Olivetti faces, or there is no source and
-            `synthetic_ok` is false.
+        LabkitError: `data` or `LABKIT_DATA` is not the Olivetti faces.
     """
     if given := path_for("olivetti", data):
         return _load(file_in(given, "olivetti", OLIVETTI_FILES))
     cache = data_root() / "olivetti"
     get = partial(fetch, ADDRESSES, MAT_SHA256, cache / "olivettifaces.mat", timeout=DOWNLOAD_SECONDS)
-    network = (lambda: _load(unasked(cache, get))) if download else refuse("no download, since none was asked for")
-    faces, why = first_of(NAME, (partial(_from_cache, cache), _from_scikit_learn, network), synthetic_ok)
+    faces, why = first_of((partial(_from_cache, cache), _from_scikit_learn, lambda: _load(unasked(cache, get))))
     if faces is None:
         from labkit.drawn.shots import synthetic_olivetti
 
         print(f"These faces are SYNTHETIC, drawn in place of the {NAME}: {why}.")
         return synthetic_olivetti()
     return faces
+
+
+def olivetti_here() -> FaceSet | None:
+    """The photographs, where this machine has them; nothing is downloaded or drawn.
+
+    Raises:
+        LabkitError: `LABKIT_DATA` is not the Olivetti faces.
+    """
+    if given := path_for("olivetti", None):
+        return _load(file_in(given, "olivetti", OLIVETTI_FILES))
+    return first_of((partial(_from_cache, data_root() / "olivetti"), _from_scikit_learn))[0]
 
 
 def _from_cache(cache: Path) -> FaceSet:

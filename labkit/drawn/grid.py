@@ -55,22 +55,15 @@ class FactorGrid:
     """Every combination of the levels of F factors, one picture each; none of them is held in memory.
 
     A combination is addressed by `indices`, int (n, F): the level of each factor, counted from 0.
-
-    Attributes:
-        factor_names: F names.
-        levels: the values of each factor, from its level 0.
-        categorical: names of the factors whose values have no order.
-        shape: (C, H, W) of a picture.
-        make: indices int64 (n, F) → uint8 (n, C, H, W), a tensor on the device that the grid was made for.
-        provenance: of the pictures.
     """
 
-    factor_names: tuple[str, ...]
-    levels: tuple[np.ndarray, ...]
-    categorical: tuple[str, ...]
-    shape: tuple[int, int, int]
+    factor_names: tuple[str, ...]  # F names
+    levels: tuple[np.ndarray, ...]  # the values of each factor, from its level 0
+    categorical: tuple[str, ...]  # names of the factors whose values have no order
+    shape: tuple[int, int, int]  # (C, H, W) of a picture
+    # Indices int64 (n, F) → uint8 (n, C, H, W), a tensor on the device that the grid was made for.
     make: Callable[[np.ndarray], Tensor]
-    provenance: Provenance
+    provenance: Provenance  # of the pictures
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -133,7 +126,6 @@ def grid_faces(
     factors: Mapping[str, tuple[float, float, int]] = FIVE,
     size: int = 64,
     device: torch.device | str | None = None,
-    compiled: bool = False,
 ) -> FactorGrid:
     """Synthetic faces over a grid of factors; all else about the person stays as it is.
 
@@ -141,8 +133,6 @@ def grid_faces(
         factors: name → (lowest value, highest value, number of levels), equally spaced; see
             `labkit.drawn.factors.FACTORS`. By default the five that report C thought it saw in its latents: hair
             colour, bangs, rotation, hair thickness and face width, 49,152 faces.
-        size: height and width in pixels.
-        device, compiled: see `render`.
 
     Raises:
         LabkitError: an unknown factor, a range beyond the factor's own, or fewer than two levels.
@@ -166,7 +156,7 @@ def grid_faces(
         levels=values,
         categorical=(),
         shape=(3, size, size),
-        make=partial(_draw_faces, columns, values, size, device, compiled),
+        make=partial(_draw_faces, columns, values, size, device),
         provenance=Provenance(
             name="synthetic faces over a grid",
             real=False,
@@ -188,10 +178,9 @@ def _draw_faces(
     values: tuple[np.ndarray, ...],
     size: int,
     device: torch.device | str | None,
-    compiled: bool,
     indices: np.ndarray,
 ) -> Tensor:
     factors = plain_person().repeat(len(indices), 1)
     for column, levels, level in zip(columns, values, indices.T, strict=True):
         factors[:, column] = torch.from_numpy(levels[level])
-    return render(factors, size, device, compiled)
+    return render(factors, size, device)

@@ -57,9 +57,6 @@ def synthetic_olivetti(seed: int = 0) -> FaceSet:
     The face fills the picture. A person's factors stay, the pose, light and expression of the shots vary, and
     every fourth person puts on or takes off their glasses. The split is left to the lab.
 
-    Args:
-        seed: names the population.
-
     Returns:
         FaceSet with uint8 images (400, 1, 64, 64), identity 0 to 39, factors, and the attributes that the real
         set has here, by thresholds on factors: glasses > 0.5, beard > 0.4, moustache > 0.3.

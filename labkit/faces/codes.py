@@ -11,19 +11,12 @@ from labkit.faces.faceset import TEST, TRAIN, VALIDATION, FaceSet
 
 @dataclass(frozen=True)
 class PCACodes:
-    """Codes of a data set of N images with D pixels, on r components found without its test part.
+    """Codes of a data set of N images with D pixels, on r components found without its test part."""
 
-    Attributes:
-        pca: fitted on the known images (train and validation), not whitened.
-        codes: float32 (N, r), of every image in the data set's order.
-        split: int8 (N,), as in `FaceSet`.
-        size: (H, W) of an image.
-    """
-
-    pca: PCA
-    codes: np.ndarray
-    split: np.ndarray
-    size: tuple[int, int]
+    pca: PCA  # fitted on the known images (train and validation), not whitened
+    codes: np.ndarray  # float32 (N, r), of every image in the data set's order
+    split: np.ndarray  # int8 (N,), as in `FaceSet`
+    size: tuple[int, int]  # (H, W) of an image
 
     @property
     def is_known(self) -> np.ndarray:

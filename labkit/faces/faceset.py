@@ -16,27 +16,16 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a data set came from.
+    """Where a data set came from."""
 
-    Attributes:
-        name: short name, e.g. "Olivetti faces".
-        real: photographs of people (True) or drawn by the kit (False).
-        source: a sentence for a human: file, download address or renderer, with its seed.
-        checksum: SHA-256 of the source file or of the images; of drawn ones what drew them.
-        licence: terms in a few words.
-        stand_in_for: name of the real data set that this one replaces, empty if it replaces none.
-        dropped: reason → number of files left out for it.
-        pictures: what real images are.
-    """
-
-    name: str
-    real: bool
-    source: str
-    checksum: str = ""
-    licence: str = ""
-    stand_in_for: str = ""
-    dropped: dict[str, int] = field(default_factory=dict)
-    pictures: str = "photographs"
+    name: str  # short name, e.g. "Olivetti faces"
+    real: bool  # photographs of people (True) or drawn by the kit (False)
+    source: str  # a sentence for a human: file, download address or renderer, with its seed
+    checksum: str = ""  # SHA-256 of the source file or of the images; of drawn ones what drew them
+    licence: str = ""  # terms in a few words
+    stand_in_for: str = ""  # name of the real data set that this one replaces, empty if it replaces none
+    dropped: dict[str, int] = field(default_factory=dict)  # reason → number of files left out for it
+    pictures: str = "photographs"  # what real images are
 
     @property
     def label(self) -> str:
@@ -48,30 +37,20 @@ class Provenance:
 class FaceSet:
     """Images of faces with all that is known about them. N images, A attributes, F factors.
 
-    Attributes:
-        images: uint8 (N, C, H, W), an array or a memory map.
-        provenance: where they came from.
-        identity: int (N,), the person; −1 where unknown.
-        split: int8 (N,), 0 train, 1 validation, 2 test.
-        attributes: bool (N, A), or None.
-        attribute_names: A names.
-        attributes_known: bool (N,), rows of `attributes` that are labels and not padding; None means all.
-        factors: float32 (N, F), generative factors, or None.
-        factor_names: F names.
-
     Raises:
         LabkitError: shapes or dtypes do not fit together.
     """
 
-    images: np.ndarray
-    provenance: Provenance
-    identity: np.ndarray | None = None
-    split: np.ndarray | None = None
-    attributes: np.ndarray | None = None
-    attribute_names: tuple[str, ...] = ()
+    images: np.ndarray  # uint8 (N, C, H, W), an array or a memory map
+    provenance: Provenance  # where they came from
+    identity: np.ndarray | None = None  # int (N,), the person; −1 where unknown
+    split: np.ndarray | None = None  # int8 (N,), 0 train, 1 validation, 2 test
+    attributes: np.ndarray | None = None  # bool (N, A), or None
+    attribute_names: tuple[str, ...] = ()  # A names
+    # Bool (N,), rows of `attributes` that are labels and not padding; None means all.
     attributes_known: np.ndarray | None = None
-    factors: np.ndarray | None = None
-    factor_names: tuple[str, ...] = ()
+    factors: np.ndarray | None = None  # float32 (N, F), generative factors, or None
+    factor_names: tuple[str, ...] = ()  # F names
 
     def __post_init__(self) -> None:
         images = self.images

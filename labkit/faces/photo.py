@@ -20,7 +20,6 @@ def load_photo(path: str | Path, size: int = 64, grey: bool = True) -> np.ndarra
 
     Args:
         path: any image that Pillow reads, of 16 pixels a side to 64 megapixels.
-        size: pixels on a side of the result.
         grey: one channel (ITU-R 601 luma) or three (RGB).
 
     Returns:

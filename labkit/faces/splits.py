@@ -19,9 +19,6 @@ def split_by_image(faces: FaceSet, held_out: int = 2, validation: int = 0, seed:
         validation: validation shots of each person.
         seed: non-negative; chooses the shots.
 
-    Returns:
-        The same faces with `split` filled.
-
     Raises:
         LabkitError: an identity is unknown, or a person would have no training shot left.
     """
@@ -44,9 +41,6 @@ def split_by_person(faces: FaceSet, held_out: int = 8, validation: int = 0, seed
         held_out: people in the test part.
         validation: people in the validation part.
         seed: non-negative; chooses the people.
-
-    Returns:
-        The same faces with `split` filled.
 
     Raises:
         LabkitError: an identity is unknown, or nobody would be left to train on.
@@ -73,9 +67,6 @@ def split_stratified(faces: FaceSet, held_out: float = 0.1, validation: float = 
         held_out: share of the known rows in the test part.
         validation: share of the known rows in the validation part.
         seed: non-negative; the order of the images, and ties.
-
-    Returns:
-        The same faces with `split` filled.
 
     Raises:
         LabkitError: no attributes, or shares that leave nothing to train on.

@@ -47,17 +47,11 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Callback:
-    """A function called after certain epochs; made by `every` and `at`.
+    """A function called after certain epochs; made by `every` and `at`."""
 
-    Attributes:
-        name: under which its results are kept.
-        function: (model, epoch) → tensors, numbers, or lists or dicts of them; or None.
-        is_due: epoch (from 1) → whether to call it.
-    """
-
-    name: str
-    function: Look
-    is_due: Callable[[int], bool]
+    name: str  # under which its results are kept
+    function: Look  # (model, epoch) → tensors, numbers, or lists or dicts of them; or None
+    is_due: Callable[[int], bool]  # epoch (from 1) → whether to call it
 
 
 def every(epochs: int, function: Look, name: str | None = None) -> Callback:
@@ -72,27 +66,19 @@ def at(epochs: Collection[int], function: Look, name: str | None = None) -> Call
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a run came to.
+    """What a run came to."""
 
-    Attributes:
-        model: the trained model, in eval mode; with `watch`, its best weights.
-        history: one row per epoch: `epoch` (from 1), the mean of each update's loss under its name, logged
-            terms, `lr` (`lr_<name>` where there are several updates), `skipped` steps, `seconds`,
-            `items_per_second`, and what `validate` returned (NaN between). Each item weighs the same in a mean.
-        kept: callback name → {epoch: what the callback returned}, also of epochs trained before a resume.
-        stopped: "finished" or "early".
-        best_epoch: epoch of the best watched value, None without one.
-        skipped: update name → steps skipped for a non-finite loss or gradient.
-        seconds: spent on training.
-    """
-
-    model: nn.Module
+    model: nn.Module  # the trained model, in eval mode; with `watch`, its best weights
+    # One row per epoch: `epoch` (from 1), the mean of each update's loss under its name, logged terms, `lr`
+    # (`lr_<name>` where there are several updates), `skipped` steps, `seconds`, `items_per_second`, and what
+    # `validate` returned (NaN between). Each item weighs the same in a mean.
     history: pd.DataFrame
+    # Callback name → {epoch: what the callback returned}, also of epochs trained before a resume.
     kept: dict[str, dict[int, Any]]
-    stopped: str
-    best_epoch: int | None
-    skipped: dict[str, int]
-    seconds: float
+    stopped: str  # "finished" or "early"
+    best_epoch: int | None  # epoch of the best watched value, None without one
+    skipped: dict[str, int]  # update name → steps skipped for a non-finite loss or gradient
+    seconds: float  # spent on training
 
 
 def fit(

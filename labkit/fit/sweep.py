@@ -28,19 +28,12 @@ TrainOne = Callable[[Any, int, Path], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Cell:
-    """A model of a sweep.
+    """A model of a sweep."""
 
-    Attributes:
-        config: as `train_one` gets it.
-        values: the config as plain values.
-        seed: as `train_one` gets it.
-        path: the file of its numbers; without the ending it is the model's run_dir.
-    """
-
-    config: Config
-    values: dict[str, Any]
-    seed: int
-    path: Path
+    config: Config  # as `train_one` gets it
+    values: dict[str, Any]  # the config as plain values
+    seed: int  # as `train_one` gets it
+    path: Path  # the file of its numbers; without the ending it is the model's run_dir
 
     @property
     def words(self) -> str:

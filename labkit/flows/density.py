@@ -33,7 +33,6 @@ class Density:
     """log p(x) in nats, (N,), for x (N, 2m), with or without a gradient; keeps its workspaces.
 
     Args:
-        layout: of the weights.
         bound: of the log-scale, None for none.
     """
 

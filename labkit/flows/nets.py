@@ -24,23 +24,16 @@ Family = Literal["realnvp", "glow", "spline"]
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """What a flow is made of.
+    """What a flow is made of."""
 
-    Attributes:
-        dim: number of features d, even.
-        layers: number of coupling layers K.
-        family: "realnvp" (alternating masks; Dinh et al., arXiv:1605.08803), "glow" (the same coupling with a
-            learnt linear mix between layers; Kingma and Dhariwal, arXiv:1807.03039) or "spline" (rational
-            quadratic couplings with linear mixes; Durkan et al., arXiv:1906.04032).
-        hidden: width of the coupling nets; None means 2 d, as in reports A and B.
-        scale_bound: c bounds each log-scale to (−c, c) by c·tanh(s/c); None leaves it free.
-    """
-
-    dim: int
-    layers: int
+    dim: int  # number of features d, even
+    layers: int  # number of coupling layers K
+    # "realnvp" (alternating masks; Dinh et al., arXiv:1605.08803), "glow" (the same coupling with a learnt linear mix
+    # between layers; Kingma and Dhariwal, arXiv:1807.03039) or "spline" (rational quadratic couplings with linear
+    # mixes; Durkan et al., arXiv:1906.04032).
     family: Family = "realnvp"
-    hidden: int | None = None
-    scale_bound: float | None = None
+    hidden: int | None = None  # width of the coupling nets; None means 2 d, as in reports A and B
+    scale_bound: float | None = None  # c bounds each log-scale to (−c, c) by c·tanh(s/c); None leaves it free
 
     def __post_init__(self) -> None:
         if self.dim < 2 or self.dim % 2:

@@ -19,19 +19,13 @@ SLOPE = 0.2
 
 @dataclass(frozen=True)
 class DCGANConfig:
-    """Size of both nets.
+    """Size of both nets."""
 
-    Attributes:
-        width: channels of the discriminator's first map and of the generator's last; 64 is common, the paper has 128.
-        size: height and width of an image, a power of two from 8; 64 in the paper.
-        latent_dim: M; 100 in the paper.
-        channels: C of an image.
-    """
-
+    # Channels of the discriminator's first map and of the generator's last; 64 is common, the paper has 128.
     width: int = 64
-    size: int = 64
-    latent_dim: int = 100
-    channels: int = 3
+    size: int = 64  # height and width of an image, a power of two from 8; 64 in the paper
+    latent_dim: int = 100  # M; 100 in the paper
+    channels: int = 3  # C of an image
 
     def __post_init__(self) -> None:
         if self.size < 8 or self.size & (self.size - 1) or min(self.width, self.latent_dim, self.channels) < 1:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from labkit.errors import LabkitError
 from labkit.faces.pixels import to_input
-from labkit.fit.progress import say
 from labkit.fit.state import TrainingState, add_columns, preserved_rng
 from labkit.gan.dcgan import DCGAN
 
@@ -26,32 +25,23 @@ class HealthRule:
     An epoch with a symptom is not healthy and is never rolled back to. A run has collapsed when the same symptom
     shows for `patience` epochs in a row, not counting the first `grace` epochs.
     Nothing here looks at what is drawn: varied nonsense, as from a far too large rate, is no symptom.
-
-    Attributes:
-        least_diversity: mean distance between two samples, over that between two real images; about 1 in a good run.
-            Every generator begins with one grey picture: no symptom while diversity is still rising.
-        rising: factor from one epoch to the next that counts as rising, above a hundredth of least_diversity.
-        won: the discriminator has won where D(x) exceeds 1 − won and D(G(z)) falls below it.
-        least_gradient: norm of the generator's gradient; with the non-saturating loss it is around 1.
-        most_saturation: share of sample numbers at ±1, beyond the share in real images.
-        non_finite: steps in a row that were skipped; counts at once, whatever `grace` and `patience`.
-        grace, patience: epochs.
-        action: "watch" only says so, "stop" ends the run, "rollback" goes on from the last healthy epoch.
-        slower: factor on all rates at a rollback, once more each time that the same epoch is gone back to.
-        rollbacks: after so many the run is stopped instead.
     """
 
+    # Mean distance between two samples, over that between two real images; about 1 in a good run. Every generator
+    # begins with one grey picture: no symptom while diversity is still rising.
     least_diversity: float = 0.1
+    # Factor from one epoch to the next that counts as rising, above a hundredth of least_diversity.
     rising: float = 1.02
-    won: float = 0.01
-    least_gradient: float = 1e-4
-    most_saturation: float = 0.25
-    non_finite: int = 5
-    grace: int = 3
-    patience: int = 3
+    won: float = 0.01  # the discriminator has won where D(x) exceeds 1 − won and D(G(z)) falls below it
+    least_gradient: float = 1e-4  # norm of the generator's gradient; with the non-saturating loss it is around 1
+    most_saturation: float = 0.25  # share of sample numbers at ±1, beyond the share in real images
+    non_finite: int = 5  # steps in a row that were skipped; counts at once, whatever `grace` and `patience`
+    grace: int = 3  # epochs
+    patience: int = 3  # epochs
+    # "watch" only says so, "stop" ends the run, "rollback" goes on from the last healthy epoch.
     action: Literal["watch", "stop", "rollback"] = "rollback"
-    slower: float = 0.5
-    rollbacks: int = 3
+    slower: float = 0.5  # factor on all rates at a rollback, once more each time that the same epoch is gone back to
+    rollbacks: int = 3  # after so many the run is stopped instead
 
     def __post_init__(self) -> None:
         if self.action not in ("watch", "stop", "rollback") or self.patience < 1 or not 0 < self.slower <= 1:
@@ -93,13 +83,12 @@ class HealthMonitor:
         rule: when and what.
         model: the GAN; only its size and device are used here.
         images: uint8 data (N, C, H, W), at least two.
-        show: print what is found.
     """
 
-    def __init__(self, rule: HealthRule, model: DCGAN, images: np.ndarray, *, show: bool = False) -> None:
+    def __init__(self, rule: HealthRule, model: DCGAN, images: np.ndarray) -> None:
         if len(images) < 2:
             raise LabkitError(f"HealthMonitor: {len(images)} images have no diversity; give at least two.")
-        self.rule, self.show = rule, show
+        self.rule = rule
         rows = np.sort(np.random.default_rng(0).permutation(len(images))[:FIXED])
         real = to_input(images[rows])
         self.real_spread, self.real_saturation = spread(real), saturation(real)
@@ -147,7 +136,6 @@ class HealthMonitor:
             book["said"].setdefault(epoch, [])
             book["said"][epoch] = [*book["said"][epoch], sentence]
             run.stopped_early = done.startswith("stopped")
-            say(sentence, self.show)
         run.kept["health"] = copy.deepcopy(book["said"])
 
     def _measure(self, model: DCGAN) -> dict[str, float]:

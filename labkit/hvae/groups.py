@@ -17,41 +17,26 @@ Terms = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class HVAEConfig:
-    """Shape of the model. With no group of maps it is a flat VAE of the same cells and likelihood.
+    """Shape of the model. With no group of maps it is a flat VAE of the same cells and likelihood."""
 
-    Attributes:
-        groups: how many groups of latent maps there are at each scale, coarsest first, 0 for none; each further
-            scale has twice the side.
-        vector: latents of the first group, a vector.
-        size: height and width of an image, a power of two from 16.
-        coarsest: side of the coarsest scale.
-        width: channels at half the image's side, the finest that has cells; they double as the side halves, up to
-            `widest` times.
-        widest: largest multiple of `width`.
-        latent_channels: of a group at the finest of these scales; they double as the side halves.
-        cells: residual cells before each group and at each scale of the tower.
-        expansion: E of a generative cell.
-        mixtures: components of a pixel's likelihood.
-        channels: C of an image.
-        residual_normal: False gives each posterior a mean and deviation of its own.
-        depthwise: False makes the 5×5 convolutions mix channels.
-        checkpointing: compute cells again in the backward pass, not keep them.
-    """
-
+    # How many groups of latent maps there are at each scale, coarsest first, 0 for none; each further scale has twice
+    # the side.
     groups: tuple[int, ...] = (1, 1, 1)
-    vector: int = 32
-    size: int = 32
-    coarsest: int = 4
+    vector: int = 32  # latents of the first group, a vector
+    size: int = 32  # height and width of an image, a power of two from 16
+    coarsest: int = 4  # side of the coarsest scale
+    # Channels at half the image's side, the finest that has cells; they double as the side halves, up to `widest`
+    # times.
     width: int = 16
-    widest: int = 4
-    latent_channels: int = 2
-    cells: int = 1
-    expansion: int = 2
-    mixtures: int = 1
-    channels: int = 3
-    residual_normal: bool = True
-    depthwise: bool = True
-    checkpointing: bool = False
+    widest: int = 4  # largest multiple of `width`
+    latent_channels: int = 2  # of a group at the finest of these scales; they double as the side halves
+    cells: int = 1  # residual cells before each group and at each scale of the tower
+    expansion: int = 2  # E of a generative cell
+    mixtures: int = 1  # components of a pixel's likelihood
+    channels: int = 3  # C of an image
+    residual_normal: bool = True  # False gives each posterior a mean and deviation of its own
+    depthwise: bool = True  # False makes the 5×5 convolutions mix channels
+    checkpointing: bool = False  # compute cells again in the backward pass, not keep them
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "groups", tuple(self.groups))  # a sweep's file holds a list

@@ -20,7 +20,7 @@ AT_ONCE = 128
 
 
 @torch.no_grad()
-def bounds(model: HVAE, images: np.ndarray | Tensor, *, samples: int = 1, seed: int = 0) -> HierarchicalElbo:
+def bounds(model: HVAE, images: np.ndarray | Tensor, *, samples: int = 1) -> HierarchicalElbo:
     """The terms of the bound of each image, `samples` of them one after the other: (N · samples, …) on the CPU.
 
     Raises:
@@ -28,7 +28,7 @@ def bounds(model: HVAE, images: np.ndarray | Tensor, *, samples: int = 1, seed: 
     """
     if samples < 1 or not len(images):
         raise LabkitError(f"bounds: {len(images)} images and samples = {samples}; give at least one of each.")
-    generator = torch.Generator(model.start.device).manual_seed(seed)
+    generator = torch.Generator(model.start.device).manual_seed(0)
     was_training = model.training
     model.eval()
     found = []
@@ -40,24 +40,21 @@ def bounds(model: HVAE, images: np.ndarray | Tensor, *, samples: int = 1, seed: 
     return HierarchicalElbo(*(torch.cat(column) for column in zip(*found)))
 
 
-def elbo_bits(model: HVAE, images: np.ndarray | Tensor, *, samples: int = 1, seed: int = 0) -> np.ndarray:
-    """Bits per dimension of each image by the ELBO, (N,), the mean over `samples` latents: an upper bound."""
-    nats = bounds(model, images, samples=samples, seed=seed).elbo.view(-1, samples).mean(1)
-    return bits_per_dim(nats, math.prod(images.shape[1:])).numpy()
+def elbo_bits(model: HVAE, images: np.ndarray | Tensor) -> np.ndarray:
+    """Bits per dimension of each image by the ELBO at one latent, (N,): on average an upper bound."""
+    return bits_per_dim(bounds(model, images).elbo, math.prod(images.shape[1:])).numpy()
 
 
-def importance_weighted_bits(
-    model: HVAE, images: np.ndarray | Tensor, *, samples: int = 16, seed: int = 0
-) -> np.ndarray:
+def importance_weighted_bits(model: HVAE, images: np.ndarray | Tensor, *, samples: int = 16) -> np.ndarray:
     """Bits per dimension by Burda et al.'s bound (arXiv:1509.00519), (N,): tighter on average, the more samples."""
-    weights = bounds(model, images, samples=samples, seed=seed).log_weight.view(-1, samples)
+    weights = bounds(model, images, samples=samples).log_weight.view(-1, samples)
     nats = torch.logsumexp(weights, 1) - math.log(samples)
     return bits_per_dim(nats, math.prod(images.shape[1:])).numpy()
 
 
 @contextmanager
 def statistics_of_samples(
-    model: HVAE, temperature: float = 1.0, *, batches: int = 10, batch_size: int = 64, seed: int = 0
+    model: HVAE, temperature: float = 1.0, *, batches: int = 10, batch_size: int = 64
 ) -> Iterator[None]:
     """Batch normalisation's running statistics are those of samples at this temperature; afterwards put back.
 
@@ -67,7 +64,7 @@ def statistics_of_samples(
     norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
     kept = [{name: value.clone() for name, value in layer.state_dict().items()} for layer in norms]
     momenta, was_training = [layer.momentum for layer in norms], model.training
-    generator = torch.Generator(model.start.device).manual_seed(seed)
+    generator = torch.Generator(model.start.device).manual_seed(0)
     try:
         for layer in norms:
             layer.momentum = None  # the mean over all batches
@@ -92,9 +89,7 @@ def _used_by_sampling(model: HVAE) -> list[nn.BatchNorm2d]:
 
 
 @torch.no_grad()
-def redrawn(
-    model: HVAE, n: int, place: int | tuple[int, ...], *, temperature: float = 1.0, seed: int = 0
-) -> tuple[Tensor, Tensor]:
+def redrawn(model: HVAE, n: int, place: int | tuple[int, ...], *, seed: int = 0) -> tuple[Tensor, Tensor]:
     """n samples, and the same with the noise of some groups drawn anew: two tensors (n, C, H, W) in [−1, 1].
 
     Args:
@@ -104,4 +99,4 @@ def redrawn(
     generator = torch.Generator(model.start.device).manual_seed(seed)
     first, second = model.noise(n, generator), model.noise(n, generator)
     mixed = [second[i] if i in places else first[i] for i in range(len(first))]
-    return model.decode(first, temperature), model.decode(mixed, temperature)
+    return model.decode(first), model.decode(mixed)

@@ -25,17 +25,11 @@ Latents = list[Tensor]
 
 @dataclass(frozen=True)
 class HierarchicalElbo:
-    """The evidence lower bound of each image, in nats, and what it is made of.
+    """The evidence lower bound of each image, in nats, and what it is made of."""
 
-    Attributes:
-        reconstruction: log p(x | z) at one z drawn from the posterior, (N,).
-        kl: KL(q(z_l | x, z_<l) ‖ p(z_l | z_<l)) of each group in closed form at the drawn z_<l, (N, L).
-        log_ratio: log q(z | x) − log p(z) at the drawn z, (N,); its mean over z is that of the KL.
-    """
-
-    reconstruction: Tensor
-    kl: Tensor
-    log_ratio: Tensor
+    reconstruction: Tensor  # log p(x | z) at one z drawn from the posterior, (N,)
+    kl: Tensor  # KL(q(z_l | x, z_<l) ‖ p(z_l | z_<l)) of each group in closed form at the drawn z_<l, (N, L)
+    log_ratio: Tensor  # log q(z | x) − log p(z) at the drawn z, (N,); its mean over z is that of the KL
 
     @property
     def elbo(self) -> Tensor:

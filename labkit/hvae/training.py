@@ -20,22 +20,14 @@ CLIP = 20.0  # largest norm of the gradient of the loss in bits per dimension; f
 
 @dataclass(frozen=True)
 class HVAETraining:
-    """How the loss is made, and the rates of Adam.
+    """How the loss is made, and the rates of Adam."""
 
-    Attributes:
-        warm_up: steps in which the weight of the KL rises from `first_weight` to 1; 0 for none.
-        first_weight: of the KL.
-        balance: spread the KL over the groups while it warms up, see `kl_weights`.
-        spectral: λ of the spectral penalty, in nats; 0 for none. The authors have 0.1 for faces of 64×64.
-        rate, last_rate: of Adam, falling from one to the other along half a cosine.
-    """
-
-    warm_up: int = 0
-    first_weight: float = 0.1
-    balance: bool = True
-    spectral: float = 0.1
-    rate: float = 3e-3
-    last_rate: float = 1e-4
+    warm_up: int = 0  # steps in which the weight of the KL rises from `first_weight` to 1; 0 for none
+    first_weight: float = 0.1  # of the KL
+    balance: bool = True  # spread the KL over the groups while it warms up, see `kl_weights`
+    spectral: float = 0.1  # λ of the spectral penalty, in nats; 0 for none. The authors have 0.1 for faces of 64×64
+    rate: float = 3e-3  # of Adam, falling to the next along half a cosine
+    last_rate: float = 1e-4  # of Adam, at the end
 
     def __post_init__(self) -> None:
         if self.warm_up < 0 or not 0 <= self.first_weight <= 1 or self.spectral < 0 or self.rate <= 0:

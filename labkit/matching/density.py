@@ -12,11 +12,11 @@ from labkit.matching.solvers import Solver, Velocity, grid, heun
 Divergence = Callable[[Velocity, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def divergence(velocity: Velocity, x: Tensor, time: Tensor, chunk: int | None = None) -> tuple[Tensor, Tensor]:
+def divergence(velocity: Velocity, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
     """Velocity (N, d) and its exact divergence Σᵢ ∂vᵢ/∂xᵢ (N,) at x (N, d).
 
-    One forward-mode derivative for each of the d features, all at once or `chunk` at a time: d times the work of
-    the velocity. No row's velocity may depend on another row.
+    One forward-mode derivative for each of the d features: d times the work of the velocity. No row's velocity may
+    depend on another row.
     """
 
     def diagonal(feature: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def divergence(velocity: Velocity, x: Tensor, time: Tensor, chunk: int | None = 
         return (derivative * feature).sum(1)
 
     features = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    return velocity(x, time), vmap(diagonal, chunk_size=chunk)(features).sum(0)
+    return velocity(x, time), vmap(diagonal)(features).sum(0)
 
 
 def hutchinson(probes: Tensor) -> Divergence:

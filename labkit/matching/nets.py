@@ -14,21 +14,13 @@ from labkit.matching.solvers import Solver, grid, heun
 
 @dataclass(frozen=True)
 class CodeConfig:
-    """What a flow of codes is made of.
+    """What a flow of codes is made of."""
 
-    Attributes:
-        dim: number of features d.
-        hidden: width of each layer.
-        layers: hidden layers.
-        frequencies: the time enters as this many sines and as many cosines.
-        labels: number c of attributes that the field may be given; 0 for none.
-    """
-
-    dim: int
-    hidden: int = 256
-    layers: int = 3
-    frequencies: int = 8
-    labels: int = 0
+    dim: int  # number of features d
+    hidden: int = 256  # width of each layer
+    layers: int = 3  # hidden layers
+    frequencies: int = 8  # the time enters as this many sines and as many cosines
+    labels: int = 0  # number c of attributes that the field may be given; 0 for none
 
     def __post_init__(self) -> None:
         if min(self.dim, self.hidden, self.layers, self.frequencies) < 1 or self.labels < 0:

@@ -18,21 +18,14 @@ GROUPS = 8
 
 @dataclass(frozen=True)
 class PixelConfig:
-    """What a flow of pictures is made of.
+    """What a flow of pictures is made of."""
 
-    Attributes:
-        size: height and width in pixels, 32 or 64.
-        width: channels of the largest maps, a multiple of 8; twice and then four times as many in the smaller ones.
-        labels: number c of attributes that the field may be given; 0 for none.
-        channels: C, colours of a picture.
-        frequencies: the time enters as this many sines and as many cosines.
-    """
-
-    size: int = 32
+    size: int = 32  # height and width in pixels, 32 or 64
+    # Channels of the largest maps, a multiple of 8; twice and then four times as many in the smaller ones.
     width: int = 32
-    labels: int = 0
-    channels: int = 3
-    frequencies: int = 16
+    labels: int = 0  # number c of attributes that the field may be given; 0 for none
+    channels: int = 3  # C, colours of a picture
+    frequencies: int = 16  # the time enters as this many sines and as many cosines
 
     def __post_init__(self) -> None:
         least = min(self.width, self.channels, self.frequencies)

@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score
 from labkit.errors import LabkitError
 
 RESAMPLES = 200
+LEAST = 5  # positives and negatives that an attribute needs in each group
 
 
 def attribute_report(
@@ -17,7 +18,6 @@ def attribute_report(
     names: Sequence[str],
     *,
     prevalence: np.ndarray,
-    known: np.ndarray | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """One row per attribute; what cannot be measured, for want of positives or of negatives, is NaN.
@@ -30,21 +30,16 @@ def attribute_report(
     Args:
         labels: bool (N, A).
         scores: probabilities (N, A).
-        names: A names.
         prevalence: (A,) shares of positives in training.
-        known: bool (N,), rows of `labels` that are labels; None means all.
-        seed: of the resampling.
 
     Raises:
-        LabkitError: shapes that do not fit, or no row that is known.
+        LabkitError: shapes that do not fit, or no row.
     """
     labels, scores = np.asarray(labels, bool), np.asarray(scores, float)
     if labels.shape != scores.shape or labels.shape[1:] != (len(names),):
         raise LabkitError(
             f"attribute_report: labels {labels.shape}, scores {scores.shape} and {len(names)} names do not fit."
         )
-    if known is not None:
-        labels, scores = labels[known], scores[known]
     if not len(labels):
         raise LabkitError("attribute_report: no image has known attributes; choose another split.")
     generator = np.random.default_rng(seed)
@@ -130,7 +125,7 @@ def _average_precision(labels: np.ndarray, scores: np.ndarray, draws: np.ndarray
 
 
 def by_group(
-    labels: np.ndarray, told: np.ndarray, groups: np.ndarray, people: np.ndarray, *, least: int = 5, seed: int = 0
+    labels: np.ndarray, told: np.ndarray, groups: np.ndarray, people: np.ndarray, *, seed: int = 0
 ) -> pd.DataFrame:
     """Balanced accuracy of each group of images: the mean over attributes that can be measured in every group.
 
@@ -141,15 +136,13 @@ def by_group(
         labels, told: bool (N, A), what is and what was told.
         groups: (N,) names of groups.
         people: int (N,): shots of one person are no independent observations.
-        least: positives and negatives that an attribute needs in each group.
-        seed: of the resampling.
 
     Raises:
         LabkitError: no attribute has enough of both in every group.
     """
     names = np.unique(groups)
     counts = np.array([(labels[groups == name].sum(0), (~labels[groups == name]).sum(0)) for name in names])
-    usable = (counts >= least).all((0, 1))
+    usable = (counts >= LEAST).all((0, 1))
     if not usable.any():
         raise LabkitError("by_group: no attribute has positives and negatives in every group; use more images.")
     generator = np.random.default_rng(seed)

@@ -30,23 +30,14 @@ PERSON_IN = 8  # of eight people one says when training stops, and another is fo
 
 @dataclass(frozen=True)
 class FeatureReader:
-    """Reads F features, of which some are good enough.
+    """Reads F features, of which some are good enough."""
 
-    Attributes:
-        read_all: uint8 images (N, 3, H, W) → readings (N, F).
-        all_names: F names.
-        quality: (F,), measured on faces that the reader was not trained on.
-        enough: quality from which a feature counts as read.
-        sees: uint8 images → bool (N, A), which attributes they have.
-        attributes: A names.
-    """
-
-    read_all: Callable[[np.ndarray], np.ndarray]
-    all_names: tuple[str, ...]
-    quality: np.ndarray
-    enough: float
-    sees: Callable[[np.ndarray], np.ndarray]
-    attributes: tuple[str, ...]
+    read_all: Callable[[np.ndarray], np.ndarray]  # uint8 images (N, 3, H, W) → readings (N, F)
+    all_names: tuple[str, ...]  # F names
+    quality: np.ndarray  # (F,), measured on faces that the reader was not trained on
+    enough: float  # quality from which a feature counts as read
+    sees: Callable[[np.ndarray], np.ndarray]  # uint8 images → bool (N, A), which attributes they have
+    attributes: tuple[str, ...]  # A names
 
     @property
     def kept(self) -> np.ndarray:
@@ -156,9 +147,6 @@ def true_moves(reader: FeatureReader, factors: np.ndarray, count: int) -> Select
     Args:
         factors: (N, F) of real faces of the data set.
         count: at least 2.
-
-    Returns:
-        A row per factor that is read.
     """
     centre, deviation = factors.mean(0), factors.std(0)
     spread = reader.read(render(torch.from_numpy(factors[: 20 * count])).numpy()).std(0)

@@ -59,18 +59,12 @@ class _OracleFeatures(nn.Module):
 
 @dataclass(frozen=True)
 class FrechetScore:
-    """A Fréchet distance with its protocol.
+    """A Fréchet distance with its protocol."""
 
-    Attributes:
-        distance: ≥ 0, 0 for equal means and covariances; in the squared unit of the features.
-        extractor: name of the features.
-        real, generated: how many images stood on each side.
-    """
-
-    distance: float
-    extractor: str
-    real: int
-    generated: int
+    distance: float  # ≥ 0, 0 for equal means and covariances; in the squared unit of the features
+    extractor: str  # name of the features
+    real: int  # images on that side
+    generated: int  # images on that side
 
     def __str__(self) -> str:
         return f"{self.distance:.4g} in {self.extractor}, {self.real:,} real and {self.generated:,} generated"
@@ -99,7 +93,6 @@ def frechet_distance(real: np.ndarray | Tensor, generated: np.ndarray | Tensor, 
 
     Args:
         real, generated: uint8 or floats in [0, 1], (N, 3, H, W), each with more images than there are features.
-        extractor: `oracle_extractor()` or `lite0_extractor()`.
 
     Raises:
         LabkitError: too few images: the covariance of D features has full rank only beyond D of them; images that

@@ -60,16 +60,11 @@ class PCAImageDensity:
     Bishop, 1999), log p(x) = log p(z) + log N(residual; 0, σ² I) over its D − r dimensions; the rotation has
     determinant one. Pixels are grey levels k/levels, so `bits_per_dim` adds uniform noise of one level (uniform
     dequantisation, Theis et al., arXiv:1511.01844), which bounds the bits of the discrete image from above.
-
-    Attributes:
-        pca: a fitted scikit-learn PCA, not whitened, of r components on D pixels in [0, 1].
-        residual_variance: σ² per residual dimension, measured on training images with their noise.
-        levels: pixels are k/levels for integers k; 255 for 8 bits scaled to [0, 1].
     """
 
-    pca: PCA
-    residual_variance: float
-    levels: int = 255
+    pca: PCA  # a fitted scikit-learn PCA, not whitened, of r components on D pixels in [0, 1]
+    residual_variance: float  # σ² per residual dimension, measured on training images with their noise
+    levels: int = 255  # pixels are k/levels for integers k; 255 for 8 bits scaled to [0, 1]
 
     @classmethod
     def fit(cls, pca: PCA, images: np.ndarray, levels: int = 255, seed: int = 0) -> "PCAImageDensity":

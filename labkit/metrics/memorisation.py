@@ -25,23 +25,15 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Copying:
-    """The test of copying.
+    """The test of copying."""
 
-    Attributes:
-        share: of samples whose nearest image is a training image; 0.5 on average where nothing is copied.
-        null_std: standard deviation of that share under labels dealt out anew.
-        p: share of those deals that give at least `share`, the observed one counted.
-        to_training, to_held_out: median distance of a sample to the nearest of each, in the unit of a pixel.
-        samples, images: samples, and images on each side.
-    """
-
-    share: float
-    null_std: float
-    p: float
-    to_training: float
-    to_held_out: float
-    samples: int
-    images: int
+    share: float  # of samples whose nearest image is a training image; 0.5 on average where nothing is copied
+    null_std: float  # standard deviation of that share under labels dealt out anew
+    p: float  # share of those deals that give at least `share`, the observed one counted
+    to_training: float  # median distance of a sample to the nearest training image, in the unit of a pixel
+    to_held_out: float  # the same to the nearest held-out image
+    samples: int  # how many
+    images: int  # how many on each side
 
     @property
     def excess(self) -> float:
@@ -57,9 +49,6 @@ def copying(
     Distances are root mean squared differences. Both sides must come from one population and share no image.
 
     Two images of one person are near each other although nobody copied: take one of each.
-
-    Args:
-        draws: deals of the null distribution.
 
     Raises:
         LabkitError: sides of different size (the larger one would be nearer by its size alone), no samples, or

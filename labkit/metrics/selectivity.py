@@ -12,21 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from labkit.errors import LabkitError
+from labkit.metrics.disentanglement.dci import concentration
 
 BEYOND = 3.0  # standard errors
 
 
 @dataclass(frozen=True)
 class Selectivity:
-    """What each of L latents moves, of F factors.
+    """What each of L latents moves, of F factors."""
 
-    Attributes:
-        effect: (L, F), signed, in standard deviations of the factor.
-        standard_error: (L, F), of the effect.
-    """
-
-    effect: np.ndarray
-    standard_error: np.ndarray
+    effect: np.ndarray  # (L, F), signed, in standard deviations of the factor
+    standard_error: np.ndarray  # (L, F), of the effect
 
     @property
     def significant(self) -> np.ndarray:
@@ -57,11 +53,7 @@ class Selectivity:
 
         The completeness of Eastwood and Williams (ICLR 2018), read along a latent.
         """
-        sizes = self.significant
-        total = sizes.sum(1, keepdims=True)
-        shares = sizes / np.where(total > 0, total, 1.0)
-        entropy = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(1)
-        return np.where(total[:, 0] > 0, 1 - entropy / np.log(max(sizes.shape[1], 2)), 0.0)
+        return concentration(self.significant)
 
 
 def selectivity(low: np.ndarray, high: np.ndarray, spread: np.ndarray) -> Selectivity:

@@ -38,7 +38,6 @@ def random_directions(active: np.ndarray, seed: int) -> Tensor:
 
     Args:
         active: bool (M,).
-        seed: of the rotation.
 
     Raises:
         LabkitError: no latent is active.
@@ -54,20 +53,17 @@ def random_directions(active: np.ndarray, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def read_traversals(
-    decode: Decode, anchors: Tensor, directions: Tensor, read: Read, reach: float = REACH
-) -> tuple[np.ndarray, np.ndarray]:
-    """Readings of the images at the two ends of each direction, two arrays (L, n, F) for `selectivity`.
+def read_traversals(decode: Decode, anchors: Tensor, directions: Tensor, read: Read) -> tuple[np.ndarray, np.ndarray]:
+    """Readings of the images at the ends of each direction, −2 and 2: two arrays (L, n, F) for `selectivity`.
 
     Args:
         decode: latents (n, M), those of the anchors in their order → images (n, 3, H, W) in [−1, 1].
         anchors: latents (n, M).
         directions: unit vectors (L, M).
         read: uint8 images (N, 3, H, W) → readings (N, F).
-        reach: the ends are at −reach and reach.
     """
     ends, per_read = [], max(1, READ_AT_ONCE // len(anchors))
-    for value in (-reach, reach):
+    for value in (-REACH, REACH):
         found = []
         for few in directions.split(per_read):
             images = [to_pixels(decode(moved(anchors, direction, value))) for direction in few]
@@ -91,7 +87,6 @@ def summarise(found: Selectivity, which: np.ndarray | slice = slice(None)) -> di
     "alone"), so each direction weighs as much as it moves its first factor.
 
     Args:
-        found: of L directions.
         which: those to be summed up, bool (L,).
 
     Returns:
@@ -113,7 +108,6 @@ def named_latents(found: Selectivity, names: Sequence[str], active: np.ndarray) 
 
     Args:
         found: of L latents and F factors.
-        names: F names.
         active: bool (L,).
 
     Returns:

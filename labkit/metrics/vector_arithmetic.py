@@ -28,17 +28,11 @@ Read = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Pool:
-    """Latents, and what was read from their images.
+    """Latents, and what was read from their images."""
 
-    Attributes:
-        z: latents (N, M).
-        readings: (N, F).
-        names: F features.
-    """
-
-    z: Tensor
-    readings: np.ndarray
-    names: tuple[str, ...]
+    z: Tensor  # latents (N, M)
+    readings: np.ndarray  # (N, F)
+    names: tuple[str, ...]  # F features
 
     def __post_init__(self) -> None:
         if self.readings.shape != (len(self.z), len(self.names)) or len(self.z) < 10:
@@ -121,8 +115,6 @@ def measure(
     """Do the sums, draw them, and read what came of them.
 
     Args:
-        pair: target and context.
-        chosen: of `choose`.
         combine: latents of three groups, (n, M) each → one latent (M,).
         draw: latents (N, M) → images.
         read: images → readings (N, F), of the pool's features.

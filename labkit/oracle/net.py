@@ -39,39 +39,34 @@ class FactorNet(nn.Module):
     its mouth in one place.
 
     Attributes:
-        dims: D, the number of features.
+        dims: D, the number of features, 128.
         binary: bool (F,), which factors are binary.
         centre, spread: float (F,), mean and standard deviation of the continuous factors in training; 0 and 1 for
             binary ones.
         scale: float (F,), calibration: multiplies the standard deviation of a continuous factor, divides the
             logit of a binary one (temperature scaling: Guo et al., arXiv:1706.04599).
-
-    Args:
-        binary: see above.
-        dims: D.
     """
 
-    dims: int
+    dims = 128
     binary: Tensor
     centre: Tensor
     spread: Tensor
     scale: Tensor
 
-    def __init__(self, binary: Tensor, dims: int = 128) -> None:
+    def __init__(self, binary: Tensor) -> None:
         super().__init__()
         count = len(binary)
-        self.dims = dims
         self.trunk = nn.Sequential(
             _Convolution(3, 64, 8, 4),
             _Convolution(64, 32, 1),
             _Residual(32),
             _Convolution(32, 16, 1),
             nn.Flatten(),
-            nn.Linear(16 * (SIDE // 4) ** 2, dims, bias=False),
-            nn.BatchNorm1d(dims),
+            nn.Linear(16 * (SIDE // 4) ** 2, self.dims, bias=False),
+            nn.BatchNorm1d(self.dims),
             nn.ReLU(inplace=True),
         )
-        self.head = nn.Linear(dims, 2 * count)
+        self.head = nn.Linear(self.dims, 2 * count)
         self.register_buffer("binary", binary.clone())
         self.register_buffer("centre", torch.zeros(count))
         self.register_buffer("spread", torch.ones(count))

@@ -75,17 +75,11 @@ READABLE = 0.3  # R² from which a factor counts as read
 
 @dataclass(frozen=True)
 class Reading:
-    """What the oracle reads from N images.
+    """What the oracle reads from N images."""
 
-    Attributes:
-        mean: float32 (N, F), in the factors' units; the probability of 1 for a binary factor.
-        std: float32 (N, F), its standard deviation; √(p (1 − p)) for a binary factor.
-        factor_names: F names.
-    """
-
-    mean: np.ndarray
-    std: np.ndarray
-    factor_names: tuple[str, ...]
+    mean: np.ndarray  # float32 (N, F), in the factors' units; the probability of 1 for a binary factor
+    std: np.ndarray  # float32 (N, F), its standard deviation; √(p (1 − p)) for a binary factor
+    factor_names: tuple[str, ...]  # F names
 
     def column(self, name: str) -> np.ndarray:
         """The means (N,) of one factor.
@@ -100,13 +94,9 @@ class Reading:
 
 @dataclass(frozen=True)
 class FactorOracle:
-    """A calibrated network and its device; images may come in any size and number.
+    """A calibrated network and its device; images may come in any size and number."""
 
-    Attributes:
-        net: in eval mode.
-    """
-
-    net: FactorNet
+    net: FactorNet  # in eval mode
 
     def read(self, images: np.ndarray | Tensor) -> Reading:
         """Factors of colour images, uint8 or floats in [0, 1], (N, 3, H, W).

@@ -32,9 +32,6 @@ def bars(
 
     Args:
         values: (n,); a value that is not finite is written out instead of drawn.
-        labels: n names.
-        title: the finding.
-        xlabel, ylabel: with units.
         highlight: indices of the bars to point out.
         errors: (n,) half lengths of the error bars.
 
@@ -66,9 +63,7 @@ def cumulative(shares: Any, *, title: str, marks: dict[str, int], xlabel: str, y
 
     Args:
         shares: (n,) running sum of the components' shares, rising to at most one.
-        title: the finding.
         marks: label → number of components.
-        xlabel, ylabel: with units.
 
     Raises:
         LabkitError: the shares fall or pass one, or a mark lies outside 1…n.

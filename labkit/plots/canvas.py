@@ -94,9 +94,9 @@ class Canvas:
         return axes
 
 
-def side_for(columns: int, width: float = 9.0, largest: float = 1.15, smallest: float = 0.45) -> float:
+def side_for(columns: int, width: float = 9.0) -> float:
     """Inches of an image, so that `columns` of them with their gaps fill at most `width`."""
-    return min(largest, max(smallest, width / columns - 0.05))
+    return min(1.15, max(0.45, width / columns - 0.05))
 
 
 def rows_needed(count: int, columns: int, name: str) -> int:

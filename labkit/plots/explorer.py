@@ -37,17 +37,12 @@ def somebody_is_there() -> bool:
 
 @dataclass(frozen=True)
 class LatentExplorer:
-    """A face and some latents to move.
+    """A face and some latents to move."""
 
-    Attributes:
-        decode: latents (n, M), any n → images (n, 3, H, W) in [−1, 1]; the condition, if any, is fixed in it.
-        start: (M,), the latent to begin at.
-        latents: index → label of those to move, in the order shown.
-    """
-
+    # Latents (n, M), any n → images (n, 3, H, W) in [−1, 1]; the condition, if any, is fixed in it.
     decode: Callable[[Tensor], Tensor]
-    start: Tensor
-    latents: dict[int, str]
+    start: Tensor  # (M,), the latent to begin at
+    latents: dict[int, str]  # index → label of those to move, in the order shown
 
     def __post_init__(self) -> None:
         outside = [latent for latent in self.latents if not 0 <= latent < len(self.start)]

@@ -19,9 +19,6 @@ def image_grid(images: Any, *, columns: int, title: str, labels: Sequence[str] |
 
     Args:
         images: (N, H, W) or (N, C, H, W); uint8, or float in [0, 1].
-        columns: images in a row.
-        title: the finding.
-        labels: N captions.
 
     Raises:
         LabkitError: shapes that do not fit.
@@ -47,7 +44,6 @@ def image_rows(rows: dict[str, Any], *, title: str, column_labels: Sequence[str]
 
     Args:
         rows: label → images (N, H, W) or (N, C, H, W); uint8, or float in [0, 1].
-        title: the finding.
         column_labels: a caption above each column.
 
     Raises:
@@ -81,9 +77,6 @@ def signed_maps(maps: Any, *, title: str, labels: Sequence[str] | None = None, c
 
     Args:
         maps: (k, H, W) weights.
-        title: the finding.
-        labels: k captions.
-        columns: maps in a row.
 
     Raises:
         LabkitError: shapes that do not fit.
@@ -117,7 +110,6 @@ def neighbours(samples: Any, nearest: Any, distances: Sequence[float], *, title:
     Args:
         samples, nearest: (N, H, W) or (N, C, H, W); uint8, or float in [0, 1].
         distances: (N,), in the unit that the title names.
-        title: the finding.
 
     Raises:
         LabkitError: shapes that do not fit.

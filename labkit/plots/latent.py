@@ -21,7 +21,6 @@ def paths(rows: dict[str, tuple[Any, Any]], *, title: str, value_label: str) -> 
 
     Args:
         rows: label → (images (S, H, W) or (S, C, H, W), values (S,)).
-        title: the finding.
         value_label: what the curve shows, with its unit, e.g. "log-density (nats)".
 
     Raises:
@@ -64,8 +63,6 @@ def density(
         log_density: (H, W) in nats; row 0 is the lowest y.
         extent: (x at the left, x at the right, y at the bottom, y at the top).
         points: (N, 2).
-        title: the finding.
-        xlabel, ylabel: with units.
 
     Raises:
         LabkitError: shapes that do not fit, or no finite value.

@@ -34,8 +34,6 @@ def curves(
 
     Args:
         series: label → (x, y) or (x, y, spread), each (n,); the band is y ± spread.
-        title: the finding.
-        xlabel, ylabel: with units.
         levels: label → height of a horizontal line.
         log_x, log_y: logarithmic axes.
         ylim: lowest and highest y drawn.
@@ -55,7 +53,6 @@ def panels(charts: Sequence[dict[str, Any]], *, title: str) -> Figure:
 
     Args:
         charts: the arguments of `curves` for each; their titles stand above the panels.
-        title: the finding.
     """
     if not charts:
         raise LabkitError("panels: there is no chart to draw; pass at least one.")

@@ -44,8 +44,6 @@ def rows_by_name(
     Args:
         series: label → (values (n,),) or (values (n,), errors (n,)).
         names: n, from top to bottom.
-        title: the finding.
-        xlabel: with units.
         levels: label → place of a vertical line.
         xlim: lowest and highest value drawn.
 
@@ -96,8 +94,6 @@ def heat_map(values: Any, *, names: Sequence[str], title: str, label: str) -> Fi
 
     Args:
         values: (n, n).
-        names: n.
-        title: the finding.
         label: what the colours mean.
 
     Raises:

@@ -16,19 +16,12 @@ from labkit.vae.nets import VAE
 
 @dataclass(frozen=True)
 class ConditionalConfig:
-    """Size of the VAE.
+    """Size of the VAE."""
 
-    Attributes:
-        condition_dim: length A of the condition vector, at least 1.
-        latent_dim: M.
-        size: (height, width) in pixels, multiples of 16.
-        width: k, the channels of the first convolution; then 2k, 4k and 8k.
-    """
-
-    condition_dim: int
-    latent_dim: int = 64
-    size: tuple[int, int] = (64, 64)
-    width: int = 32
+    condition_dim: int  # length A of the condition vector, at least 1
+    latent_dim: int = 64  # M
+    size: tuple[int, int] = (64, 64)  # (height, width) in pixels, multiples of 16
+    width: int = 32  # k, the channels of the first convolution; then 2k, 4k and 8k
 
     def __post_init__(self) -> None:
         least = min(self.condition_dim, self.latent_dim, self.width, *self.size)

@@ -28,17 +28,11 @@ Penalty = Literal["kl", "tc"]
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised.
+    """What is minimised."""
 
-    Attributes:
-        beta: factor of the KL (β-VAE) or of the total correlation (β-TCVAE); 1 is a plain VAE in both.
-        penalty: "kl" for the β-VAE, "tc" for the β-TCVAE.
-        sigma: σ of the Gaussian likelihood of pixels in [−1, 1]; black to white is 2.
-    """
-
-    beta: float = 1.0
-    penalty: Penalty = "kl"
-    sigma: float = 0.1
+    beta: float = 1.0  # factor of the KL (β-VAE) or of the total correlation (β-TCVAE); 1 is a plain VAE in both
+    penalty: Penalty = "kl"  # "kl" for the β-VAE, "tc" for the β-TCVAE
+    sigma: float = 0.1  # σ of the Gaussian likelihood of pixels in [−1, 1]; black to white is 2
 
     def __post_init__(self) -> None:
         if self.penalty not in ("kl", "tc") or not self.beta >= 0 or not self.sigma > 0:

@@ -23,17 +23,12 @@ TABULATED_STRIDES = (1, 1, 1, 2, 1, 2, 1, 2)  # as printed in the report
 
 @dataclass(frozen=True)
 class InstanceNormConfig:
-    """Size of the VAE.
+    """Size of the VAE."""
 
-    Attributes:
-        latent_dim: M; 32, 64 or 128 in the report.
-        size: (height, width) in pixels, multiples of 16 that leave more than one place in H/16 × W/16.
-        width: channels of the first convolution; 32 in the report, then 64, 128 and 256.
-    """
-
-    latent_dim: int = 64
+    latent_dim: int = 64  # M; 32, 64 or 128 in the report
+    # (height, width) in pixels, multiples of 16 that leave more than one place in H/16 × W/16.
     size: tuple[int, int] = (64, 48)
-    width: int = 32
+    width: int = 32  # channels of the first convolution; 32 in the report, then 64, 128 and 256
 
     def __post_init__(self) -> None:
         height, width = self.size
@@ -81,7 +76,6 @@ class InstanceNormDecoder(nn.Module):
     """Latents (N, M) → images (N, 3, h, w) in [−1, 1] by eight transposed convolutions and tanh.
 
     Args:
-        config: sizes.
         strides: of the eight; `MIRROR_STRIDES` ends at (h, w) = (H, W), `TABULATED_STRIDES` does not.
     """
 

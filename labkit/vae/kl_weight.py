@@ -28,19 +28,12 @@ Reduction = Literal["mean", "sum"]
 
 @dataclass(frozen=True)
 class KLWeight:
-    """A KL weight with all that it takes to read it.
+    """A KL weight with all that it takes to read it."""
 
-    Attributes:
-        weight: λ > 0, factor of the KL, which is summed over latents and averaged over the batch.
-        reduction: of an image's squared error over its pixels: "mean" or "sum"; averaged over the batch.
-        pixels: N = C · H · W.
-        latent_dim: M.
-    """
-
-    weight: float
-    reduction: Reduction
-    pixels: int
-    latent_dim: int
+    weight: float  # λ > 0, factor of the KL, which is summed over latents and averaged over the batch
+    reduction: Reduction  # of an image's squared error over its pixels: "mean" or "sum"; averaged over the batch
+    pixels: int  # N = C · H · W
+    latent_dim: int  # M
 
     def __post_init__(self) -> None:
         positive = min(self.weight, self.pixels, self.latent_dim) > 0

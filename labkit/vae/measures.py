@@ -17,7 +17,7 @@ from labkit.vae.nets import VAE, gaussian_log_likelihood
 
 Images = np.ndarray | Tensor
 ACTIVE_ABOVE = 0.01
-DECODED_AT_ONCE = 512
+ENCODED_AT_ONCE, DECODED_AT_ONCE = 256, 512
 
 
 @dataclass(frozen=True)
@@ -29,28 +29,26 @@ class Posteriors:
 
 
 @torch.no_grad()
-def posteriors(model: VAE, images: Images, conditions: np.ndarray | None = None, batch_size: int = 256) -> Posteriors:
+def posteriors(model: VAE, images: Images, conditions: np.ndarray | None = None) -> Posteriors:
     """Encode images (N, C, H, W) in eval mode."""
-    parts = [model.encode(x, c) for x, c in _batches(model, images, conditions, batch_size)]
+    parts = [model.encode(x, c) for x, c in _batches(model, images, conditions)]
     mean, log_var = (torch.cat(column).float().cpu().numpy() for column in zip(*parts))
     return Posteriors(mean, log_var)
 
 
 @torch.no_grad()
-def reconstruct(model: VAE, images: Images, conditions: np.ndarray | None = None, batch_size: int = 256) -> Tensor:
+def reconstruct(model: VAE, images: Images, conditions: np.ndarray | None = None) -> Tensor:
     """Images (N, C, H, W) in [−1, 1], decoded from the posteriors' means, on the CPU."""
-    parts = [model.decode(model.encode(x, c)[0], c) for x, c in _batches(model, images, conditions, batch_size)]
+    parts = [model.decode(model.encode(x, c)[0], c) for x, c in _batches(model, images, conditions)]
     return torch.cat(parts).cpu()
 
 
-def reconstruction_error(
-    model: VAE, images: Images, conditions: np.ndarray | None = None, batch_size: int = 256
-) -> np.ndarray:
+def reconstruction_error(model: VAE, images: Images, conditions: np.ndarray | None = None) -> np.ndarray:
     """Mean squared error of each image under the posterior's mean, (N,), on pixels in [−1, 1].
 
     Divide by 4 for pixels in [0, 1]. Nothing is drawn, so that models are compared without noise.
     """
-    image = reconstruct(model, images, conditions, batch_size)
+    image = reconstruct(model, images, conditions)
     return (image - to_input(images).cpu()).square().flatten(1).mean(1).double().numpy()
 
 
@@ -73,13 +71,13 @@ def active_units(found: Posteriors) -> np.ndarray:
     return found.mean.astype(np.float64).var(0) > ACTIVE_ABOVE
 
 
-def decoder_sigma(model: VAE, images: Images, conditions: np.ndarray | None = None, batch_size: int = 256) -> float:
+def decoder_sigma(model: VAE, images: Images) -> float:
     """The σ that fits a trained decoder best, in units in which black to white is 2.
 
     The maximum-likelihood σ² is the mean squared error (Rybkin et al., arXiv:2006.13202); measure it on training
     images, before a bound on others.
     """
-    return float(np.sqrt(reconstruction_error(model, images, conditions, batch_size).mean()))
+    return float(np.sqrt(reconstruction_error(model, images).mean()))
 
 
 @torch.no_grad()
@@ -143,10 +141,11 @@ def image_bits_per_dim(
 
 
 def _batches(
-    model: VAE, images: Images, conditions: np.ndarray | None, batch_size: int
+    model: VAE, images: Images, conditions: np.ndarray | None, batch_size: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Pairs of inputs and conditions on the model's device and in its dtype, while the model is in eval mode."""
     weight, trained = model.to_mean.weight, model.training
+    batch_size = batch_size or ENCODED_AT_ONCE
     model.eval()
     try:
         for start in range(0, len(images), batch_size):

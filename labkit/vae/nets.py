@@ -15,15 +15,10 @@ from labkit.errors import LabkitError
 
 @dataclass(frozen=True)
 class Elbo:
-    """The evidence lower bound of each image of a batch, in nats.
+    """The evidence lower bound of each image of a batch, in nats."""
 
-    Attributes:
-        reconstruction: log p(x | z) at one z drawn from the posterior, (N,): a log-density of pixels in [−1, 1].
-        kl: KL(q(z | x) ‖ p(z)), (N,), never negative.
-    """
-
-    reconstruction: Tensor
-    kl: Tensor
+    reconstruction: Tensor  # log p(x | z) at one z drawn from the posterior, (N,): a log-density of pixels in [−1, 1]
+    kl: Tensor  # KL(q(z | x) ‖ p(z)), (N,), never negative
 
     @property
     def elbo(self) -> Tensor:

@@ -20,17 +20,11 @@ BLOCKS = 2  # in each of the four groups of an 18-layer ResNet
 
 @dataclass(frozen=True)
 class ResNetConfig:
-    """Size of the VAE.
+    """Size of the VAE."""
 
-    Attributes:
-        latent_dim: M; 256 and 512, then 32 and 64 in the report.
-        size: height and width in pixels, a multiple of 32; 64 and 128 in the report.
-        width: channels of the first group; 64 in ResNet-18, which ends in 512 = 8 · 64 features.
-    """
-
-    latent_dim: int = 256
-    size: int = 64
-    width: int = 64
+    latent_dim: int = 256  # M; 256 and 512, then 32 and 64 in the report
+    size: int = 64  # height and width in pixels, a multiple of 32; 64 and 128 in the report
+    width: int = 64  # channels of the first group; 64 in ResNet-18, which ends in 512 = 8 · 64 features
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 32 or self.latent_dim < 1 or self.width < 1:

@@ -19,19 +19,12 @@ DENSE = 256  # units, at the papers' width
 
 @dataclass(frozen=True)
 class SmallConfig:
-    """Size of the VAE.
+    """Size of the VAE."""
 
-    Attributes:
-        latent_dim: M; 10 in the papers.
-        channels: C, 1 for dSprites and 3 for colour.
-        size: height and width in pixels, 32 or 64.
-        width: channels of the first convolution; 32 in the papers, the rest in proportion.
-    """
-
-    latent_dim: int = 10
-    channels: int = 3
-    size: int = 64
-    width: int = 32
+    latent_dim: int = 10  # M; 10 in the papers
+    channels: int = 3  # C, 1 for dSprites and 3 for colour
+    size: int = 64  # height and width in pixels, 32 or 64
+    width: int = 32  # channels of the first convolution; 32 in the papers, the rest in proportion
 
     def __post_init__(self) -> None:
         if self.size not in SIZES or min(self.latent_dim, self.channels, self.width) < 1:

@@ -38,7 +38,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def drawn():
-    return dsprites(download=False, device="cpu")
+    return dsprites(device="cpu")
 
 
 def pixels():
@@ -172,7 +172,7 @@ def test_a_face_set_of_it_says_what_it_is(drawn, capsys):
     assert len(np.unique(indices, axis=0)) == 1500
     assert not np.array_equal(indices, drawn.sample(1500, seed=4))
     assert faces.provenance.label == "synthetic stand-in for dSprites"
-    dsprites(download=False)
+    dsprites()
     assert "DRAWN by labkit" in capsys.readouterr().out
 
 
@@ -224,10 +224,10 @@ def test_it_is_packed_once_and_then_needs_the_file_no_more(official, cache):
     (packed,) = cache.glob("*.npy")
     assert packed.stat().st_size == COUNT * 512 + 128
     official.unlink()
-    again = dsprites(download=False)
+    again = dsprites()
     assert again.provenance.real and np.array_equal(again.face_set(50).images, first)
     packed.write_bytes(packed.read_bytes()[:-9])
-    assert not dsprites(download=False).provenance.real
+    assert not dsprites().provenance.real
 
 
 @pytest.mark.parametrize("lost", [slice(-9), slice(0)])
@@ -237,14 +237,14 @@ def test_damaged_pictures_are_packed_anew(official, cache, lost):
     whole = packed.read_bytes()
     packed.write_bytes(whole[lost])
     official.rename(cache / official.name)
-    assert dsprites(download=False).provenance.real
+    assert dsprites().provenance.real
     assert packed.read_bytes() == whole
 
 
 def test_a_file_in_the_cache_is_found(official, cache):
     cache.mkdir(parents=True)
     official.rename(cache / official.name)
-    assert dsprites(download=False).provenance.real
+    assert dsprites().provenance.real
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -291,12 +291,7 @@ def test_a_wrong_path_is_named(tmp_path):
 
 def test_a_folder_of_other_data_says_nothing_of_dsprites(tmp_path):
     (tmp_path / "img_align_celeba.zip").touch()
-    assert not dsprites(tmp_path, download=False).provenance.real
-
-
-def test_without_any_source_it_can_refuse():
-    with pytest.raises(LabkitError, match="no source of the real ones"):
-        dsprites(download=False, synthetic_ok=False)
+    assert not dsprites(tmp_path).provenance.real
 
 
 def test_offline_the_network_is_not_asked(monkeypatch):

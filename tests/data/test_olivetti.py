@@ -261,7 +261,7 @@ def test_then_the_download_which_fills_the_cache(official, cache, online, server
     assert [path.name for path in cache.iterdir()] == ["olivettifaces.mat"]
 
 
-@pytest.mark.parametrize("stand_in", ["offline", "not asked", "refused", "html", "another file"])
+@pytest.mark.parametrize("stand_in", ["offline", "refused", "html", "another file"])
 def test_last_a_stand_in_that_says_so(official, drawn, online, server, monkeypatch, capsys, stand_in):
     replies = {
         "refused": server.reply(status=403),
@@ -271,7 +271,7 @@ def test_last_a_stand_in_that_says_so(official, drawn, online, server, monkeypat
     address = online(replies.get(stand_in, server.reply(official.mat.read_bytes())))
     if stand_in == "offline":
         monkeypatch.setenv("LABKIT_OFFLINE", "1")
-    assert olivetti(download=stand_in != "not asked") is drawn
+    assert olivetti() is drawn
     assert server.times_asked(address) == (stand_in in replies)
     said = capsys.readouterr().out
     assert "SYNTHETIC" in said and said.count("\n") == 1
@@ -316,16 +316,25 @@ def test_a_damaged_cache_without_network_gives_the_stand_in(official, drawn, cac
 
 
 def test_the_stand_in_has_the_shape_of_the_original():
-    faces = olivetti(download=False)
+    faces = olivetti()
     assert faces.images.shape == (400, 1, 64, 64) and not faces.real
     np.testing.assert_array_equal(faces.identity, np.repeat(np.arange(40), 10))
     assert faces.provenance.stand_in_for == MODULE.NAME
 
 
-def test_without_a_stand_in_every_reason_is_told(cache):
-    with pytest.raises(LabkitError) as caught:
-        olivetti(synthetic_ok=False)
-    assert str(cache) in str(caught.value) and "LABKIT_OFFLINE" in str(caught.value)
+def test_with_a_stand_in_every_reason_is_told(drawn, cache, capsys):
+    assert olivetti() is drawn
+    said = capsys.readouterr().out
+    assert str(cache) in said and "LABKIT_OFFLINE" in said
+
+
+def test_to_see_whether_they_are_here_neither_draws_nor_asks_the_network(official, cache, online, server):
+    address = online(server.reply(official.mat.read_bytes()))
+    assert MODULE.olivetti_here() is None
+    cache.mkdir(parents=True)
+    shutil.copy(official.pkz, cache)
+    assert official.is_in(MODULE.olivetti_here())
+    assert server.times_asked(address) == 0
 
 
 def explained(faces):

@@ -54,12 +54,9 @@ def test_what_cannot_be_measured_is_nan_and_nothing_crashes():
     assert list(learnt(table).index) == ["a", "d"]
 
 
-def test_unknown_rows_are_left_out():
-    known = np.arange(300) % 2 == 0
-    spoilt = np.where(known[:, None], LABELS, ~LABELS)
-    assert report(spoilt, known=known).equals(report(LABELS[known], SCORES[known]))
+def test_no_images_or_shapes_that_do_not_fit_are_refused():
     with pytest.raises(LabkitError, match="no image"):
-        report(known=np.zeros(300, bool))
+        report(LABELS[:0], SCORES[:0])
     with pytest.raises(LabkitError, match="do not fit"):
         attribute_report(LABELS, SCORES[:5], NAMES, prevalence=PREVALENCE)
 

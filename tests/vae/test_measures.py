@@ -10,6 +10,7 @@ from torch import nn
 
 from labkit.errors import LabkitError
 from labkit.faces.pixels import to_pixels
+from labkit.vae import measures
 from labkit.vae.conditional import ConditionalConfig, ConditionalVAE
 from labkit.vae.measures import (
     Posteriors,
@@ -118,10 +119,11 @@ def test_bits_of_grey_levels_are_their_entropy():
         image_bits_per_dim(model, images / 255, sigma=SIGMA)
 
 
-def test_posteriors_are_the_models():
+def test_posteriors_are_the_models(monkeypatch):
+    monkeypatch.setattr(measures, "ENCODED_AT_ONCE", 3)
     model = LinearVAE()
     x = model.draw(7)
-    found = posteriors(model, x, batch_size=3)
+    found = posteriors(model, x)
     mean, log_var = model.encode(x)
     np.testing.assert_allclose(found.mean, mean.detach(), atol=1e-6)
     np.testing.assert_allclose(found.log_var, log_var.detach(), atol=1e-6)
@@ -150,7 +152,7 @@ def test_reconstruction_error_is_the_residuals_mean_square():
     assert reconstruction_error(model, exact).max() < 1e-10
     off = np.random.default_rng(1).normal(size=(20, 10))
     off -= off @ np.linalg.pinv(model.basis).T @ model.basis.T  # what no latent can draw
-    error = reconstruction_error(model, exact + torch.as_tensor(off).view(20, *SHAPE), batch_size=7)
+    error = reconstruction_error(model, exact + torch.as_tensor(off).view(20, *SHAPE))
     np.testing.assert_allclose(error, (off**2).mean(1), rtol=1e-4)
     assert decoder_sigma(model, exact + torch.as_tensor(off).view(20, *SHAPE)) == pytest.approx(
         np.sqrt((off**2).mean()), rel=1e-4
@@ -163,7 +165,7 @@ def test_uint8_images_are_taken_to_the_same_scale():
     assert reconstruction_error(model, images).max() < (1 / 127.5) ** 2
 
 
-def test_conditions_go_along_and_the_mode_is_left_as_it_was():
+def test_conditions_go_along_and_the_mode_is_left_as_it_was(monkeypatch):
     torch.manual_seed(0)
     model = ConditionalVAE(ConditionalConfig(2, 4, (16, 32), 4))
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 16, 32), np.uint8)
@@ -171,7 +173,8 @@ def test_conditions_go_along_and_the_mode_is_left_as_it_was():
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     whole = reconstruct(model, images, conditions)
-    torch.testing.assert_close(whole, reconstruct(model, images, conditions, batch_size=4))
+    monkeypatch.setattr(measures, "ENCODED_AT_ONCE", 4)
+    torch.testing.assert_close(whole, reconstruct(model, images, conditions))
     parts = torch.cat([reconstruct(model, images[i : i + 2], conditions[i : i + 2]) for i in (0, 2, 4)])
     torch.testing.assert_close(whole, parts)
     assert (whole - reconstruct(model, images, ~conditions)).abs().max() > 0

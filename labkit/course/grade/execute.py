@@ -80,9 +80,6 @@ def execute(
         submission: holds a notebook of the lab's name; it stays as it is.
         out: files of an earlier run are replaced; outcome.json is written last.
         lab: its path is the instructor's notebook, which names the exercises.
-        kernel: where it runs.
-        limits: what it may take.
-        salt: of the checks' inputs.
         alone: nothing else is being graded here, so that a time-out counts.
         state: see `Result.checks`.
 

@@ -62,11 +62,7 @@ def run_submissions(
 
     Args:
         place: with a scheduler all workers must see the course's folder under the same path.
-        jobs: how many at a time on this machine.
         scheduler: address of a dask.distributed scheduler; then its workers do the work.
-        unsafe: run student code without a sandbox.
-        container: run it in podman or docker instead of under bubblewrap.
-        limits: what one submission may take.
         student: run this one alone, also where there is an outcome.
 
     Raises:

@@ -13,8 +13,8 @@ SOFT = 1.5  # pixels: the blur of the last column, that of a small VAE's picture
 TABLE_SEED = 2**20  # no face of training or calibration
 
 
-def oracle_table(oracle: FactorOracle, n: int = 4000, seed: int = TABLE_SEED) -> pd.DataFrame:
-    """How well the oracle reads each factor of n freshly drawn faces of the population `seed`.
+def oracle_table(oracle: FactorOracle, n: int = 4000) -> pd.DataFrame:
+    """How well the oracle reads each factor of n freshly drawn faces.
 
     Columns: `error`, the mean absolute error in the factor's unit (binary: the share of wrong answers); `guess`,
     the same for a reader who always says the mean (binary: the commoner answer); `r2`, 1 − squared error over
@@ -22,7 +22,7 @@ def oracle_table(oracle: FactorOracle, n: int = 4000, seed: int = TABLE_SEED) ->
     binary factor; `within`, the share of faces whose factor is within one `std` of the mean (should be 0.68);
     `r2_soft`, R² on the same pictures under a Gaussian blur of 1.5 pixels.
     """
-    factors = sample_factors(seed, torch.arange(n))
+    factors = sample_factors(TABLE_SEED, torch.arange(n))
     images = render(factors, SIDE)
     soft = oracle.read(blur(images.float() / 255, SOFT).clamp(0, 1))
     return score_reading(factors.numpy(), oracle.read(images), soft)

@@ -44,9 +44,7 @@ class TrainedOracle:
     seconds: float
 
 
-def train_oracle(
-    config: OracleConfig | None = None, *, seed: int = 0, device: torch.device | str = "cpu", progress: bool = False
-) -> TrainedOracle:
+def train_oracle(config: OracleConfig | None = None, *, seed: int = 0, progress: bool = False) -> TrainedOracle:
     """Draw faces, train a network to read their factors, and calibrate it on faces it has not seen.
 
     The same seed gives the same weights on the same kind of machine with as many threads. Convolutions run in
@@ -60,15 +58,15 @@ def train_oracle(
     net = FactorNet(torch.tensor([factor.kind == BINARY for factor in FACTORS]))
     net.centre.copy_(torch.where(net.binary, 0.0, factors.mean(0)))
     net.spread.copy_(torch.where(net.binary, 1.0, factors.std(0)))
-    net.to(device, memory_format=torch.channels_last)
-    images = render(factors, SIDE, device)
-    held_factors = sample_factors(seed + VALIDATION_SEED, torch.arange(config.held_out)).to(device)
+    net.to(memory_format=torch.channels_last)
+    images = render(factors, SIDE)
+    held_factors = sample_factors(seed + VALIDATION_SEED, torch.arange(config.held_out))
     held_images = render(held_factors, SIDE)
     optimizer = torch.optim.AdamW(net.parameters(), config.rate, weight_decay=config.weight_decay)
     result = fit(
         net,
         Update("loss", oracle_loss, optimizer, _cosine(optimizer, config.epochs), clip=1.0),
-        ResidentBatches(images, labels=factors.to(device), batch_size=config.batch_size, seed=seed, drop_last=True),
+        ResidentBatches(images, labels=factors, batch_size=config.batch_size, seed=seed, drop_last=True),
         epochs=config.epochs,
         validate=lambda model: {"held_out_loss": reading_loss(model, _floats(held_images), held_factors).item()},
         precision="bf16",

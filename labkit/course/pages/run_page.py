@@ -27,10 +27,6 @@ FILES = {PAGE: "read the executed notebook", NOTEBOOK: "notebook", LOG: "log"}
 def write_index(folder: Path, running: Collection[str] = ()) -> Path:
     """Write index.html for the records in `folder` (runs/<profile>), and return its path.
 
-    Args:
-        folder: holds a folder for each lab.
-        running: names of those that are being run now.
-
     Raises:
         LabkitError: it cannot be written.
     """

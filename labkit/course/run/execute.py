@@ -23,19 +23,12 @@ from labkit.record import BUDGET_VARIABLE, NOTEBOOK
 
 @dataclass(frozen=True)
 class Task:
-    """One notebook to execute.
+    """One notebook to execute."""
 
-    Attributes:
-        notebook: path of the source.
-        folder: where its run record goes.
-        parameters: what papermill injects.
-        budget_seconds: when its kernel is interrupted.
-    """
-
-    notebook: str
-    folder: str
-    parameters: dict[str, Any]
-    budget_seconds: float
+    notebook: str  # path of the source
+    folder: str  # where its run record goes
+    parameters: dict[str, Any]  # what papermill injects
+    budget_seconds: float  # when its kernel is interrupted
 
     @property
     def command(self) -> list[str]:

@@ -51,12 +51,7 @@ def record_hashes(folder: Path) -> dict[str, str]:
 
 
 def why_stale(folder: Path, now: dict[str, Any]) -> str:
-    """Why a lab must be run, e.g. "its labkit changed"; "" where it ended well and nothing has changed since.
-
-    Args:
-        folder: the lab's record.
-        now: its `fingerprint`.
-    """
+    """Why a lab must be run, e.g. "its labkit changed"; "" where it ended well and nothing has changed since."""
     state = read_record(folder, STATE, {})
     if state.get("state") != "ok":
         return "it has not ended well before"

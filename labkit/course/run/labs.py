@@ -23,27 +23,17 @@ METADATA = ("lab", "title", "objectives", "minutes", "budget_seconds", "points",
 
 @dataclass(frozen=True)
 class Lab:
-    """A notebook and its metadata.
+    """A notebook and its metadata."""
 
-    Attributes:
-        path: the notebook.
-        number: "00", "01a", "01b", …: a lab in several notebooks has a letter for each.
-        minutes: profile → minutes on the machine the profile is meant for.
-        budget_seconds: profile → seconds after which the runner stops it.
-        points: what its exercises are worth together.
-        reports: the source reports it works through, e.g. "A, B".
-        parameters: names in its parameters cell.
-    """
-
-    path: Path
-    number: str
+    path: Path  # the notebook
+    number: str  # "00", "01a", "01b", …: a lab in several notebooks has a letter for each
     title: str
     objectives: tuple[str, ...]
-    minutes: dict[str, float]
-    budget_seconds: dict[str, float]
-    points: int
-    reports: str
-    parameters: tuple[str, ...]
+    minutes: dict[str, float]  # profile → minutes on the machine the profile is meant for
+    budget_seconds: dict[str, float]  # profile → seconds after which the runner stops it
+    points: int  # what its exercises are worth together
+    reports: str  # the source reports it works through, e.g. "A, B"
+    parameters: tuple[str, ...]  # names in its parameters cell
 
     @property
     def stem(self) -> str:

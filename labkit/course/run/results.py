@@ -11,23 +11,14 @@ from labkit.record import read_record
 
 @dataclass(frozen=True)
 class Result:
-    """How a lab's run ended.
+    """How a lab's run ended."""
 
-    Attributes:
-        lab: stem of the notebook.
-        state: "ok", "unchanged", "failed", "timed out", "killed", "interrupted" or "not run".
-        message: why, where it is not fine.
-        seconds: how long it ran.
-        checks: properties passed, properties checked.
-        claims: verdict → number of claims.
-    """
-
-    lab: str
-    state: str
-    message: str = ""
-    seconds: float = 0.0
-    checks: tuple[int, int] = (0, 0)
-    claims: tuple[tuple[str, int], ...] = ()
+    lab: str  # stem of the notebook
+    state: str  # "ok", "unchanged", "failed", "timed out", "killed", "interrupted" or "not run"
+    message: str = ""  # why, where it is not fine
+    seconds: float = 0.0  # how long it ran
+    checks: tuple[int, int] = (0, 0)  # properties passed, properties checked
+    claims: tuple[tuple[str, int], ...] = ()  # verdict → number of claims
 
     @property
     def fine(self) -> bool:

@@ -38,32 +38,20 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How to run labs.
+    """How to run labs."""
 
-    Attributes:
-        profile: "smoke", "cpu" or "gpu".
-        out: the folder above <profile>/<lab>.
-        data: where real data lie, or None.
-        seed: for every generator.
-        jobs: labs at a time; each gets its share of the cores.
-        extra: further notebook parameters.
-        budget_factor: for machines slower than the profiles expect.
-        force: run also labs that are up to date.
-        scheduler: address of a dask.distributed scheduler whose workers run the labs, all at once; they must see this
-            project and `out` under the same paths. None runs them here.
-        sharing: labs that share what they run on; each gets as many times its budget.
-    """
-
-    profile: str
-    out: Path
-    data: Path | None = None
-    seed: int = 0
-    jobs: int = 1
-    extra: dict[str, Any] = field(default_factory=dict)
-    budget_factor: float = 1.0
-    force: bool = False
+    profile: str  # "smoke", "cpu" or "gpu"
+    out: Path  # the folder above <profile>/<lab>
+    data: Path | None = None  # where real data lie, or None
+    seed: int = 0  # for every generator
+    jobs: int = 1  # labs at a time; each gets its share of the cores
+    extra: dict[str, Any] = field(default_factory=dict)  # further notebook parameters
+    budget_factor: float = 1.0  # for machines slower than the profiles expect
+    force: bool = False  # run also labs that are up to date
+    # Address of a dask.distributed scheduler whose workers run the labs, all at once; they must see this project and
+    # `out` under the same paths. None runs them here.
     scheduler: str | None = None
-    sharing: int = 1
+    sharing: int = 1  # labs that share what they run on; each gets as many times its budget
 
     def folder(self, lab: Lab) -> Path:
         """Where the record of a lab goes."""
@@ -116,11 +104,6 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
 def run_labs(labs: list[Lab], config: RunConfig, console: Console) -> list[Result]:
     """Run labs, `config.jobs` at a time, and write the report page; one that fails stops no other.
 
-    Args:
-        labs: in the order to start them.
-        config: from `validate`.
-        console: is told of progress.
-
     Returns:
         one result per lab; after Ctrl-C those not reached are "not run".
     """
@@ -146,22 +129,16 @@ def announcement(labs: list[Lab], config: RunConfig) -> str:
 
 @dataclass
 class Job:
-    """A lab that is being run by a child process.
-
-    Attributes:
-        budget: seconds after which the runner ends it; infinite on a cluster, where a worker does that.
-        outcome: what the child has said became of it.
-        progress: the cell it is in.
-    """
+    """A lab that is being run by a child process."""
 
     lab: Lab
     folder: Path
     process: subprocess.Popen
-    budget: float
+    budget: float  # seconds after which the runner ends it; infinite on a cluster, where a worker does that
     fingerprint: dict[str, Any]
     started: float = field(default_factory=time.monotonic)
-    outcome: Outcome | None = None
-    progress: str = "starting"
+    outcome: Outcome | None = None  # what the child has said became of it
+    progress: str = "starting"  # the cell it is in
 
     def __post_init__(self) -> None:
         self._listener = threading.Thread(target=self._listen, daemon=True)

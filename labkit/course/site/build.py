@@ -43,7 +43,6 @@ def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
     Args:
         run: holds a folder for each lab. None takes the notebooks as they are, and the claims of the reference.
         out: replaced if a site is there.
-        students: leave solutions out.
 
     Raises:
         LabkitError: the run holds no executed lab, Sphinx is missing, or `out` holds something else.

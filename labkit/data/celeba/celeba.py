@@ -35,8 +35,6 @@ def celeba(
     *,
     size: str = "64",
     synthetic_n: int = 4000,
-    seed: int = 0,
-    synthetic_ok: bool = True,
     needs: Sequence[str] = (),
     device: torch.device | str = "cpu",
 ) -> FaceSet:
@@ -50,8 +48,6 @@ def celeba(
         data: a folder or zip of CelebA in any layout, a prepared folder, or a folder with either as celeba/.
         size: "64", "64x48" (height × width), "128" or "218x178".
         synthetic_n: faces of the stand-in.
-        seed: of the stand-in.
-        synthetic_ok: False raises where there are no photographs.
         needs: attributes that the labels must tell apart, and "people" where identities must be known.
         device: where the stand-in is drawn.
 
@@ -60,7 +56,7 @@ def celeba(
         with a mask of the rows that are known; the stand-in has factors and fewer attributes.
 
     Raises:
-        LabkitError: a path was given and is not there or is something else; or no photographs and not synthetic_ok.
+        LabkitError: a path was given and is not there or is something else.
     """
     height, width = parse_size(size)
     name, cache = f"{height}x{width}", data_root() / "celeba"
@@ -81,10 +77,7 @@ def celeba(
     lacking = "" if found is None else lacks(found, needs)
     if found is not None and not lacking:
         return found
-    if not synthetic_ok:
-        missing = f"holds no CelebA of size {name}" if found is None else f"its CelebA has {lacking}"
-        raise LabkitError(f"{cache}: {missing}; run: labkit data celeba --from PATH --size {size}.")
-    drawn = synthetic_celeba(synthetic_n, size=size, seed=seed, device=device)
+    drawn = synthetic_celeba(synthetic_n, size=size, device=device)
     if not lacking:
         return drawn
     print(
@@ -158,11 +151,6 @@ def load_prepared(place: Path) -> FaceSet:
 
 def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
     """`labkit data celeba`: prepare one size into the cache; what was done and understood, for a reader.
-
-    Args:
-        source: a folder or zip of CelebA; None with `download`.
-        download: "gdrive" or "kaggle".
-        size: see `parse_size`.
 
     Raises:
         LabkitError: neither or both of source and download; all that `open_source`, `download_celeba` and `prepare`

@@ -22,7 +22,6 @@ def decode(data: bytes, height: int, width: int) -> np.ndarray:
     """Decode, crop and scale one image.
 
     Args:
-        data: the file's bytes.
         height, width: of the result, at most 218 and 178.
 
     Returns:

@@ -54,7 +54,6 @@ def download_celeba(how: str, target: str | Path) -> Path:
 
     Args:
         how: "gdrive" (the official files, through gdown) or "kaggle" (a copy without identities, through kagglehub).
-        target: folder for the files.
 
     Raises:
         LabkitError: `LABKIT_OFFLINE` is set, the package is not installed, `target` cannot be written, or the files

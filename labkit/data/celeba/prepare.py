@@ -42,9 +42,6 @@ def prepare(
     """Prepare one size into folder/<height>x<width>, unless it is there and made of the same images and tables.
 
     Args:
-        source: the images.
-        height, width: of the result.
-        folder: of all sizes.
         patience: seconds to wait while another process prepares the same folder.
         progress: show images/s and the time left.
 

@@ -125,9 +125,6 @@ def open_source(path: str | Path) -> Source:
     the folder are not followed. Of two images with the same base name the one below an img_align_celeba is kept,
     else the first (in a zip: in its order, in a folder: by path).
 
-    Args:
-        path: the folder or the zip.
-
     Raises:
         LabkitError: nothing there, not readable, no zip, an HTML page under the name of a zip, or no images.
     """

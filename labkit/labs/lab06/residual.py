@@ -31,9 +31,6 @@ def residual_kl(kl: Function) -> list[Property]:
 
     The prior is N(μ, σ²) and the posterior N(μ + Δμ, (σ Δσ)²), with shift = Δμ, log_factor = log Δσ and
     prior_log_std = log σ.
-
-    Args:
-        kl: the student's function.
     """
 
     def value(*parts: Tensor) -> Tensor:

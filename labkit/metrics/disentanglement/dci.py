@@ -26,10 +26,6 @@ def dci(table: CodeTable, *, seed: int = 0) -> DisentanglementScore:
     predict: a missing factor spreads its share over all latents as noise and so lowers disentanglement; look at the
     informativeness. The order, sign and scale of the latents do not matter, but for ties.
 
-    Args:
-        table: the codes.
-        seed: of the halves and the forests.
-
     Returns:
         score: disentanglement, 0 to 1; others: "completeness", "informativeness". matrix: R (D, F).
         per_factor: the completeness.

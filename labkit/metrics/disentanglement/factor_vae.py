@@ -37,10 +37,8 @@ def factor_vae_score(
     `code_table`. Latents that do not vary at all take no part.
 
     Args:
-        table: the codes.
         rows: drawn for a vote, with replacement.
         training_votes, test_votes: rounded up to a multiple of F.
-        seed: of all draws.
 
     Returns:
         matrix: the training votes (D, F). per_factor: the accuracy on votes of that factor.

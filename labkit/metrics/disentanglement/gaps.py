@@ -37,10 +37,6 @@ def sap(table: CodeTable, *, seed: int = 0) -> DisentanglementScore:
     and 1, so that the gap is 1 − 1 / K at best. A latent that does not vary scores 0, as in the paper. The order,
     sign and scale of the latents do not matter.
 
-    Args:
-        table: the codes.
-        seed: of the halves.
-
     Returns:
         matrix: the scores (D, F). per_factor: the gaps.
     """

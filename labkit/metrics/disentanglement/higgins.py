@@ -52,13 +52,11 @@ def higgins_score(
     leaves a pattern of its own, unless it is rotated by 45° with another, which makes two patterns one.
 
     Args:
-        table: the codes.
         pairs: L.
         training_points, test_points: rounded up to a multiple of F.
         strength: C, the inverse of the penalty.
         standardise: scale each latent's mean differences to mean 0 and variance 1 over the training points, which
             makes the score independent of the scale, sign and order of the latents. False is what the paper does.
-        seed: of all draws.
 
     Returns:
         matrix: the confusion (F, F): share of the points of factor i that were called factor j. per_factor: its

@@ -17,23 +17,14 @@ BINS = 20
 
 @dataclass(frozen=True)
 class DisentanglementScore:
-    """What a metric says, and under which protocol.
+    """What a metric says, and under which protocol."""
 
-    Attributes:
-        metric: its name.
-        score: higher is better.
-        protocol: what must be said beside the score: counts, classifier, bins, factors.
-        per_factor: (F,), each factor's part in the score.
-        matrix: what the score is made of; its rows and columns are told by the metric.
-        others: further numbers of the same metric.
-    """
-
-    metric: str
-    score: float
-    protocol: dict[str, Any]
-    per_factor: np.ndarray
-    matrix: np.ndarray
-    others: dict[str, float] = field(default_factory=dict)
+    metric: str  # its name
+    score: float  # higher is better
+    protocol: dict[str, Any]  # what must be said beside the score: counts, classifier, bins, factors
+    per_factor: np.ndarray  # (F,), each factor's part in the score
+    matrix: np.ndarray  # what the score is made of; its rows and columns are told by the metric
+    others: dict[str, float] = field(default_factory=dict)  # further numbers of the same metric
 
     def __str__(self) -> str:
         return f"{self.metric} {self.score:.3f} ({', '.join(f'{k} {v}' for k, v in self.protocol.items())})"
@@ -41,25 +32,15 @@ class DisentanglementScore:
 
 @dataclass(frozen=True)
 class CodeTable:
-    """N codes of D latents, and F factors that vary.
+    """N codes of D latents, and F factors that vary."""
 
-    Attributes:
-        codes: float64 (N, D); 0 in the latents that take no part.
-        factors: float64 (N, F).
-        levels: int64 (N, F), from 0: the level of each factor.
-        names: F names.
-        categorical: bool (F,), factors whose values have no order.
-        left_out: names of the factors that do not vary in this table.
-        binned: names of the factors that were cut into bins.
-    """
-
-    codes: np.ndarray
-    factors: np.ndarray
-    levels: np.ndarray
-    names: tuple[str, ...]
-    categorical: np.ndarray
-    left_out: tuple[str, ...]
-    binned: tuple[str, ...]
+    codes: np.ndarray  # float64 (N, D); 0 in the latents that take no part
+    factors: np.ndarray  # float64 (N, F)
+    levels: np.ndarray  # int64 (N, F), from 0: the level of each factor
+    names: tuple[str, ...]  # F names
+    categorical: np.ndarray  # bool (F,), factors whose values have no order
+    left_out: tuple[str, ...]  # names of the factors that do not vary in this table
+    binned: tuple[str, ...]  # names of the factors that were cut into bins
 
     @cached_property
     def live(self) -> np.ndarray:

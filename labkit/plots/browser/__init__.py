@@ -24,23 +24,15 @@ ACTIVATIONS = {nn.ReLU: "relu", nn.LeakyReLU: "leaky", nn.SiLU: "silu", nn.Sigmo
 
 @dataclass(frozen=True)
 class Model:
-    """A decoder and what a reader may move.
+    """A decoder and what a reader may move."""
 
-    Attributes:
-        title: what drew the face, for the picture's alternative text: "the conditional VAE of lab 03c".
-        decoder: latents, then the condition → images in [−1, 1]; `vae.decoder` or `gan.generator`.
-        latent_dim: M.
-        latents: index → label of the sliders, in the order shown; see `busiest`.
-        conditions: label → value from the start, in the order of the condition vector.
-        shown: those conditions that a reader may set.
-    """
-
-    title: str
-    decoder: nn.Module
-    latent_dim: int
-    latents: dict[int, str]
+    title: str  # what drew the face, for the picture's alternative text: "the conditional VAE of lab 03c"
+    decoder: nn.Module  # latents, then the condition → images in [−1, 1]; `vae.decoder` or `gan.generator`
+    latent_dim: int  # M
+    latents: dict[int, str]  # index → label of the sliders, in the order shown; see `busiest`
+    # Label → value from the start, in the order of the condition vector.
     conditions: dict[str, float] = field(default_factory=dict)
-    shown: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()  # those conditions that a reader may set
 
 
 def write(out: Path, name: str, model: Model) -> None:
@@ -95,11 +87,11 @@ def script(name: str, model: Model, dtype: str = "float16") -> str:
 
 
 @torch.no_grad()
-def busiest(model: Model, count: int = 6, seed: int = 0) -> dict[int, str]:
+def busiest(model: Model, count: int = 6) -> dict[int, str]:
     """The latents that change pixels most between −2 and 2, over eight faces: index → "latent 12"."""
     decoder = _still(model.decoder)
     told = torch.tensor(list(model.conditions.values())).expand(8, -1)
-    z = torch.randn(8, model.latent_dim, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn(8, model.latent_dim, generator=torch.Generator().manual_seed(0))
 
     def change(latent: int) -> float:
         ends = []

@@ -38,43 +38,31 @@ COPY = re.compile(r"[ _]*\((?P<number>\d+)\)$|[ _-]+copy ?\d*$|(?<=[^\d])-(?P<at
 
 @dataclass(frozen=True)
 class Named:
-    """What the name of a file, folder or zip says.
+    """What the name of a file, folder or zip says."""
 
-    Attributes:
-        who: the student; empty if it says nothing of one.
-        file: the file's name as the student chose it, with a notebook's plain ending and no mark of a copy.
-        attempt: by which newer ones are told from older ones where dates say nothing.
-        when: seconds since 1970, where the name says it; 0 elsewhere.
-        user: a number that tells people of one name apart.
-        person: what its system knows the student by: system, name, id, email.
-        note: what else is to be said.
-    """
-
-    who: str = ""
-    file: str = ""
-    attempt: int = 0
-    when: float = 0.0
-    user: str = ""
+    who: str = ""  # the student; empty if it says nothing of one
+    file: str = ""  # the file's name as the student chose it, with a notebook's plain ending and no mark of a copy
+    attempt: int = 0  # by which newer ones are told from older ones where dates say nothing
+    when: float = 0.0  # seconds since 1970, where the name says it; 0 elsewhere
+    user: str = ""  # a number that tells people of one name apart
+    # What its system knows the student by: system, name, id, email.
     person: dict[str, str] = field(default_factory=dict)
-    note: str = ""
+    note: str = ""  # what else is to be said
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What one student handed in for one lab: a notebook, or the reason why there is none.
-
-    Attributes:
-        read_attempts: what gives the `attempts.jsonl` beside the notebook, where there is one.
-        person: what the system that it comes from knows the student by: system, name, id, email; as far as it says.
-    """
+    """What one student handed in for one lab: a notebook, or the reason why there is none."""
 
     student: str
     modified: float = 0.0
     taken: str = ""
     read: Callable[[int], bytes] | None = None
+    # What gives the `attempts.jsonl` beside the notebook, where there is one.
     read_attempts: Callable[[int], bytes] | None = None
     refused: str = ""
     notes: list[str] = field(default_factory=list)
+    # What the system that it comes from knows the student by: system, name, id, email; as far as it says.
     person: dict[str, str] = field(default_factory=dict)
 
 

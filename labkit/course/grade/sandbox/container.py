@@ -115,12 +115,8 @@ def require_container(runtime: str | None = None, image: str = IMAGE) -> str:
     raise LabkitError(f"{answers[0]} has no image {image!r}: build it with `labkit grade image`.")
 
 
-def build_image(project: Path, image: str = IMAGE) -> str:
-    """Build the image in which submissions run, with the packages that the project's constraints name.
-
-    Args:
-        project: the project's folder.
-        image: its name.
+def build_image(project: Path) -> str:
+    """Build the image in which submissions run, with the packages that the constraints in `project` name.
 
     Returns the runtime that has it: podman where it answers, else docker.
 
@@ -132,9 +128,9 @@ def build_image(project: Path, image: str = IMAGE) -> str:
         Path(folder, "Dockerfile").write_text(RECIPE)
         for name in INGREDIENTS:
             shutil.copy(project / name, folder)
-        done = subprocess.run([runtime, "build", "--tag", image, folder])
+        done = subprocess.run([runtime, "build", "--tag", IMAGE, folder])
     if done.returncode != 0:
-        raise LabkitError(f"{runtime} could not build the image {image!r}; what it printed above says why.")
+        raise LabkitError(f"{runtime} could not build the image {IMAGE!r}; what it printed above says why.")
     return runtime
 
 

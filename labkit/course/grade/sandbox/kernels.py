@@ -33,17 +33,12 @@ PROVISIONER = "labkit-sandbox"
 
 @dataclass(frozen=True)
 class Kernel:
-    """How the kernel of a submission is started.
+    """How the kernel of a submission is started."""
 
-    Attributes:
-        runtime: "bubblewrap", "podman" or "docker", or "none": then student code can do what its caller can.
-        readable: what it may read beside the system and the packages.
-        environment: its environment.
-    """
-
+    # "bubblewrap", "podman" or "docker", or "none": then student code can do what its caller can.
     runtime: str = "bubblewrap"
-    readable: tuple[Path, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    readable: tuple[Path, ...] = ()  # what it may read beside the system and the packages
+    environment: Mapping[str, str] = field(default_factory=dict)  # its environment
 
     @property
     def sandbox(self) -> str:
@@ -56,7 +51,6 @@ class Kernel:
         Args:
             folder: an empty folder for its kernelspec.
             work: the folder it starts in; what it leaves there is back when it is shut down.
-            limits: what it may take.
         """
         if self.runtime == NONE:
             name = _plain_kernel(folder)

@@ -62,8 +62,6 @@ def sandbox_kernel(
     Put `folder` into JUPYTER_PATH, or hand `folder`/kernels to a `KernelSpecManager`: nothing is installed elsewhere.
 
     Args:
-        folder: where the kernelspec goes.
-        limits: what each kernel may take.
         writable: a folder in whose copy the kernel begins; it stays as it is.
         readable: what else the kernel may read.
         environment: the kernel's environment; nothing of the caller's is handed on.

@@ -12,8 +12,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def copy_plain(source: Path, target: Path, limit_bytes: int, suffixes: tuple[str, ...] = ("",)) -> list[str]:
-    """Copy the plain files below `source`, of these `suffixes`, into the new folder `target`, readable for everyone.
+def copy_plain(source: Path, target: Path, limit_bytes: int) -> list[str]:
+    """Copy the plain files below `source` into the new folder `target`, readable for everyone.
 
     Links, devices, pipes and sockets are left out, and so is whatever goes over `limit_bytes` in all, `MAX_FILES`
     or `MAX_DEPTH`; after `MAX_ENTRIES` names no further one is looked at. Every step is taken from an open folder
@@ -28,8 +28,7 @@ def copy_plain(source: Path, target: Path, limit_bytes: int, suffixes: tuple[str
     for relative, handle in _walk(root, "", left_out, iter(range(MAX_ENTRIES)), 0):
         try:
             found = os.fstat(handle)
-            wanted = stat.S_ISREG(found.st_mode) and relative.endswith(suffixes)
-            if not wanted or found.st_size > room or copied >= MAX_FILES:
+            if not stat.S_ISREG(found.st_mode) or found.st_size > room or copied >= MAX_FILES:
                 left_out.append(relative)
                 continue
             destination = target / relative

@@ -27,7 +27,6 @@ class Channel:
     """Talks with the answering side in a kernel that runs and is idle.
 
     Args:
-        connection: the kernel's connection info.
         alive: whether the kernel still runs.
         spent: seconds that it has computed so far.
         seconds: that it may compute for the whole conversation.

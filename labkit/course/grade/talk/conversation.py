@@ -42,12 +42,7 @@ KNOWN_NAMES = {
 
 
 class StudentFunction:
-    """A function of the student's notebook, callable here.
-
-    Args:
-        side: the conversation.
-        name: what the notebook calls it.
-    """
+    """A function of the student's notebook, callable here."""
 
     def __init__(self, side: "Conversation", name: str) -> None:
         self._side, self.__name__ = side, name

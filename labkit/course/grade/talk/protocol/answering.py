@@ -12,12 +12,7 @@ from labkit.course.grade.talk.protocol.wire import Decoder, dumps
 
 
 class Answering(Side):
-    """The side where the student's functions are.
-
-    Args:
-        functions: name → function, the notebook's namespace.
-        send: see `Side`.
-    """
+    """The side where the student's functions are."""
 
     def __init__(self, functions: dict[str, Any], send: Callable[[str], str]) -> None:
         super().__init__("k", send, watches=True)

@@ -26,23 +26,15 @@ Shared = Tensor | np.ndarray
 
 @dataclass
 class Entry:
-    """A tensor or array that both sides know by its handle.
+    """A tensor or array that both sides know by its handle."""
 
-    Attributes:
-        value: this side's copy.
-        edge: where it stands in this side's graph; None without gradients.
-        seen: fingerprint of its content when the sides last agreed.
-        inner: whether it was computed from something that wants a gradient.
-        sources: handles of what it was computed from: the other side's tensors, and leaves of this side.
-        hidden: the other side knows of it, but was not given its content, nor may it change that.
-    """
-
-    value: Shared
-    edge: GradientEdge | None = None
-    seen: Any = None
-    inner: bool = False
+    value: Shared  # this side's copy
+    edge: GradientEdge | None = None  # where it stands in this side's graph; None without gradients
+    seen: Any = None  # fingerprint of its content when the sides last agreed
+    inner: bool = False  # whether it was computed from something that wants a gradient
+    # Handles of what it was computed from: the other side's tensors, and leaves of this side.
     sources: list[str] = field(default_factory=list)
-    hidden: bool = False
+    hidden: bool = False  # the other side knows of it, but was not given its content, nor may it change that
 
 
 def kind_of(value: Tensor) -> str:
