@@ -334,5 +334,5 @@ def _share_of_cores(jobs: int) -> int | None:
     if jobs == 1:
         return None
     given = os.environ.get("OMP_NUM_THREADS", "")
-    cores = int(given) if given.isdigit() else os.cpu_count() or 1
+    cores = int(given) if given.isdecimal() else os.cpu_count() or 1
     return max(1, cores // jobs)
