@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 from consoles import Recorder
+from filelock import FileLock
 
 from labkit.course.run import freshness, processes, run
 from labkit.course.run.execute import Outcome
@@ -244,7 +245,7 @@ def begun(tmp_path, program):
     """A job whose process runs `program` in place of a lab."""
     process = processes.start(["-c", program], log=tmp_path / LOG, threads=1)
     lab = SimpleNamespace(stem="00_lab", title="A lab")
-    return run.Job(lab, tmp_path, process, 60.0, {})
+    return run.Job(lab, tmp_path, process, 60.0, {}, FileLock(tmp_path / ".lock"))
 
 
 def test_what_a_child_prints_beside_its_messages_does_not_silence_it(tmp_path):
@@ -362,6 +363,33 @@ def test_jobs_share_the_cores(monkeypatch):
     assert [run._share_of_cores(jobs) for jobs in (1, 2, 3, 16)] == [None, 4, 2, 1]
     monkeypatch.setenv("OMP_NUM_THREADS", "8,2")
     assert run._share_of_cores(2) == max(1, os.cpu_count() // 2)
+
+
+def test_a_lab_that_another_run_is_writing_is_left_to_it(session):
+    root, _, _ = session
+    labs = choose_labs(["00"], list_labs(root / "notebooks"))
+    config, kept = validate(RunConfig("smoke", root / "runs", force=True), labs), folder(session, "00_good")
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    with FileLock(kept.with_name(".00_good.lock")):
+        (left,) = run_labs(labs, config, Recorder())
+    assert left.state == "failed" and "another run is writing" in left.message
+    assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
+
+
+def test_what_other_code_has_trained_goes_wherever_it_lies(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "checkpoint.pt").touch()
+    (tmp_path / "lab" / "sweep").mkdir(parents=True)
+    (tmp_path / "lab" / "checkpoints").symlink_to(tmp_path / "disk")
+    freshness.drop_stale_checkpoints(tmp_path / "lab", {"labkit": "b"}, False)
+    assert not (tmp_path / "lab" / "checkpoints" / "checkpoint.pt").exists()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(freshness.shutil, "rmtree", refuse)
+    with pytest.raises(LabkitError, match="cannot be removed"):
+        freshness.drop_stale_checkpoints(tmp_path / "lab", {"labkit": "c"}, False)
 
 
 def test_checkpoints_outlive_a_kill_but_not_a_change(tmp_path):

@@ -251,7 +251,7 @@ def _remember(place: Place, rule: LateRule) -> None:
 def _remembered(place: Place) -> LateRule:
     try:
         rule = LateRule(**{name: float(number) for name, number in _late_rules(place).get(place.name, {}).items()})
-        if not (0 <= rule.share <= 1 and 0 < rule.period_seconds and 0 <= rule.grace_seconds):
+        if not (0 <= rule.share <= 1 and rule.period_seconds > 0 and rule.grace_seconds >= 0):
             raise ValueError
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise LabkitError(f"{place.course / 'late.json'}: is no late rule; give --late again.") from error
