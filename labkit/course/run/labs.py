@@ -150,7 +150,7 @@ def list_labs(folder: Path | None = None) -> list[Lab]:
         first, *others = several
         for lab in others:
             labs.remove(lab)
-            why = f"has the number {number} of {first.path.name}; give it another in its metadata if it shall be a lab."
+            why = f"has the number {number} of {first.path.name}; its metadata may give it another."
             print(f"labkit: skipped, as it is no lab: {lab.path}: {why}", file=sys.stderr)
     if not labs:
         raise LabkitError(f"{folder}: holds no lab (00_name.ipynb); run this in the project's folder.")
