@@ -213,9 +213,20 @@ def claims_markdown(claims: list[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
+def is_estimate(measured: Any) -> bool:
+    """Whether a record's value is an `Estimate`, whole: "nan" and "inf" stand there as text."""
+    if not isinstance(measured, dict) or measured.keys() != {"value", "error", "n", "unit"}:
+        return False
+    try:
+        float(measured["value"]), float(measured["error"]), float(measured["n"])
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return type(measured["n"]) is int and isinstance(measured["unit"], str)
+
+
 def measured_text(measured: Any) -> str:
     """A measurement in one line: numbers to four digits, estimates with their interval, dicts by name."""
-    if isinstance(measured, dict) and measured.keys() == {"value", "error", "n", "unit"}:
+    if is_estimate(measured):
         numbers = {name: float(measured[name]) for name in ("value", "error")}
         found = Estimate(**numbers, n=measured["n"], unit=measured["unit"])
         low, high = (measured_text(end) for end in found.interval())
@@ -226,7 +237,7 @@ def measured_text(measured: Any) -> str:
     if isinstance(measured, dict):
         return ", ".join(
             f"{name} ({measured_text(value)})"
-            if isinstance(value, dict) and value.keys() != {"value", "error", "n", "unit"}
+            if isinstance(value, dict) and not is_estimate(value)
             else f"{name} = {measured_text(value)}"
             for name, value in measured.items()
         )

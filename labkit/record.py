@@ -5,6 +5,7 @@ Needs neither torch nor matplotlib, so that the command line reads records witho
 
 import json
 import platform
+import sys
 from dataclasses import is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -55,6 +56,8 @@ def read_record(folder: Path, name: str, default: Any) -> Any:
 def _fits(value: Any, shape: Any) -> bool:
     if isinstance(shape, list):
         return isinstance(value, list) and all(_fits(each, shape[0]) for each in value)
+    if shape is NUMBER:  # JSON knows NaN, and whole numbers that no float can hold
+        return type(value) in NUMBER and abs(value) <= sys.float_info.max
     if not isinstance(shape, dict):
         return isinstance(value, shape)
     if not isinstance(value, dict):

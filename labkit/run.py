@@ -54,16 +54,16 @@ def start_lab(
         reference: in the profile cpu, take finished models from the kit's reference, where it fits the faces.
 
     Raises:
-        LabkitError: unknown profile, a seed that is none, no data where they should be, or a folder that cannot be
-            written.
+        LabkitError: unknown profile, a seed or path that is none, no data where they should be, or a folder that
+            cannot be written.
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
         raise LabkitError(f"SEED = {seed!r}: give a whole number from 0 to {LARGEST_SEED}, without quotes.")
-    if data is not None and not usable_path(data).exists():
+    seed, folder = int(seed), _path("OUT", out)
+    if data is not None and not _path("DATA", data).exists():
         raise LabkitError(f"DATA = {str(data)!r}: there is no such file or folder; None takes what the kit finds.")
     profile = choose_profile(profile)
-    folder = Path(out) if out is not None else default_folder(lab, profile)
-    run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder)
+    run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder or default_folder(lab, profile))
     reference_of.activate(_find_reference(run) if reference and profile == "cpu" else None)
     plt.rcdefaults()  # a matplotlibrc of the user's, e.g. text.usetex, must not decide how a lab's figures look
     random.seed(seed)
@@ -72,8 +72,17 @@ def start_lab(
     forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
     if (notebook := get_ipython()) and somebody_is_there():
         notebook.set_custom_exc((NotImplementedError,), _say_what_waits)
-    print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {relative(folder)}")
+    print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {relative(run.folder)}")
     return run
+
+
+def _path(name: str, given: Any) -> Path | None:
+    """What a notebook's parameter names; the empty text would mean the working folder."""
+    if given is None:
+        return None
+    if not isinstance(given, str | os.PathLike) or not str(given).strip():
+        raise LabkitError(f"{name} = {given!r}: give a path as text, or None for what the kit chooses.")
+    return usable_path(given)
 
 
 def _find_reference(run: "Run") -> "reference_of.Reference | None":
@@ -122,7 +131,7 @@ def choose_profile(name: str | None = None) -> str:
     if name is None:
         return "gpu" if torch.cuda.is_available() else "cpu"
     if name not in PROFILES:
-        raise LabkitError(f"{origin}: there is no profile {name!r}{nearest(name, PROFILES)}")
+        raise LabkitError(f"{origin}: there is no profile {name!r}{nearest(str(name), PROFILES)}")
     return name
 
 
@@ -146,7 +155,7 @@ def default_folder(lab: str, profile: str) -> Path:
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
     stems = sorted(path.stem for path in (root / "notebooks").glob(f"{lab}_*.ipynb"))
-    runs = Path(os.environ.get("LABKIT_OUT") or root / "runs")
+    runs = usable_path(os.environ.get("LABKIT_OUT") or root / "runs")
     return runs / profile / (stems[0] if stems else f"lab{lab}")
 
 
@@ -187,7 +196,7 @@ class Run:
                 "torch": torch.get_num_threads(),
                 "blas": max((each["num_threads"] for each in threadpool_info()), default=1),
             },
-            "jobs": int(os.environ.get(JOBS_VARIABLE, 1)),
+            "jobs": int(jobs) if (jobs := os.environ.get(JOBS_VARIABLE, "")).isdecimal() else 1,
             "sizes": plain(self._sizes),
             "data": list(self._sources.values()),
             "versions": versions(),

@@ -256,6 +256,40 @@ def test_a_claim_refuses_a_name_that_it_does_not_know(run):
         run.claim(rises, changes=[1.0])
 
 
+def test_numpys_whole_numbers_are_seeds_too(tmp_path):
+    assert written(start_lab("01", profile="smoke", seed=np.int64(3), out=tmp_path), "config.json")["seed"] == 3
+
+
+@pytest.mark.parametrize("given", ["", " ", 3, False, b"/tmp", ["/tmp"], "a\0b"])
+@pytest.mark.parametrize("name", ["data", "out"])
+def test_a_path_that_is_none_is_refused_in_a_sentence(tmp_path, monkeypatch, name, given):
+    monkeypatch.chdir(tmp_path)  # which "" would mean
+    with pytest.raises(LabkitError, match=r"= .*: give a path as text|cannot be looked at"):
+        start_lab("01", profile="smoke", **({"out": "run"} | {name: given}))
+    assert not any(tmp_path.rglob("*.json"))
+
+
+def test_a_home_folder_is_found_from_a_notebook(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "ada"))
+    monkeypatch.setenv("LABKIT_OUT", "~/runs")
+    start_lab("01", profile="smoke", out="~/mine")
+    start_lab("01", profile="smoke")
+    assert {path.name for path in (tmp_path / "ada").iterdir()} == {"mine", "runs"}
+
+
+@pytest.mark.parametrize("profile", [3, True, ["cpu"], {}])
+def test_a_profile_that_is_no_text_is_refused_in_a_sentence(tmp_path, profile):
+    with pytest.raises(LabkitError, match="PROFILE: there is no profile"):
+        start_lab("01", profile=profile, out=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["LABKIT_JOBS", "LABKIT_BUDGET_SECONDS"])
+def test_what_somebody_else_set_in_the_runners_variables_stops_no_lab(tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, "many")
+    assert written(start_lab("01", profile="smoke", out=tmp_path), "config.json")["jobs"] == 1
+
+
 @pytest.mark.parametrize("seed", ["7", 1.5, True, None, -1, 2**32, 2**63])
 def test_a_seed_that_is_none_is_refused_in_a_sentence(tmp_path, seed):
     with pytest.raises(LabkitError, match=r"SEED = .*: give a whole number from 0 to 4294967295"):

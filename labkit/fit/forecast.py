@@ -23,9 +23,9 @@ def allow(seconds: float | None, whose: str = "") -> None:
     Where the whole lab has a limit (`LABKIT_BUDGET_SECONDS` from the moment of this call), that counts instead.
     """
     global _budget
-    if limit := os.environ.get(BUDGET_VARIABLE):
-        _budget = time.monotonic() + float(limit), "what is left of this lab's time"
-    else:
+    try:
+        _budget = time.monotonic() + float(os.environ.get(BUDGET_VARIABLE, "")), "what is left of this lab's time"
+    except ValueError:  # not set, or not by the runner
         _budget = None if seconds is None else (-seconds, f"the {in_words(seconds)} of {whose}")
 
 

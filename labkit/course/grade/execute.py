@@ -29,7 +29,7 @@ from labkit.course.grade.exercises import Exercise, exercises
 from labkit.course.grade.limited import Overrun, cpu_limit
 from labkit.course.grade.sandbox.kernels import Kernel
 from labkit.course.grade.sandbox.limits import MEBIBYTE, WALL_FACTOR, Limits
-from labkit.course.grade.talk.channel import PROTOCOL, Channel, monitor_address
+from labkit.course.grade.talk.channel import DYING_SECONDS, PROTOCOL, Channel, monitor_address
 from labkit.course.grade.talk.conversation import Conversation
 from labkit.course.grade.talk.protocol.exchange import NoAnswer
 from labkit.course.run.labs import Lab, read_notebook
@@ -197,10 +197,12 @@ class Executor(NotebookClient):
             self._result.stop("time-out", self._too_long(), again=True)
         except DeadKernelError:
             self._result.stop("kernel died", "the kernel died; most often its memory was full, or it was ended.")
-        except (LabkitError, MemoryError):
+        except MemoryError:
             raise
         except Exception as error:
-            if self._loop is None:
+            if isinstance(error, LabkitError) and self._loop is not None:
+                raise
+            if self._loop is None:  # the probe has started one: this machine is busy or full, which may pass
                 raise Overrun(f"its kernel did not start: {type(error).__name__}: {str(error)[:200]}") from error
             said = f"{type(error).__name__}: {str(error)[:200]}"
             self._result.stop("kernel died", f"the kernel could not be talked to any more ({said}).")
@@ -238,7 +240,7 @@ class Executor(NotebookClient):
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = self._spent()
-            if any(each.poll(0) for each in self._monitors) and await self.km.is_alive():
+            if await self._cut_off():
                 self._result.stop("output flood", self._flood())
             elif now - before > self._limits.cell_seconds:
                 said = f"a cell computed longer than {self._limits.cell_seconds:.0f} s."
@@ -250,6 +252,13 @@ class Executor(NotebookClient):
                 continue
             self._kill()
             return
+
+    async def _cut_off(self) -> bool:
+        """Whether the connection ended, as by a message too large to be received, and the kernel did not."""
+        if not any(each.poll(0) for each in self._monitors):
+            return False
+        await asyncio.sleep(DYING_SECONDS)
+        return bool(await self.km.is_alive())
 
     def process_message(self, message: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
         """Take an output; a flood ends the kernel, and what is no message is left out."""

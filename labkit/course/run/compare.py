@@ -47,7 +47,7 @@ def _labs(run: Path) -> dict[str, Path]:
         try:
             for number in _measured(folder).values():
                 _moved(number, number)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             remedy = "run the lab again with `labkit run --force`"
             raise LabkitError(
                 f"{folder}: its claims.json or metrics.json is damaged ({error!r}); {remedy}."

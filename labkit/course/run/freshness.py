@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.course.run.labs import Lab
+from labkit.errors import LabkitError
 from labkit.files import sha256, usable_path, write_json
 from labkit.record import NOTEBOOK, PAGE, RECORD_FILES, STATE, read_record, versions
 
@@ -67,11 +68,19 @@ def drop_stale_checkpoints(folder: Path, now: dict[str, Any], force: bool) -> No
     """Remove a lab's checkpoints and sweeps unless all that decides a result is what it was when they were begun.
 
     What a training left that was killed is worth going on from; what other code left is not the same training.
+
+    Raises:
+        LabkitError: something cannot be removed.
     """
     checkpoints = folder / CHECKPOINTS
     if force or read_record(checkpoints, MADE_OF, None) != now:
         for path in folder.glob("*/"):
-            shutil.rmtree(path, ignore_errors=True)
+            try:  # what stays would be gone on from
+                path.unlink() if path.is_symlink() else shutil.rmtree(path)
+            except OSError as error:
+                raise LabkitError(
+                    f"{path}: holds what other code has trained and cannot be removed ({error.strerror}); delete it."
+                ) from error
         write_json(checkpoints / MADE_OF, now)
 
 

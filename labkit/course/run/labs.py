@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,21 @@ def list_labs(folder: Path | None = None) -> list[Lab]:
             labs.append(read_lab(path))
         except LabkitError as error:
             print(f"labkit: skipped, as it is no lab: {error}", file=sys.stderr)
+    # A copy of a lab under any other name has its number, by which nobody could then name either.
+    for number, several in groupby(sorted(labs, key=_likeness), lambda lab: lab.number):
+        first, *others = several
+        for lab in others:
+            labs.remove(lab)
+            why = f"has the number {number} of {first.path.name}; its metadata may give it another."
+            print(f"labkit: skipped, as it is no lab: {lab.path}: {why}", file=sys.stderr)
     if not labs:
         raise LabkitError(f"{folder}: holds no lab (00_name.ipynb); run this in the project's folder.")
     return labs
+
+
+def _likeness(lab: Lab) -> tuple[Any, ...]:
+    """Of labs with one number, the first is the one whose name begins with it, and adds the least."""
+    return lab.number, not lab.stem.startswith(f"{lab.number}_"), len(lab.stem), lab.stem
 
 
 def choose_labs(names: Iterable[str], labs: list[Lab]) -> list[Lab]:

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from labkit.course.pages.run_page import write_index
 from labkit.course.run import processes
 from labkit.course.run.execute import Outcome, Task
@@ -136,6 +138,7 @@ class Job:
     process: subprocess.Popen
     budget: float  # seconds after which the runner ends it; infinite on a cluster, where a worker does that
     fingerprint: dict[str, Any]
+    lock: FileLock  # keeps other runs out of its folder
     started: float = field(default_factory=time.monotonic)
     outcome: Outcome | None = None  # what the child has said became of it
     progress: str = "starting"  # the cell it is in
@@ -256,6 +259,14 @@ class _Runner:
             self.results[lab.stem] = Result.of(folder, "unchanged", seconds=seconds)
             self.console.say(f"✓ {lab.stem}: up to date{self._to_come}")
             return
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            busy = f"another run is writing to {relative(folder)}; wait for its end, or choose another --out"
+            self.results[lab.stem] = Result(lab.stem, "failed", busy)
+            self.console.say(f"✗ {lab.stem}: {busy}{self._to_come}")
+            return
         clear_record(folder)
         drop_stale_checkpoints(folder, made_of, config.force)
         for name in (NOTEBOOK, PAGE, LOG):
@@ -268,7 +279,7 @@ class _Runner:
             threads, limit = None, math.inf
         jobs = {JOBS_VARIABLE: str(config.jobs)}
         process = processes.start(arguments, log=folder / LOG, threads=threads, variables=jobs)
-        self.running.append(Job(lab, folder, process, limit, made_of))
+        self.running.append(Job(lab, folder, process, limit, made_of, lock))
         self.write_index()
         self.console.say(f"▸ {lab.stem}: started, {why}; allowed {task.budget_seconds / 60:.1f} min")
 
@@ -278,6 +289,7 @@ class _Runner:
         write_json(job.folder / STATE, asdict(outcome) | about | {"record": record_hashes(job.folder)})
         result = Result.of(job.folder, outcome.state, outcome.message, outcome.seconds)
         self.results[job.lab.stem] = result
+        job.lock.release()
         self.write_index()
         if result.fine:
             self.console.say(f"✓ {result.lab}: done in {result.seconds:.0f} s{self._to_come}")
@@ -311,5 +323,5 @@ def _share_of_cores(jobs: int) -> int | None:
     if jobs == 1:
         return None
     given = os.environ.get("OMP_NUM_THREADS", "")
-    cores = int(given) if given.isdigit() else os.cpu_count() or 1
+    cores = int(given) if given.isdecimal() else os.cpu_count() or 1
     return max(1, cores // jobs)

@@ -1,8 +1,10 @@
 """One submission in a kernel: what it earns, and how it ends."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -10,9 +12,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from small_lab import FIRST, LIMITS, PLAIN, SECOND, lab_in, share, submit
 
-from labkit.course.grade.execute import execute
+from labkit.course.grade.execute import DYING_SECONDS, Executor, execute
 from labkit.course.grade.exercises import exercises
+from labkit.course.grade.limited import Overrun
 from labkit.course.grade.sandbox.limits import Limits
+from labkit.course.grade.talk.channel import Channel
 from labkit.course.run.labs import project_root
 from labkit.errors import LabkitError
 
@@ -57,7 +61,8 @@ def test_a_dead_kernel_keeps_what_was_graded_before_it(graded):
     assert (out / "77_small.ipynb").is_file()
 
 
-def test_time_outs_and_floods_end_a_notebook_with_a_reason(graded):
+def test_time_outs_and_floods_end_a_notebook_with_a_reason(graded, monkeypatch):
+    monkeypatch.setattr(Executor, "_wall_left", lambda *_: 600.0)  # beside other work the clock would come first
     limits = Limits(cell_seconds=12, notebook_seconds=100, output_bytes=50_000)
     outcome, _ = graded(limits, between="while True:\n    try:\n        pass\n    except BaseException: pass")
     assert outcome["status"] == "time-out" and "computed longer than 12 s" in outcome["reason"]
@@ -94,3 +99,36 @@ def test_a_source_whose_check_cannot_be_found_is_the_instructors_fault(tmp_path)
     lab.path.write_text(text.replace("lab02.phi_matrix, phi", "lab02.phi_matrix, phi=phi"))
     with pytest.raises(LabkitError, match="names alone"):
         exercises(lab.path)
+
+
+def test_a_kernel_that_takes_a_moment_to_die_has_printed_no_flood(monkeypatch):
+    """Its connections end before it does: the sooner the busier the machine."""
+    ending, cut = [True, True, False], SimpleNamespace(poll=lambda *_: 1)
+    channel = object.__new__(Channel)
+    channel.alive, channel._cut = (lambda: ending.pop(0)), cut
+    assert not channel._too_large() and not ending
+
+    async def slept(seconds):
+        assert seconds == DYING_SECONDS
+        dead.append(True)
+
+    async def alive():
+        return not dead
+
+    dead = []
+    monkeypatch.setattr(asyncio, "sleep", slept)
+    executor = SimpleNamespace(_monitors=[cut], km=SimpleNamespace(is_alive=alive))
+    assert not asyncio.run(Executor._cut_off(executor))
+
+
+def test_a_sandbox_that_does_not_start_is_tried_again_and_stops_no_other(tmp_path, monkeypatch):
+    lab = lab_in(tmp_path)
+    folder = submit(tmp_path, lab, "ada")
+
+    async def refuse(*args, **settings):
+        raise LabkitError("The sandbox did not start: no memory")
+
+    monkeypatch.setattr(Executor, "async_start_new_kernel", refuse)
+    with pytest.raises(Overrun, match=r"its kernel did not start.*no memory") as raised:
+        execute(folder, tmp_path / "out", lab, kernel=PLAIN, limits=LIMITS, salt=7)
+    assert not raised.value.certain

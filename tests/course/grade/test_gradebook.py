@@ -1,5 +1,6 @@
 import json
 import shutil
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -310,3 +311,21 @@ def test_without_submissions_it_says_what_to_do(template, tmp_path):
     shutil.copytree(course / "release", tmp_path / "release")
     with pytest.raises(LabkitError, match="labkit grade prepare demo"):
         ingest(Place(tmp_path, lab))
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        *("", "[]", "[" * 100_000, '{"lab00": []}', '{"lab00": {"share": 2}}', '{"lab00": {"share": NaN}}'),
+        *('{"lab00": {"period_seconds": 0}}', '{"lab00": {"grace_seconds": -1}}'),
+    ],
+)
+def test_a_damaged_late_rule_is_named_and_never_becomes_none(tmp_path, held):
+    place = Place(tmp_path, SimpleNamespace(number="00"))
+    (tmp_path / "late.json").write_text(held)
+    with pytest.raises(LabkitError, match=r"late.json: is (damaged|no late rule)"):
+        gradebook_module._remembered(place)
+    if not held.startswith("{"):  # the other labs' rules are in it
+        with pytest.raises(LabkitError, match=r"late.json: is damaged"):
+            gradebook_module._remember(place, parse_late_rule("10%/day", "9" * 400 + "h"))
+        assert (tmp_path / "late.json").read_text() == held

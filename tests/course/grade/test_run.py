@@ -23,8 +23,13 @@ from labkit.course.grade.sandbox.limits import Limits
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_json
 
-SECONDS = {"ada": 0, "bob": 6}  # bob is still at it when ada is done
-STUDENTS = tuple(SECONDS)
+STUDENTS = ("ada", "bob")
+WAITING = """
+import time
+from pathlib import Path
+while not Path({!r}).exists():
+    time.sleep(0.1)
+"""  # so that bob is still at it when ada is done, however busy the machine is
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -43,9 +48,9 @@ def course(tmp_path_factory):
     """A course with two submissions; each writes a line to a log when its notebook begins."""
     folder = tmp_path_factory.mktemp("course")
     lab = lab_in(folder)
-    for student, seconds in SECONDS.items():
+    for student in STUDENTS:
         log = f"open({str(folder / 'log')!r}, 'a').write('{student}\\n')"
-        submit(folder, lab, student, between=f"{log}\nimport time; time.sleep({seconds})")
+        submit(folder, lab, student, between=log + (student == "bob") * WAITING.format(str(folder / "go")))
     return folder, lab
 
 
@@ -79,12 +84,12 @@ def test_a_killed_run_and_a_killed_worker_lose_nothing_and_grade_nothing_twice(c
     wait_for(lambda: len(outcomes(folder)) >= 1)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    time.sleep(1)
     done = {student: path.stat().st_mtime_ns for student, path in outcomes(folder).items()}
     assert set(done) < set(STUDENTS)
     log = folder / "log"
     assert all(log.read_text().split().count(student) == 1 for student in done)
 
+    (folder / "go").touch()
     run = subprocess.Popen([sys.executable, str(script)])
     wait_for(lambda: run.poll() is not None or children(run.pid))
     for worker in children(run.pid)[:1]:

@@ -57,6 +57,8 @@ def test_another_lab_is_named_and_none_in_common_is_a_sentence(tmp_path):
         ("claims.json", [{"id": "A1", "text": "x", "verdict": "y", "measured": estimate("many")}]),
         ("metrics.json", []),
         ("metrics.json", {"values": {"gain": estimate(None)}}),
+        ("metrics.json", {"values": {"gain": 10**400}}),
+        ("claims.json", [{"id": "A1", "text": "x", "verdict": "y", "measured": estimate(1.0, n=10**400)}]),
     ],
 )
 def test_a_record_of_another_shape_is_named(tmp_path, name, held):

@@ -95,6 +95,20 @@ def test_json_of_another_shape_stops_nothing(record, name):
     write_index(record.parent)
 
 
+@pytest.mark.parametrize("number", [None, "many", [1], {}, 10**400, float("nan")])
+def test_numbers_that_are_none_stop_no_page(record, number):
+    whole = {"value": 1.0, "error": 0.1, "n": 5, "unit": "seeds"}
+    for name in whole:
+        (record / "claims.json").write_text(json.dumps([CLAIM | {"measured": {"x": whole | {name: number}}}]))
+        write_index(record.parent)
+    for name, key in (("state.json", "seconds"), ("timings.json", "total")):
+        text = (record / name).read_text()
+        (record / name).write_text(json.dumps(json.loads(text) | {key: number}))
+        assert read_record(record, name, "none") == "none"
+        write_index(record.parent)
+        (record / name).write_text(text)
+
+
 def test_the_page_says_what_is_known_of_each_lab(record):
     def page(*running):
         return write_index(record.parent, running).read_text(encoding="utf-8")

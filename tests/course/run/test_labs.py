@@ -85,6 +85,11 @@ def test_parameters_are_the_names_set_in_their_cell(tmp_path, make_lab):
         ("01_lab - Copy (2).ipynb", None),
         ("01_lab copy.ipynb", None),
         ("01_lab (1).ipynb", None),
+        ("01_lab (Ada's conflicted copy 2026-11-20).ipynb", None),
+        ("01_lab.nbconvert.ipynb", None),
+        ("01_lab.sync-conflict-20261120-101112-ABCDEFG.ipynb", None),
+        ("01_my_version.ipynb", None),
+        ("00_a.ipynb", None),
     ],
 )
 def test_what_lies_beside_the_labs_is_skipped_with_one_line(tmp_path, make_lab, capsys, name, content):

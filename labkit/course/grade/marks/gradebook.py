@@ -245,16 +245,26 @@ def _notes(record: Record) -> list[str]:
 
 
 def _remember(place: Place, rule: LateRule) -> None:
-    rules = _read_json(place.course / "late.json") or {}
-    write_json(place.course / "late.json", {**rules, place.name: vars(rule)})
+    write_json(place.course / "late.json", {**_late_rules(place), place.name: vars(rule)})
 
 
 def _remembered(place: Place) -> LateRule:
     try:
-        said = (_read_json(place.course / "late.json") or {}).get(place.name, {})
-        return LateRule(**{name: float(number) for name, number in said.items()})
-    except (TypeError, ValueError, AttributeError) as error:
+        rule = LateRule(**{name: float(number) for name, number in _late_rules(place).get(place.name, {}).items()})
+        if not (0 <= rule.share <= 1 and rule.period_seconds > 0 and rule.grace_seconds >= 0):
+            raise ValueError
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise LabkitError(f"{place.course / 'late.json'}: is no late rule; give --late again.") from error
+    return rule
+
+
+def _late_rules(place: Place) -> dict[str, Any]:
+    """Every lab's rule; a file that is damaged must not become none, by which lateness would cost nothing."""
+    path = place.course / "late.json"
+    rules = _read_json(path)
+    if rules is None and path.exists():
+        raise LabkitError(f"{path}: is damaged; delete it and give each lab its --late again.")
+    return rules or {}
 
 
 def _read_notebook(path: Path) -> NotebookNode | None:
@@ -264,6 +274,6 @@ def _read_notebook(path: Path) -> NotebookNode | None:
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -19,6 +19,7 @@ WAITING = 8  # messages of one socket that are held until they are read
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 0.5  # between two looks at what the kernel has computed
 CONNECT_SECONDS = 100
+DYING_SECONDS = 3.0  # a kernel that ends closes its connections, and is gone some time later on a busy machine
 NUMBERS = itertools.count()
 PRINTED = "your code printed more than a submission may"
 
@@ -65,6 +66,7 @@ class Channel:
         """
         monitor = self.client.stdin_channel.socket.get_monitor_socket()
         if not monitor.poll(CONNECT_SECONDS * 1000):
+            self.late = True
             raise NoAnswer("the kernel cannot be reached")
         self.client.stdin_channel.socket.disable_monitor()
         self._request = self.client.execute(SERVE, store_history=False, allow_stdin=True)
@@ -155,8 +157,12 @@ class Channel:
         """Whether the output came in one message so large that zmq closed the connection and counted nothing."""
         if not self._cut.poll(0):
             return False
-        time.sleep(POLL_SECONDS)  # a kernel that ended closes the connection as well, and a little before it is gone
-        return self.alive()
+        until = time.monotonic() + DYING_SECONDS
+        while self.alive():
+            if time.monotonic() > until:
+                return True
+            time.sleep(POLL_SECONDS)
+        return False
 
 
 def monitor_address() -> str:
