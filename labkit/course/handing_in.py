@@ -11,6 +11,7 @@ from labkit.course.grade.execute import execute
 from labkit.course.grade.exercises import exercises
 from labkit.course.grade.intake.members import RefusedError
 from labkit.course.grade.intake.repair import STUBBED, read_cells, repair
+from labkit.course.grade.limited import Overrun
 from labkit.course.grade.release import TEXT_STUB, notebook_text, student_version
 from labkit.course.grade.sandbox.kernels import Kernel
 from labkit.course.grade.sandbox.limits import Limits
@@ -46,7 +47,10 @@ def run_checks(path: Path, labs: list[Lab], kernel: Kernel) -> list[str]:
     with TemporaryDirectory(prefix="labkit-") as room:
         submission, out = Path(room, "submitted"), Path(room, "executed")
         write_text(submission / lab.path.name, notebook_text(_repaired(path, lab)[0]))
-        outcome = execute(submission, out, lab, kernel=kernel, limits=Limits(), salt=0, alone=True)
+        try:
+            outcome = execute(submission, out, lab, kernel=kernel, limits=Limits(), salt=0, alone=True)
+        except Overrun as error:
+            raise LabkitError(f"{path}: its checks could not be run ({error}); try again.") from None
     said = [] if outcome["status"] == "ok" else [f"it did not run to its end: {outcome['reason']}"]
     for name, found in outcome["exercises"].items():
         held = [each["passed"] for each in found["properties"]]
@@ -64,7 +68,11 @@ def pack(path: Path, labs: list[Lab]) -> Path:
     lab = _lab_of(path, labs)
     attempts = [json.dumps(each) for each in read_attempts(path.parent) if each.get("lab") == lab.number]
     out = path.with_suffix(".zip")
-    with atomic_path(out) as place, zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as packed:
+    # A file may be dated before 1980, where the dates of zips begin.
+    with (
+        atomic_path(out) as place,
+        zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as packed,
+    ):
         packed.write(path, path.name)
         packed.writestr(ATTEMPTS, "\n".join(attempts))
     return out

@@ -1,16 +1,20 @@
 """What a student asks before handing in, and when solutions are shown."""
 
 import json
+import os
 import zipfile
 
 import nbformat
 import pytest
 
+from labkit.course import handing_in
 from labkit.course.grade.demo import fill as write_right
 from labkit.course.grade.demo_lab import demo_lab
 from labkit.course.grade.exercises import exercises
 from labkit.course.grade.layout import Place
+from labkit.course.grade.limited import Overrun
 from labkit.course.grade.run import choose_kernel
+from labkit.course.grade.sandbox.kernels import Kernel
 from labkit.course.handing_in import ENOUGH, TRIES, look_through, pack, run_checks, solutions
 from labkit.course.work import fill
 from labkit.errors import LabkitError
@@ -126,6 +130,20 @@ def test_prepare_takes_what_was_packed_and_counts_the_attempts(lab, mine, tmp_pa
 
 DEEP = b'{"answer": ' + b"[" * 900 + b"]" * 900 + b"}"
 ODD = b'{"lab": {}, "exercise": [], "answer": "f-1"}\n{"answer": 1}\n{"lab": 1' + b"0" * 5000 + b"}\n"
+
+
+def test_a_file_of_a_clock_before_1980_is_packed(lab, mine):
+    os.utime(mine, (0, 0))
+    assert mine.name in zipfile.ZipFile(pack(mine, [lab])).namelist()
+
+
+def test_a_kernel_that_does_not_start_is_a_sentence(lab, mine, monkeypatch):
+    def refuse(*args, **settings):
+        raise Overrun("its kernel did not start")
+
+    monkeypatch.setattr(handing_in, "execute", refuse)
+    with pytest.raises(LabkitError, match=r"could not be run \(its kernel did not start\); try again"):
+        run_checks(mine, [lab], Kernel("none"))
 
 
 def test_a_log_of_attempts_keeps_no_notebook_from_being_taken(lab, mine, tmp_path):
