@@ -277,9 +277,7 @@ def _all_of_them(done: _Trained) -> str | None:
         return "the model is put into eval(): it trains in train(), as it came."
     if _steps(done) is None:
         return None
-    return (
-        f"a batch near {LARGE:,.0f} takes another step: leave out non-finite losses alone, and clip nothing."
-    )
+    return f"a batch near {LARGE:,.0f} takes another step: leave out non-finite losses alone, and clip nothing."
 
 
 def _replay(epochs: list[list[Tensor]], keep: float = 0.0, late: bool = False, rate: float = RATE) -> Tensor:

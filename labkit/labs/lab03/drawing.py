@@ -20,7 +20,6 @@ from labkit.checking import (
     normal,
     normal_cdf,
     normal_noise,
-    same_gradients,
     untouched,
     weak,
 )
@@ -129,9 +128,21 @@ def _fresh(reparameterise: Function) -> str | None:
         )
 
 
-def _gradients(draw: Function) -> Hint | None:
-    """z = mean + exp(log_var / 2) · noise moves with the mean, and with log_var by half of what was added."""
+def _gradients(draw: Function) -> str | None:
+    """z moves with the mean as much, and with log_var by half of what was added to the mean."""
     mean, log_var = (each.requires_grad_() for each in posterior())
     z = draw(mean, log_var)
-    noise = (z.detach() - mean.detach()) / torch.exp(log_var.detach() / 2)
-    return same_gradients(z, mean + torch.exp(log_var / 2) * noise, **{"the mean": mean, "log_var": log_var})
+    if not z.requires_grad:
+        return "no gradient reaches z: draw the noise alone, and compute z from mean, log_var and noise."
+    found = torch.autograd.grad(z.sum(), (mean, log_var), allow_unused=True)
+    for name, gradient in zip(("the mean", "log_var"), found, strict=True):
+        if gradient is None or not bool((gradient != 0).all()):
+            return f"no gradient reaches {name}: that head would never be trained."
+    if z.shape != mean.shape or _spread(draw) is not None:
+        return None  # another property tells that
+    for name, gradient, right in zip(
+        ("the mean", "log_var"), found, (torch.ones_like(z), (z - mean) / 2), strict=True
+    ):
+        if not close(gradient, right.detach(), 1e-4):
+            return f"the gradient of {name} is not that of the formula: is a part of it detached?"
+    return None
