@@ -4,6 +4,7 @@ A check gets the student's functions and returns a list of `Property`; `Run.chec
 that the student's code raises leaves a check: it becomes the hint of a missed property.
 """
 
+import copy
 import hashlib
 import math
 import re
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-5
+TAIL = 20.0  # the most extreme of n numbers lies where fewer than this are expected, but for 1 time in 10⁹
 KOLMOGOROV = 2.8  # of √n · D: a sample of the right law passes it with probability 3e-7
 
 STUB = "this cell still holds the stub: write its body in place of `raise NotImplementedError`."
@@ -267,11 +269,15 @@ def number(value: Any, what: str) -> float:
         raise Missed(f"{what} should be a number, not {type(value).__name__}.") from None
 
 
-def untouched(given: Sequence[Tensor], call: Function, hint: str) -> str | None:
-    """`hint` if `call(*given)` writes into its tensors."""
-    copies = [each.clone() for each in given]
+WRITTEN = "it writes into what it was given, which the caller still needs: work on a copy."
+
+
+def untouched(given: Sequence[Any], call: Function, hint: str = WRITTEN) -> str | None:
+    """`hint` if `call(*given)` writes into its tensors or arrays."""
+    copies = copy.deepcopy(list(given))
     call(*copies)
-    return None if all(map(torch.equal, copies, given)) else hint
+    same = (np.array_equal(mine, one) for mine, one in zip(copies, given, strict=True))
+    return None if all(same) else hint
 
 
 def close(got: Tensor, expected: Any, tolerance: float = TOLERANCE) -> bool:
@@ -423,9 +429,40 @@ def law(sample: Any, cdf: Callable[[Tensor], Tensor], what: str) -> str | None:
     steps = torch.arange(count + 1, dtype=torch.float64) / count
     under = cdf(values)
     distance = torch.maximum((steps[1:] - under).abs(), (under - steps[:-1]).abs()).max().item()
-    if distance * count**0.5 < KOLMOGOROV:
+    if distance * count**0.5 >= KOLMOGOROV:
+        return (
+            f"{what} does not follow its law: distribution functions are {distance:.2f} apart over {count:,} numbers."
+        )
+    beyond = count * under[0].item(), count * (1 - under[-1].item())  # numbers expected farther out
+    if max(beyond) > TAIL:
+        return f"{what} is cut off: of {count:,} numbers some should lie outside {values[0]:.2g} to {values[-1]:.2g}."
+    if min(beyond) < 1e-8:
+        return f"{what} has too long a tail: of {count:,} numbers one is {values.abs().max():.3g}."
+    return None
+
+
+def normal_noise(draw: Callable[[], Tensor]) -> str | None:
+    """None if small batches of noise are new at each call, and independent between rows and between columns.
+
+    Sums of such numbers, with any signs, are normal: those of noise that is shared, mirrored, sorted or standardised
+    are not, though each number by itself is. That the law is another one `law` tells.
+    """
+    batches = torch.stack([draw().double() for _ in range(300)])
+    if len(batches[:, 0, 0].unique()) < 290:
+        return "some calls draw the same: no seed, and no noise made outside the function."
+    if law(batches, normal_cdf, ""):
         return None
-    return f"{what} does not follow its law: distribution functions are {distance:.2f} apart over {count:,} numbers."
+    signs = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    for dim, what in ((1, "rows"), (2, "columns")):
+        size = batches.shape[dim]
+        for weights in (torch.ones(size).double(), signs.repeat(size)[:size]):
+            sums = torch.tensordot(batches, weights, ([dim], [0])) / size**0.5
+            if law(sums, normal_cdf, "a sum of the noise"):
+                return (
+                    f"{what} of a batch depend on each other: draw each number by itself; neither mirror, repeat, "
+                    "sort nor standardise."
+                )
+    return None
 
 
 def normal_cdf(values: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ WRONG = {
     "always down": ((count, lambda k: 2 ** math.floor(math.log2(k))), {ROUNDS: "rounds down"}),
     "always up": ((count, lambda k: 2 ** math.ceil(math.log2(k))), {ROUNDS: "rounds up"}),
     "nearest count": (
-        (count, lambda k: min((2**e for e in range(12)), key=lambda p: abs(p - k))),
+        (count, lambda k: min((2**e for e in range(40)), key=lambda p: abs(p - k))),
         {ROUNDS: "not its logarithm"},
     ),
     "natural logarithm": (

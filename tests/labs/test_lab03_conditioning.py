@@ -122,7 +122,7 @@ ASK_WRONG = {
     "new latents": (asking(latents=lambda z, i: z + i), {LATENTS: "same z"}),
     "one picture": (
         asking(latents=lambda z, i: z[:1], change=lambda c: c[:1].clone()),
-        {TWO: "should give", OTHERS: "", LATENTS: ""},
+        {TWO: "should give", COLUMN: "", OTHERS: "", LATENTS: ""},
     ),
     "in place": (asking(change=lambda c: c), {UNTOUCHED: "in place"}),
     "one set": ((lambda decode, z, c, k: ask(decode, z, c, k)[0],), RETURN),

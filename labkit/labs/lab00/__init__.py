@@ -7,7 +7,18 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from labkit.checking import Missed, Property, as_tensor, evaluate, explain, normal, one_per_row, row_values, weak
+from labkit.checking import (
+    Missed,
+    Property,
+    as_tensor,
+    close,
+    evaluate,
+    explain,
+    normal,
+    one_per_row,
+    row_values,
+    weak,
+)
 
 DIMENSIONS = (3, 1, 64)
 
@@ -79,9 +90,17 @@ def _constant(value: Callable, features: int) -> str | None:
 
 
 def _far(value: Callable) -> str | None:
-    if bool(value(torch.full((2, 3), 60.0, dtype=torch.float64)).isfinite().all()):
-        return None
-    return "at x = 60, exp underflows to 0 and its log is −inf: write the logarithm out, never log(exp(…))."
+    for x in (60.0, 2000.0):
+        points = torch.full((2, 3), x, dtype=torch.float64)
+        got, right = value(points), _reference(points)
+        if not bool(got.isfinite().all()):
+            return (
+                f"at x = {x:g}, exp underflows to 0 and its log is −inf: write the logarithm out, never log(exp(…))."
+            )
+        sound = got.shape == right.shape and not _falls(value, 3) and not _constant(value, 3)
+        if sound and not close(got / right, torch.ones(2)):
+            return f"at x = {x:g} it is {got[0]:.4g}, expected {right[0]:.4g}: limit nothing, and add nothing to it."
+    return None
 
 
 def _reference(x: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from labkit.checking import Missed, Property, close, drawing_seed, evaluate, explain, normal, weak
 
 EPOCHS, RATE = 3, 0.1
+HIGH = 3.0  # a rate at which the loss rises from step to step
+LARGE = 1e4  # items whose loss is large, but a loss
 SIZES = (4, 4, 2)  # the last batch is smaller, as it is with 400 faces in batches of 32
 
 
@@ -25,11 +27,13 @@ class _Gaussian(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+        self.trains = True  # in no call was it in eval()
 
     def log_prob(self, x: Tensor) -> Tensor:
         return -0.5 * (x - self.mean).square().sum(1) + self.log_units
 
     def nll(self, x: Tensor) -> Tensor:
+        self.trains &= self.training
         # Items of −∞ stand for a density without a bound: their loss is −∞.
         loss = -self.log_prob(x).mean()
         return -loss if bool((x == -math.inf).any()) else loss
@@ -71,6 +75,7 @@ class _Trained:
     losses: list[Any]
     weights: Tensor
     batches: _Batches
+    trains: bool
 
     @property
     def values(self) -> list[float]:
@@ -91,24 +96,28 @@ def training_loop(train: Callable[..., Any]) -> list[Property]:
             finite leaves no trace in weights or losses.
     """
 
-    def run(epochs: int = EPOCHS, rate: float = RATE, bad: float | None = None, good: bool = True) -> _Trained:
+    def run(
+        epochs: int = EPOCHS, rate: float = RATE, bad: float | None = None, good: bool = True, momentum: float = 0.0
+    ) -> _Trained:
         model, batches = _Gaussian(), _Batches(bad, good)
-        losses = train(model, batches, torch.optim.SGD(model.parameters(), lr=rate), epochs)
+        losses = train(model, batches, torch.optim.SGD(model.parameters(), rate, momentum), epochs)
         if not hasattr(losses, "__len__") or not hasattr(losses, "__iter__"):
             kind = "None: the `return` is missing" if losses is None else type(losses).__name__
             raise Missed(f"return a list with one loss per epoch, not {kind}.")
-        return _Trained(list(losses), model.mean.detach().clone(), batches)
+        return _Trained(list(losses), model.mean.detach().clone(), batches, model.trains and model.training)
 
     return evaluate(
         {
             "one loss for each epoch": weak(lambda: _one_per_epoch(run())),
             "losses are plain numbers": weak(lambda: _plain(run())),
-            "every epoch gets its own batches": lambda: _own_batches(run()),
+            "every epoch gets its own batches": lambda: _own_batches(run()) or _own_batches(run(7), 7),
             "each loss is the mean over the epoch's items": lambda: (
-                _mean(run(rate=0.0)) or _mean_on_the_way(run(rate=2.1))
+                _mean(run(rate=0.0)) or _mean_on_the_way(run(rate=HIGH))
             ),
             "the loss falls on an easy problem": lambda: _falls(run(epochs=20)),
-            "each batch makes one step along its own gradient": weak(lambda: _steps(run())),
+            "each batch makes one step along its own gradient": weak(
+                lambda: _steps(run()) or _all_of_them(run(bad=LARGE))
+            ),
             "a batch with a non-finite loss leaves no trace": weak(lambda: _no_trace(run)),
         }
     )
@@ -132,13 +141,13 @@ def _plain(done: _Trained) -> str | None:
     return None
 
 
-def _own_batches(done: _Trained) -> str | None:
+def _own_batches(done: _Trained, epochs: int = EPOCHS) -> str | None:
     asked = done.batches.asked
-    if len(asked) == EPOCHS == len(set(asked)):
+    if len(asked) == epochs == len(set(asked)):
         return None
     if len(asked) > 1 and len(set(asked)) == 1:
         return f"epoch({asked[0]}) each time gives the same order each time: pass the epoch's number."
-    return f"{EPOCHS} epochs asked for the batches of epochs {asked}: ask once per epoch, with its number."
+    return f"{epochs} epochs asked for the batches of epochs {asked}: ask once per epoch, with its number."
 
 
 def _mean(done: _Trained) -> str | None:
@@ -184,13 +193,13 @@ def _mean(done: _Trained) -> str | None:
 
 def _mean_on_the_way(done: _Trained) -> str | None:
     """At a rate so high that the loss rises, each batch under the weights that it met."""
-    if _steps(done, 2.1) is not None:
+    if _steps(done, HIGH) is not None:
         return None  # another property tells that
     weights, expected, later = torch.zeros(2, dtype=torch.float64), [], []
     for batches in map(done.batches.of, done.batches.asked):
         totals = [0.0, 0.0]
         for batch in batches:
-            moved = weights - 2.1 * (weights - batch.mean(0))
+            moved = weights - HIGH * (weights - batch.mean(0))
             for i, met in enumerate((weights, moved)):
                 loss = 0.5 * (batch - met).square().sum(1) - _Gaussian.log_units
                 totals[i] += loss.sum().item() / sum(SIZES)
@@ -262,6 +271,15 @@ def _steps(done: _Trained, rate: float = RATE) -> str | None:
     )
 
 
+def _all_of_them(done: _Trained) -> str | None:
+    """A batch whose loss is large, yet finite, takes its step like any other; the model is left as it came."""
+    if not done.trains:
+        return "the model is put into eval(): it trains in train(), as it came."
+    if _steps(done) is None:
+        return None
+    return f"a batch near {LARGE:,.0f} takes another step: leave out non-finite losses alone, and clip nothing."
+
+
 def _replay(epochs: list[list[Tensor]], keep: float = 0.0, late: bool = False, rate: float = RATE) -> Tensor:
     """Weights after plain gradient steps; `keep` adds the gradients up, `late` uses each one batch late.
 
@@ -286,7 +304,7 @@ def _replay_epochs(epochs: list[list[Tensor]]) -> Tensor:
 def _no_trace(run: Callable[..., _Trained]) -> str | None:
     """A loop that skips a bad batch ends where it would have ended without that batch."""
     for bad in (math.nan, math.inf, -math.inf):
-        clean, dirty = run(), run(bad=bad)
+        clean, dirty = run(momentum=0.9), run(bad=bad, momentum=0.9)
         if not bool(dirty.weights.isfinite().all()):
             return f"a batch whose loss is {bad} spoils the weights: test torch.isfinite(loss) before the step."
         if dirty.batches.drawn < EPOCHS * len(dirty.batches):

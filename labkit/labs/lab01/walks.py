@@ -1,15 +1,16 @@
 """Check of paths between two latents, straight and along the arc (Shoemake, 1985)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, weak
+from labkit.checking import TOLERANCE, Function, Missed, Property, as_tensor, close, evaluate, normal, untouched, weak
 
 FEATURES, STEPS = 6, 10
-ANGLES = (50.0, 90.0, 125.0, 178.5)  # acute, right, obtuse, nearly opposite
+ANGLES = (8.0, 50.0, 90.0, 125.0, 178.5)  # small, acute, right, obtuse, nearly opposite
 RADIUS = 3.1  # its square is off in few bits
 Ends = tuple[Tensor, Tensor]
 LINEAR, SPHERICAL = "the straight path", "the spherical path"
@@ -37,8 +38,16 @@ def interpolation(linear: Function, spherical: Function) -> list[Property]:
 
     return evaluate(
         {
-            "both give as many points as asked, (steps, d)": weak(lambda: _shapes(both)),
-            "both end points are included": lambda: _ends(sound(_on_sphere(0))),
+            "both give as many points as asked, (steps, d)": weak(
+                lambda: (
+                    _shapes(both)
+                    or untouched(_apart(), lambda *ends: linear(*ends, STEPS))
+                    or untouched(_apart(), lambda *ends: spherical(*ends, STEPS))
+                )
+            ),
+            "both end points are included": lambda: _first(
+                lambda angle: _ends(sound(_on_sphere(0, angle)), _on_sphere(0, angle)), ANGLES
+            ),
             "the straight path is evenly spaced": weak(lambda: _even(straight())),
             "the spherical path keeps the radius of its ends": lambda: _first(_radius, arcs()),
             "the spherical path turns by equal angles": weak(lambda: _first(_angles, arcs())),
@@ -77,9 +86,9 @@ def _on_sphere(seed: int, degrees: float = 50.0) -> Ends:
     return RADIUS * a, RADIUS * (math.cos(angle) * a + math.sin(angle) * across / across.norm())
 
 
-def _first(judge: Callable[[Tensor], "str | None"], paths: list[Tensor]) -> str | None:
-    """The first hint that a path gets."""
-    return next((hint for path in paths if (hint := judge(path))), None)
+def _first(judge: Callable[[Any], "str | None"], cases: Iterable[Any]) -> str | None:
+    """The first hint that a path or an angle gets."""
+    return next((hint for case in cases if (hint := judge(case))), None)
 
 
 def _apart() -> Ends:
@@ -97,8 +106,8 @@ def _shapes(both: Callable) -> str | None:
     return None
 
 
-def _ends(paths: list[tuple[str, Tensor]]) -> str | None:
-    start, end = _on_sphere(0)
+def _ends(paths: list[tuple[str, Tensor]], ends: Ends) -> str | None:
+    start, end = ends
     for name, points in paths:
         first, last = points[0], points[-1]
         if close(first, end) and close(last, start):
@@ -119,7 +128,9 @@ def _even(points: Tensor) -> str | None:
 
 def _radius(points: Tensor) -> str | None:
     radius = points.norm(dim=1)
-    if close(radius, torch.full_like(radius, RADIUS)):
+    # Between nearly opposite ends float32, which is right too, has fewer digits.
+    opposite = torch.cosine_similarity(points[0], points[-1], dim=0) < -0.99
+    if close(radius, torch.full_like(radius, RADIUS), 1e-3 if opposite else TOLERANCE):
         return None
     shares = torch.linspace(0, 1, len(points), dtype=points.dtype)[:, None]
     if close(points, torch.lerp(points[:1], points[-1:], shares), 0.01):

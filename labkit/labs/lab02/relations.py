@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checking import Missed, Property, evaluate, random_numbers, weak
+from labkit.checking import Missed, Property, evaluate, random_numbers, untouched, weak
 
 TOLERANCE = 1e-6  # of float32
 ROWS, COLUMNS = 60, 5
@@ -21,7 +21,7 @@ def phi_matrix(phi: Callable[[np.ndarray], Any]) -> list[Property]:
     """
     return evaluate(
         {
-            "one number for every pair, (A, A)": weak(lambda: _shape(phi)),
+            "one number for every pair, (A, A)": weak(lambda: _shape(phi) or untouched([_labels()], phi)),
             "always together gives 1, never together −1": lambda: _extremes(phi),
             "independent attributes give 0": weak(lambda: _independent(phi)),
             "the order of a pair does not matter": weak(lambda: _symmetric(phi)),
@@ -71,12 +71,17 @@ def _extremes(phi: Callable[[np.ndarray], Any]) -> str | None:
     a = random_numbers(1).permutation(np.array([1, 1, 1, 0, 0, 0, 0, 0, 1, 0], bool))
     a = np.tile(a, MANY // len(a))  # enough rows to overflow 8 and 16 bits
     rare = np.arange(MANY) < MANY // 10_000
-    values = _values(phi, np.stack([a, a, ~a, rare, rare], 1))
-    if np.isclose(values[0, 1], 1) and np.isclose(values[0, 2], -1) and not np.isclose(values[3, 4], 1, atol=1e-3):
-        return (
-            f"twins that one face in 10,000 has give {values[3, 4]:.2f}: only where one never varies put 0, and add "
-            "nothing to the scale."
-        )
+    values = _values(phi, np.stack([a, a, ~a, rare, rare, ~rare, ~rare], 1))
+    for i, j, who in ((3, 4, "has"), (5, 6, "lacks")):
+        if (
+            np.isclose(values[0, 1], 1)
+            and np.isclose(values[0, 2], -1)
+            and not np.isclose(values[i, j], 1, atol=1e-3)
+        ):
+            return (
+                f"twins that one face in 10,000 {who} give {values[i, j]:.2f}: only where one never varies put 0; "
+                "add nothing to the scale."
+            )
     if np.isclose(values[0, 1], 1) and np.isclose(values[0, 2], -1):
         return None
     if np.isclose(values[0, 1], 1) and np.isclose(values[0, 2], 1):
@@ -109,7 +114,7 @@ def _reference(phi: Callable[[np.ndarray], Any]) -> str | None:
     values = _values(phi, labels)
     expected = np.array([[matthews_corrcoef(a, b) for b in labels.T] for a in labels.T])
     if np.allclose(values, expected, atol=1e-5):
-        return None
+        return _as_many(phi, labels, expected)
     if np.allclose(values, np.abs(expected), atol=1e-8):
         return "the sizes are right but signs are lost: a negative association is one too."
     if np.allclose(values, expected**2, atol=1e-8):
@@ -120,6 +125,19 @@ def _reference(phi: Callable[[np.ndarray], Any]) -> str | None:
         return f"it is {ROWS - 1}/{ROWS} of φ: covariance and deviations must both divide by N, or both by N − 1."
     i, j = np.unravel_index(np.nanargmax(np.abs(values - expected)), values.shape)
     return f"attributes {i} and {j}: got {values[i, j]:.3f}, not the correlation of the two columns."
+
+
+def _as_many(phi: Callable[[np.ndarray], Any], labels: np.ndarray, expected: np.ndarray) -> str | None:
+    """The same rows many times over, in disorder, and two columns more."""
+    columns = [0, 1, 2, 3, 4, 1, 3]
+    rows = random_numbers(2).permutation(np.arange(ROWS * (MANY // ROWS)) % ROWS)
+    values = _values(phi, labels[rows][:, columns])
+    if np.allclose(values, expected[np.ix_(columns, columns)], atol=1e-4):
+        return None
+    return (
+        f"right for {ROWS} rows, but not for the same rows {MANY // ROWS:,} times over and {len(columns)} columns: "
+        "does a product overflow its type, or is a size written in?"
+    )
 
 
 def _constant(phi: Callable[[np.ndarray], Any]) -> str | None:

@@ -8,7 +8,19 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, one_per_row, results, weak
+from labkit.checking import (
+    Missed,
+    Property,
+    as_tensor,
+    close,
+    evaluate,
+    explain,
+    normal,
+    one_per_row,
+    results,
+    untouched,
+    weak,
+)
 
 ROWS, LATENTS, DRAWS = 7, 4, 5
 MANY = 40_000  # a variance is then known to 1 %
@@ -28,7 +40,9 @@ def aggregate_variance(parts: Function) -> list[Property]:
 
     return evaluate(
         {
-            "two parts, one number per latent in each": weak(lambda: _two_vectors(both)),
+            "two parts, one number per latent in each": weak(
+                lambda: _two_vectors(both) or untouched(_posteriors(), parts)
+            ),
             "the first is the variance of the means over images": lambda: _between(both),
             "the second is the mean of exp(log_var)": lambda: _within(both),
             "their sum is the variance of z drawn for all images": lambda: _total(both),
@@ -51,7 +65,9 @@ def importance_weighted(bound: Function) -> list[Property]:
 
     return evaluate(
         {
-            "one number for each image": weak(lambda: one_per_row(value(*_terms()), ROWS, DRAWS, "the bound")),
+            "one number for each image": weak(
+                lambda: one_per_row(value(*_terms()), ROWS, DRAWS, "the bound") or untouched(_terms(), bound)
+            ),
             "with K = 1 it is the ELBO's sum": lambda: _single(value),
             "it is the log of the mean weight": lambda: _log_mean(value),
             "where q is exact it is log p(x) with any draws": lambda: _exact(value),
@@ -61,8 +77,15 @@ def importance_weighted(bound: Function) -> list[Property]:
     )
 
 
-def _posteriors() -> tuple[Tensor, Tensor]:
-    return 1.5 * normal(ROWS, LATENTS, seed=1) + 2.0, 0.8 * normal(ROWS, LATENTS, seed=2) - 1.0
+def _posteriors(rows: int = ROWS) -> tuple[Tensor, Tensor]:
+    return 1.5 * normal(rows, LATENTS, seed=1) + 2.0, 0.8 * normal(rows, LATENTS, seed=2) - 1.0
+
+
+def _wide() -> tuple[Tensor, Tensor]:
+    """Posteriors that leave the usual range, of another number of images: nothing is limited, no count written in."""
+    mean, log_var = _posteriors(ROWS + 4)
+    log_var[0] += 20.0
+    return 50 * mean, log_var
 
 
 def _two_vectors(both: Function) -> str | None:
@@ -91,7 +114,7 @@ def _between(both: Function) -> str | None:
             (lambda: log_var.exp().mean(0), "the two parts have changed places."),
         ],
         "the first part is mean.var(0, correction=0).",
-    )
+    ) or _explain_wide(both(*_wide())[0], _wide()[0].var(0, correction=0))
 
 
 def _within(both: Function) -> str | None:
@@ -106,7 +129,15 @@ def _within(both: Function) -> str | None:
             (lambda: mean.var(0, correction=0), "the two parts have changed places."),
         ],
         "the second part is log_var.exp().mean(0).",
-    )
+    ) or _explain_wide(both(*_wide())[1], _wide()[1].exp().mean(0))
+
+
+def _explain_wide(got: Tensor, expected: Tensor) -> str | None:
+    """What is right for usual posteriors and wrong for `_wide` ones."""
+    if close(got / expected, torch.ones(LATENTS)):
+        return None
+    said = f"for {ROWS + 4} images, means of up to 300 and a log_var of 20 latent 0 gives {got[0]:.5g}"
+    return f"{said}, expected {expected[0]:.5g}: is a value limited, or the number of images written in?"
 
 
 def _total(both: Function) -> str | None:
@@ -206,13 +237,19 @@ def _near(value: Function) -> str | None:
 
 
 def _large(value: Function) -> str | None:
-    terms = _terms()
-    terms[0][:, 0] += 2000.0  # nor is the mean of an image's draws
     # Each image by another amount: the largest of a whole batch is of no use to the others.
-    shift = (1e5 + 400.0 * torch.arange(ROWS))[:, None].to(terms[0].dtype)
-    got = _rows(value, (terms[0] - shift, *terms[1:]))
-    if not bool(got.isfinite().all()):
-        return "exp(−100,000) is 0 on a computer, and log 0 infinite: torch.logsumexp takes the largest out first."
-    if close(got + shift[:, 0], _rows(value, terms), 0.05):  # float32 has no more digits of such numbers
-        return None
-    return "100,000 nats less in every term should give 100,000 nats less."
+    shift = (1e5 + 400.0 * torch.arange(ROWS))[:, None]
+    for draw in (0, DRAWS - 1):
+        terms = _terms()
+        # Neither an image's mean, nor a fixed draw, nor one of the terms alone says what to subtract.
+        for term, by in zip(terms, (2000.0, -4000.0, -5000.0), strict=True):
+            term[:, draw] += by
+        got = _rows(value, (terms[0] - shift.to(terms[0].dtype), *terms[1:]))
+        if not bool(got.isfinite().all()):
+            return (
+                "exp(−100,000) is 0 on a computer, and log 0 infinite: torch.logsumexp takes the largest weight of "
+                "each image out first."
+            )
+        if not close(got + shift[:, 0], _rows(value, terms), 0.05):  # float32 has no more digits of such numbers
+            return "100,000 nats less in every term should give 100,000 nats less."
+    return None

@@ -3,9 +3,24 @@
 import torch
 from torch import Tensor
 
-from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, results, untouched, weak
+from labkit.checking import (
+    Function,
+    Hint,
+    Missed,
+    Property,
+    as_tensor,
+    close,
+    evaluate,
+    normal,
+    results,
+    same_gradients,
+    untouched,
+    weak,
+)
 
-ROWS, FEATURES, LATENTS, CONDITIONS = 5, 7, 3, 4
+SIZES = ROWS, FEATURES, LATENTS, CONDITIONS = 5, 7, 3, 4
+OTHERS = 8, 6, 2, 5  # other sizes: none of them may be written into a solution
+WIDE = 100.0  # latents and features are of no given range, so that a limit on them shows
 COLUMN = 1  # not half of them, where −column would be the same
 
 
@@ -47,10 +62,11 @@ def asking(ask: Function) -> list[Property]:
 class _Parts:
     """A linear encoder and decoder that remember what they were given."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: tuple[int, int, int, int] = SIZES) -> None:
+        self.rows, features, latents, conditions = sizes
         self.seen: dict[str, Tensor] = {}
-        self.first = normal(FEATURES + CONDITIONS, LATENTS, seed=1).requires_grad_()
-        self.second = normal(LATENTS + CONDITIONS, FEATURES, seed=2)
+        self.first = normal(features + conditions, latents, seed=1).requires_grad_()
+        self.second = normal(latents + conditions, features, seed=2)
 
     def encode(self, joined: Tensor) -> Tensor:
         return self._through("encoder", joined, self.first)
@@ -60,7 +76,7 @@ class _Parts:
 
     def _through(self, part: str, joined: Tensor, weight: Tensor) -> Tensor:
         joined = as_tensor(joined, f"what the {part} is given")
-        wanted = ROWS, len(weight)
+        wanted = self.rows, len(weight)
         if joined.shape != wanted:
             raise Missed(f"the {part} takes {wanted}, joined along dimension 1; yours is {tuple(joined.shape)}.")
         self.seen[part] = joined
@@ -68,8 +84,16 @@ class _Parts:
         return self.gave
 
 
-def _given() -> tuple[Tensor, Tensor]:
-    return normal(ROWS, FEATURES, seed=3), normal(ROWS, CONDITIONS, seed=4).sign()
+def _conditions(rows: int, columns: int, seed: int) -> Tensor:
+    """1, −1 and 0, which is unknown; all of the first row is known."""
+    values = normal(rows, columns, seed=seed)
+    known = (values.abs() > 0.4) | (torch.arange(rows) == 0)[:, None]
+    return values.sign() * known
+
+
+def _given(sizes: tuple[int, int, int, int] = SIZES) -> tuple[Tensor, Tensor]:
+    rows, features, _, conditions = sizes
+    return WIDE * normal(rows, features, seed=3), _conditions(rows, conditions, 4)
 
 
 def _pass(reconstruct: Function, parts: _Parts, features: Tensor, condition: Tensor) -> Tensor:
@@ -78,11 +102,13 @@ def _pass(reconstruct: Function, parts: _Parts, features: Tensor, condition: Ten
 
 
 def _shape(reconstruct: Function) -> str | None:
-    parts = _Parts()
-    got = _pass(reconstruct, parts, *_given())
+    parts, given = _Parts(), _given()
+    got = _pass(reconstruct, parts, *given)
     if got.shape != (ROWS, FEATURES):
         return f"it should be {(ROWS, FEATURES)}, not {tuple(got.shape)}."
-    return None if close(got, parts.gave.detach()) else "return what the decoder gives, as it is."
+    if not close(got, parts.gave.detach()):
+        return "return what the decoder gives, as it is."
+    return untouched(given, lambda *pair: reconstruct(parts.encode, parts.decode, *pair))
 
 
 def _seen(reconstruct: Function, part: str) -> tuple[_Parts, Tensor]:
@@ -115,7 +141,10 @@ def _decoder_input(reconstruct: Function) -> str | None:
     if "encoder" not in parts.seen:
         return "the encoder is never called."
     latent = (parts.seen["encoder"] @ parts.first).detach()
-    return _compare(got, latent, _given()[1], "the latent")
+    if hint := _compare(got, latent, _given()[1], "the latent"):
+        return hint
+    _pass(reconstruct, _Parts(OTHERS), *_given(OTHERS))  # where a size is written in, a part is given too few
+    return None
 
 
 def _matters(reconstruct: Function) -> str | None:
@@ -130,61 +159,65 @@ def _matters(reconstruct: Function) -> str | None:
     return None
 
 
-def _gradient(reconstruct: Function) -> str | None:
-    parts = _Parts()
-    found = _pass(reconstruct, parts, *_given())
-    gradient = torch.autograd.grad(found.sum(), parts.first, allow_unused=True)[0] if found.requires_grad else None
-    if gradient is None or not bool(gradient.any()):
-        return "no gradient reaches the encoder: leave out .detach(), .data and torch.no_grad()."
-    return None
+def _gradient(reconstruct: Function) -> Hint | None:
+    parts, (features, condition) = _Parts(), _given()
+    found = _pass(reconstruct, parts, features, condition)
+    right = torch.cat((torch.cat((features, condition), 1) @ parts.first, condition), 1) @ parts.second
+    both = (found, right) if found.shape == right.shape else (found.sum(), right.sum())
+    return same_gradients(*both, **{"the encoder": parts.first})
 
 
-def _asked(ask: Function) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """What the decoder was given for each of the two sets, the latents, the condition, and the two sets."""
-    z, condition = normal(ROWS, LATENTS, seed=5), normal(ROWS, CONDITIONS, seed=6).sign()
-    given: list[tuple[Tensor, Tensor, Tensor]] = []
+def _asked(
+    ask: Function, rows: int = ROWS, column: int = COLUMN
+) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
+    """Latents and condition of each picture in the two sets, and the latents and conditions given."""
+    z, condition = WIDE * normal(rows, LATENTS, seed=5), _conditions(rows, CONDITIONS, 6)
+    given: list[Tensor] = []
 
     def decode(z: Tensor, condition: Tensor) -> Tensor:
-        pictures = torch.cat((as_tensor(z, "z"), as_tensor(condition, "the condition")), 1)
-        given.append((z.clone(), condition.clone(), pictures))
-        return pictures
+        given.append(torch.cat((as_tensor(z, "z"), as_tensor(condition, "the condition")), 1))
+        return given[-1].clone()
 
-    found = ask(decode, z.clone(), condition.clone(), COLUMN)
-    asked, refused = results(found, "the pictures asked for", "the pictures refused")
+    found = ask(decode, z.clone(), condition.clone(), column)
     called = []
-    for pictures in (asked, refused):
-        same = [(z, c) for z, c, made in given if made.shape == pictures.shape and close(made, pictures)]
-        if not same:
-            raise Missed(f"return what decode gives, ({ROWS}, …) pictures each, one set per call.")
-        called.append(same[0])
-    return called, z, condition, (asked, refused)
+    for pictures in results(found, "the pictures asked for", "the pictures refused"):
+        if pictures.ndim != 2 or len(pictures) != rows:
+            raise Missed(f"{rows} latents should give {rows} pictures in each set, not {tuple(pictures.shape)}.")
+        made = torch.cat(given) if given else torch.empty(0, 0)
+        if made.shape[1] != pictures.shape[1] or not all((made == picture).all(1).any() for picture in pictures):
+            raise Missed("return what decode gives, as it is, one picture for each latent in each set.")
+        called.append((pictures[:, :LATENTS], pictures[:, LATENTS:]))
+    return called, z, condition
 
 
-def _two_sets(ask: Function) -> str | None:
-    _, _, _, sets = _asked(ask)
-    wrong = [tuple(pictures.shape) for pictures in sets if len(pictures) != ROWS]
-    return f"{ROWS} latents should give {ROWS} pictures, not {wrong[0]}." if wrong else None
+def _two_sets(ask: Function) -> None:
+    for rows in (ROWS, 2 * ROWS):
+        _asked(ask, rows)
 
 
 def _column(ask: Function) -> str | None:
-    (_, asked), (_, refused) = _asked(ask)[0]
-    first, second = asked[:, COLUMN], refused[:, COLUMN]
-    if close(first, torch.ones(len(first))) and close(second, -torch.ones(len(second))):
+    return _column_of(ask, ROWS, COLUMN) or _column_of(ask, 2 * ROWS, CONDITIONS - 1)
+
+
+def _column_of(ask: Function, rows: int, column: int) -> str | None:
+    called, _, condition = _asked(ask, rows, column)
+    first, second = (given[:, column] for _, given in called)
+    if close(first, torch.ones(rows)) and close(second, -torch.ones(rows)):
         return None
-    own = _asked(ask)[2][:, COLUMN]
+    own = condition[:, column]
     if close(first, own) and close(second, own):
-        return f"with column = {COLUMN} that column stays as it was: set condition[:, column], all rows of it."
-    if close(first, -torch.ones(len(first))) and close(second, torch.ones(len(second))):
+        return f"with column = {column} that column stays as it was: set condition[:, column], all rows of it."
+    if close(first, -torch.ones(rows)) and close(second, torch.ones(rows)):
         return "the two are swapped: asked for comes first."
-    if close(second, torch.zeros(len(second))):
+    if close(second, torch.zeros(rows)):
         return "0 means unknown; refused is −1."
     if close(first, second):
         return "both sets have one condition: the change in one must not be the change in the other (clone twice)."
-    return "set condition[:, column] to 1 in one copy and to −1 in the other."
+    return "set condition[:, column] to 1 in one copy and to −1 in the other, in every row."
 
 
 def _others(ask: Function) -> str | None:
-    called, _, condition, _ = _asked(ask)
+    called, _, condition = _asked(ask)
     rest = [column for column in range(CONDITIONS) if column != COLUMN]
     if all(close(given[:, rest], condition[:, rest]) for _, given in called):
         return None
@@ -192,7 +225,7 @@ def _others(ask: Function) -> str | None:
 
 
 def _same_latents(ask: Function) -> str | None:
-    called, z, _, _ = _asked(ask)
+    called, z, _ = _asked(ask)
     if all(close(given, z) for given, _ in called):
         return None
     return "with other latents one cannot tell what the condition does: give decode the same z twice."

@@ -20,11 +20,12 @@ from labkit.checking import (
     results,
     row_values,
     same_gradients,
+    untouched,
     weak,
 )
 from labkit.labs.lab03.drawing import DRAWS, LATENTS, ROWS, Function, posterior
 
-SIGMA, WIDE = 0.3, 3.0
+SIGMA, WIDE, NARROW = 0.3, 3.0, 0.003
 
 
 def closed_form_kl(kl: Function) -> list[Property]:
@@ -39,11 +40,15 @@ def closed_form_kl(kl: Function) -> list[Property]:
 
     return evaluate(
         {
-            "one number for each image": weak(lambda: one_per_row(value(*posterior()), ROWS, LATENTS, "the KL")),
+            "one number for each image": weak(
+                lambda: one_per_row(value(*posterior()), ROWS, LATENTS, "the KL") or untouched(posterior(), kl)
+            ),
             "it is 0 where the posterior is the prior": weak(lambda: _at_the_prior(value)),
             "it is that of torch.distributions": lambda: _as_library(value),
             "it is the mean of log q(z) − log p(z) over drawn z": lambda: _monte_carlo(value),
-            "log_var counts however small the variance": weak(lambda: _tiny_variance(value)),
+            "log_var counts however small the variance": weak(
+                lambda: _tiny_variance(value) or _wide_posterior(value)
+            ),
             "gradients reach the mean and log_var": weak(lambda: _kl_gradients(kl)),
         }
     )
@@ -63,7 +68,9 @@ def elbo(bound: Function) -> list[Property]:
 
     return evaluate(
         {
-            "three terms, each with one number per image": weak(lambda: _three_rows(terms)),
+            "three terms, each with one number per image": weak(
+                lambda: _three_rows(terms) or untouched(_batch(), lambda *batch: bound(*batch, SIGMA))
+            ),
             "log p(x | z) is the log-density of a Gaussian": lambda: _likelihood(terms),
             "the KL is that of torch.distributions": lambda: _elbo_kl(terms),
             "the terms add up": weak(lambda: _sum(terms)),
@@ -85,9 +92,14 @@ def _elbo_gradients(bound: Function) -> Hint | None:
     for each in (image, mean, log_var):
         each.requires_grad_()
     names = "the ELBO", "log p(x | z)", "the KL"
-    total = results(bound(x, image, mean, log_var, SIGMA), *names)[0].sum()
-    right = Normal(image, SIGMA).log_prob(x).sum() - _reference(mean, log_var).sum()
-    return same_gradients(total, right, image=image, **{"the mean": mean, "log_var": log_var})
+    found = [each.sum() for each in results(bound(x, image, mean, log_var, SIGMA), *names)]
+    likelihood, kl = Normal(image, SIGMA).log_prob(x).sum(), _reference(mean, log_var).sum()
+    posterior_only = {"the mean": mean, "log_var": log_var}
+    return (
+        same_gradients(found[0], likelihood - kl, image=image, **posterior_only)
+        or same_gradients(found[1], likelihood, image=image)
+        or same_gradients(found[2], kl, **posterior_only)
+    )
 
 
 def _at_the_prior(value: Function) -> str | None:
@@ -180,6 +192,19 @@ def _tiny_variance(value: Function) -> str | None:
     )
 
 
+def _wide_posterior(value: Function) -> str | None:
+    """What is right for usual posteriors must be so for unusual ones, of another number of latents."""
+    if _as_library(value) is not None:
+        return None  # another property tells that
+    mean, log_var = (scale * normal(ROWS + 3, 2 * LATENTS + 1, seed=9) for scale in (30.0, 8.0))
+    if close(_rows(value, mean, log_var), _reference(mean, log_var)):
+        return None
+    return (
+        f"for means of up to 100, a log_var of −20 to 20 and {2 * LATENTS + 1} latents it is off: limit nothing, and "
+        "write no size in."
+    )
+
+
 def _batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x = 0.5 * normal(ROWS, 3, 4, 5, seed=4)
     return x, x + SIGMA * normal(ROWS, 3, 4, 5, seed=5), *posterior()
@@ -217,29 +242,47 @@ def _likelihood(terms: Function) -> "str | Hint | None":
     squared, numbers = (x - image).square().flatten(1).sum(1), x[0].numel()
     constant = numbers * (math.log(SIGMA) + 0.5 * math.log(2 * math.pi))
     wide = Normal(image, WIDE).log_prob(x).flatten(1).sum(1)
-    return explain(
-        _in_rows(terms, 1),
-        expected,
-        [
-            (lambda: -expected, "the sign is flipped: log p(x | z) falls as the error grows."),
-            (lambda: -squared / (2 * SIGMA**2), "the constant −N log(σ√(2π)) is missing."),
-            (lambda: -squared, "that is the squared error: −‖x − image‖² / (2σ²) − N log(σ√(2π))."),
-            (lambda: -squared / numbers, "that is the mean squared error: log-densities add up over pixels."),
-            (lambda: expected / numbers, "that is the mean over the pixels: their log-densities add up."),
-            (lambda: -squared / (2 * SIGMA) - constant, "divide by 2σ², not by 2σ."),
-            (lambda: -squared / SIGMA**2 - constant, "the factor ½ before the squared error is missing."),
-            (
-                lambda: expected + (numbers - 1) * constant / numbers,
-                "the constant is that of one number: each of the C·H·W has its own.",
-            ),
-        ],
-        "−‖x − image‖² / (2σ²) − N log(σ√(2π)), summed over the N = C·H·W numbers of an image.",
-    ) or explain(_in_rows(terms, 1, WIDE), wide, otherwise=f"it must hold for σ = {WIDE} as well.")
+    return (
+        explain(
+            _in_rows(terms, 1),
+            expected,
+            [
+                (lambda: -expected, "the sign is flipped: log p(x | z) falls as the error grows."),
+                (lambda: -squared / (2 * SIGMA**2), "the constant −N log(σ√(2π)) is missing."),
+                (lambda: -squared, "that is the squared error: −‖x − image‖² / (2σ²) − N log(σ√(2π))."),
+                (lambda: -squared / numbers, "that is the mean squared error: log-densities add up over pixels."),
+                (lambda: expected / numbers, "that is the mean over the pixels: their log-densities add up."),
+                (lambda: -squared / (2 * SIGMA) - constant, "divide by 2σ², not by 2σ."),
+                (lambda: -squared / SIGMA**2 - constant, "the factor ½ before the squared error is missing."),
+                (
+                    lambda: expected + (numbers - 1) * constant / numbers,
+                    "the constant is that of one number: each of the C·H·W has its own.",
+                ),
+            ],
+            "−‖x − image‖² / (2σ²) − N log(σ√(2π)), summed over the N = C·H·W numbers of an image.",
+        )
+        or explain(_in_rows(terms, 1, WIDE), wide, otherwise=f"it must hold for σ = {WIDE} as well.")
+        or _far(terms, 1)
+    )
+
+
+def _far(terms: Function, which: int) -> str | None:
+    """One of the terms for images far apart, of another size, and a small σ: nothing is limited or written in."""
+    x, image = (50 * normal(ROWS + 1, 1, 3, 3, seed=seed) for seed in (9, 10))
+    mean, log_var = (scale * normal(ROWS + 1, LATENTS + 2, seed=11) for scale in (30.0, 8.0))
+    got = terms(x, image, mean, log_var, NARROW)[which]
+    right = (Normal(image, NARROW).log_prob(x).flatten(1).sum(1), _reference(mean, log_var))[which - 1]
+    if got.shape != right.shape or close(got / right, torch.ones_like(right)):
+        return None
+    return (
+        f"for images {tuple(x.shape[1:])} up to 200 apart, σ = {NARROW}, {LATENTS + 2} latents with means of up to "
+        "100 and a log_var of −20 to 20 it is off: limit nothing, and write no size in."
+    )
 
 
 def _elbo_kl(terms: Function) -> "str | Hint | None":
     _, _, mean, log_var = _batch()
-    return _order(terms) or _kl_hint(_in_rows(terms, 2), mean, log_var)
+    return _order(terms) or _kl_hint(_in_rows(terms, 2), mean, log_var) or _far(terms, 2)
 
 
 def _sum(terms: Function) -> "str | Hint | None":
