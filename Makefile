@@ -2,7 +2,7 @@ PYTHON ?= python3
 PROFILE ?= cpu
 JOBS ?= 2
 ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 DEVICE ?= cpu
 # As it was typed, blanks and ~ included: Python makes a path of it.
 ifdef DATA
