@@ -34,7 +34,7 @@ class HVAEConfig:
     expansion: int = 2  # E of a generative cell
     mixtures: int = 1  # components of a pixel's likelihood
     channels: int = 3  # C of an image
-    residual_normal: bool = True  # False gives each posterior a mean and deviation of its own
+    residual_normal: bool = True  # False: each posterior has its own mean and deviation
     depthwise: bool = True  # False makes the 5×5 convolutions mix channels
     checkpointing: bool = False  # compute cells again in the backward pass, not keep them
 
