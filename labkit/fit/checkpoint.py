@@ -117,6 +117,17 @@ class Checkpoints:
         return content
 
 
+def trained_epochs(run_dir: str | Path) -> int:
+    """Epochs that the run in this folder, or else the kit's reference of it, has begun; 0 where there is none."""
+    path = Path(run_dir) / NAME
+    found = path if path.exists() else reference.offer(path)
+    try:
+        state = torch.load(found, map_location="cpu", weights_only=True)["state"] if found else None
+    except Exception:  # whatever torch meets in another's file: `fit` will say what is wrong with it
+        state = None
+    return 0 if state is None else state["epoch"] + (state["step"] > 0)
+
+
 def plain(value: Any, of: str) -> Any:
     """`value` as a checkpoint can hold it: tensors on the CPU, arrays as tensors, scalars as python's.
 

@@ -21,6 +21,7 @@ from labkit.files import atomic_path, write_json
 ROOT = Path(__file__).resolve().parents[1] / "reference"  # a link to data/reference of the project
 ABOUT, CHECKPOINT = "about.json", "checkpoint.pt"
 LARGEST_FILE, LARGEST = 5 * 2**20, 25 * 2**20  # bytes that may be committed
+OWN = "yours"  # folder of the sweeps that hang on what a student wrote: they are never taken
 LIVE_SECONDS = 200.0  # a model that took longer is not trained before a student's eyes
 NEAR = 0.1  # relative: two machines train one model to losses that differ by less
 
@@ -119,9 +120,9 @@ def mark_shown(path: Path) -> None:
 def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     """Make the reference of a lab from its finished run; the bytes that it takes.
 
-    Kept are the cells of sweeps that `fit` trained, with arrays that they left, and the weights of the cheapest
-    model, of those that are no cells, and of those that the lab has read again. Where the lab takes no `models`,
-    its metrics and verdicts alone.
+    Kept are the cells of sweeps with arrays that they left, but for those in a folder `OWN`, and the weights of the
+    cheapest model, of those that are no cells, and of those that the lab has read again. Where the lab takes no
+    `models`, its metrics and verdicts alone.
 
     Raises:
         LabkitError: the run did not end well, or its files are larger than what may be committed.
@@ -139,13 +140,15 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
         alone = "lr" in content["state"]["rows"][-1]  # two nets against each other end elsewhere on each machine
         if alone and (seconds := content["state"]["seconds"]) < least:
             live, least = _key(path.relative_to(run_folder)), seconds
+    found = [path for path in sorted(run_folder.rglob("*.json")) if models and _is_cell(_json(path))]
+    cells = {path.with_suffix(""): path for path in found if OWN not in path.parts}
+    for place, cell in cells.items():
+        for kept in (cell, *place.glob("*.npz")):
+            with atomic_path(folder / kept.relative_to(run_folder)) as temporary:
+                shutil.copyfile(kept, temporary)
     for path, content in contents.items():
-        cell = path.parent.with_suffix(".json")
-        if is_cell := _is_cell(_json(cell)):
-            for kept in (cell, *path.parent.glob("*.npz")):
-                with atomic_path(folder / kept.relative_to(run_folder)) as temporary:
-                    shutil.copyfile(kept, temporary)
-        shown = not is_cell or path.stat().st_mtime_ns > cell.stat().st_mtime_ns
+        cell = cells.get(path.parent)
+        shown = not cell or path.stat().st_mtime_ns > cell.stat().st_mtime_ns
         if shown or _key(path.relative_to(run_folder)) == live:
             with atomic_path(folder / path.relative_to(run_folder)) as temporary:
                 torch.save(content, temporary)

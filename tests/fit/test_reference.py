@@ -43,8 +43,9 @@ class Lab:
 
     def run(self):
         table = grid_sweep(CONFIGS, self.train_one, self.folder / "sweep", [0, 1], progress=False)
-        by_hand = lambda config, seed, folder: {"loss": self.trained.append("by hand") or 0.0}  # noqa: E731
-        grid_sweep([{"width": 1}], by_hand, self.folder / "sweep", [0], progress=False)
+        for folder, word in (("sweep", "measured"), (reference.OWN, "by hand")):  # without `fit`
+            cell = lambda config, seed, folder, word=word: {"loss": self.trained.append(word) or 0.0}  # noqa: E731
+            grid_sweep([{"width": 1}], cell, self.folder / folder, [0], progress=False)
         again = self.model(5, 0, self.folder / "sweep" / cell_name(CONFIGS[1] | {"seed": 0}))
         return table, again, self.model(4, 0, self.folder / "longer")
 
@@ -102,7 +103,7 @@ def test_one_model_is_trained_and_the_others_are_taken(built, root, tmp_path):
         pd.testing.assert_frame_equal(taken.history, whole.history)
         for name, value in taken.model.state_dict().items():
             torch.testing.assert_close(value, whole.model.state_dict()[name].half().float(), rtol=0, atol=0)
-    assert len(reference.active().taken) == 4  # three cells of the sweep, and the model by itself
+    assert len(reference.active().taken) == 5  # three models of the sweep, what was measured, and the model by itself
     assert not list((tmp_path / "run" / "longer").glob("*")), "what was taken must not look like what was trained"
 
 
@@ -126,14 +127,15 @@ def test_no_model_that_is_dear_or_a_gan_is_trained_live(built, tmp_path, costly)
 def test_without_a_reference_all_are_trained(built, tmp_path):
     lab = Lab(tmp_path / "run")
     table, *_ = lab.run()
-    assert len(lab.trained) == 5
+    assert len(lab.trained) == 6
     pd.testing.assert_frame_equal(table, built[1])
 
 
 def test_only_weights_that_a_lab_shows_and_those_of_the_live_model_are_kept(built):
     kept = {path.parent.name for path in built[0].rglob("checkpoint.pt")}
     assert kept == {"longer", *(cell_name(config | {"seed": 0}) for config in CONFIGS)}
-    assert len(list(built[0].rglob("sweep/*.json"))) == 4
+    assert {path.parent.name for path in built[0].rglob("*/*.json")} == {"sweep", STEM}
+    assert len(list(built[0].rglob("sweep/*.json"))) == 5
 
 
 def test_what_a_cell_left_is_found_where_it_was_taken(root, tmp_path):

@@ -84,15 +84,15 @@ def F4(distance, recall, epochs):
 @claim(
     "F5", "07b", "guidance buys fidelity to the attribute and pays in recall",
     expected="more of the requested attributes are seen, and less of the real faces is within reach",
-    rule="samples with the labels of unseen faces, guided and plain from the same noise, set by set: the interval "
+    rule="samples with the labels of unseen faces, guided and plain from the same noise, seed by seed: the interval "
     "of fidelity, the change in the share of requested attributes that the reader sees, above 0 and that of recall, "
     "the change in recall against those faces, below 0; corrected where fidelity grows and recall grows too. No "
     "verdict unless listens, the plain model's fidelity less that with the labels of other faces, is above 0",
-    protocol="one model, weight {weight:g}, {sets} sets of {each} samples and as many unseen faces, recall with 5 "
+    protocol="{seeds} model(s), weight {weight:g}; for each {each} samples and as many unseen faces, recall with 5 "
     "neighbours; {reader}",
 )  # fmt: skip
 def F5(fidelity, recall, listens):
-    """Estimates over sets of samples."""
+    """Estimates over seeds."""
     bought, paid = above(fidelity), below(recall)
     listening = above(listens)
     heard = listening if listening.shown else unknown("longer training")

@@ -66,20 +66,20 @@ CASES = {
     ),
     "F5": Case(
         dict(
-            fidelity=Units(0.05, 0.02, 5, "sample sets"),
-            recall=Units(-0.15, 0.05, 5, "sample sets"),
-            listens=Units(0.2, 0.03, 5, "sample sets"),
+            fidelity=Units(0.05, 0.02, 5, "seeds"),
+            recall=Units(-0.15, 0.05, 5, "seeds"),
+            listens=Units(0.2, 0.03, 5, "seeds"),
         ),
         REPRODUCED,
         [
-            (dict(fidelity=Units(-0.05, 0.01, 5, "sample sets")), NOT_REPRODUCED),
-            (dict(recall=Units(0.1, 0.02, 5, "sample sets")), CORRECTED),
-            (dict(listens=Units(0.0, 0.03, 5, "sample sets")), UNDECIDED),
-            (dict(fidelity=Units(0.05, 0.02, 2, "sample sets")), UNDECIDED),
+            (dict(fidelity=Units(-0.05, 0.01, 5, "seeds")), NOT_REPRODUCED),
+            (dict(recall=Units(0.1, 0.02, 5, "seeds")), CORRECTED),
+            (dict(listens=Units(0.0, 0.03, 5, "seeds")), UNDECIDED),
+            (dict(fidelity=Units(0.05, 0.02, 2, "seeds")), UNDECIDED),
         ],
         [
-            (dict(fidelity=Units(0.0, 0.02, 5, "sample sets")), set()),
-            (dict(recall=Units(0.0, 0.05, 5, "sample sets")), set()),
+            (dict(fidelity=Units(0.0, 0.02, 5, "seeds")), set()),
+            (dict(recall=Units(0.0, 0.05, 5, "seeds")), set()),
         ],
     ),
     "F6": Case(
