@@ -12,6 +12,9 @@ from pathlib import Path
 
 import psutil
 
+# A user's own, which decide how code ends or looks: with them one notebook would give two results.
+NOT_TAKEN_OVER = ("MPLBACKEND", "MATPLOTLIBRC", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONINSPECT")
+
 
 def start(
     arguments: Sequence[str], *, log: Path, threads: int | None, variables: Mapping[str, str] | None = None
@@ -27,7 +30,8 @@ def start(
         threads: of its arithmetic; None leaves them as they are here.
         variables: added to its environment.
     """
-    environment = dict(os.environ, PYTHONIOENCODING="utf-8", PYTHONUNBUFFERED="1", **(variables or {}))
+    own = {name: value for name, value in os.environ.items() if name not in NOT_TAKEN_OVER}
+    environment = own | {"PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"} | dict(variables or {})
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     with open(log, "a", encoding="utf-8") as errors:

@@ -121,3 +121,11 @@ def test_a_notebook_whose_runner_was_killed_is_executed_no_further(tmp_path, mak
         assert said and len(family) >= 2 and all(gone(each.pid) for each in family)
     finally:
         end(*(each.pid for each in family))
+
+
+@pytest.mark.parametrize("name", processes.NOT_TAKEN_OVER)
+def test_a_users_settings_that_would_change_a_lab_stay_behind(name, tmp_path, monkeypatch):
+    monkeypatch.setenv(name, "error")
+    monkeypatch.setenv("LABKIT_DATA", "there")
+    child = start(tmp_path, f"import os; print(os.environ.get({name!r}), os.environ['LABKIT_DATA'])")
+    assert child.communicate(timeout=120)[0].split() == ["None", "there"]
