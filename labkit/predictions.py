@@ -21,6 +21,21 @@ COLUMNS = ("question", "your guess", "this run measured", "the report's claim")
 STYLE = "text-align:left;vertical-align:top"
 
 
+def somebody_is_there() -> bool:
+    """Whether the cell that runs was started by a person who could move a slider.
+
+    Every request to run a cell says whether the front end could ask its user for input (`allow_stdin` in the
+    messaging specification of Jupyter). JupyterLab, Notebook and VS Code say yes. What runs a notebook unattended
+    says no: papermill, and so `labkit run`, nbconvert, nbval. Outside a notebook there is nobody either.
+    """
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    kernel = getattr(get_ipython(), "kernel", None)
+    return bool(getattr(kernel, "_allow_stdin", False))  # the kernel keeps it nowhere else
+
+
 def kept(folder: Path) -> dict[str, dict[str, Any]]:
     """Claim's id → question, guess and its unit; none where nothing was guessed."""
     return read_record(folder, PREDICTIONS, {})

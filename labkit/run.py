@@ -25,7 +25,7 @@ from labkit.files import atomic_path, data_root, relative, usable_path, write_js
 from labkit.fit import forecast
 from labkit.fit import reference as reference_of
 from labkit.ladder import TOP, answer_of, climb, place, report
-from labkit.plots.explorer import somebody_is_there
+from labkit.predictions import somebody_is_there
 from labkit.record import JOBS_VARIABLE, LARGEST_SEED, PROFILES, STUDY_SECONDS, clear_record, plain, versions
 
 FIGURE_DPI = 120

@@ -2,12 +2,14 @@ import json
 
 import nbformat
 import pytest
+from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 from labkit import predictions
 from labkit import run as run_module
 from labkit.claims import claim, decide
 from labkit.errors import LabkitError
+from labkit.predictions import somebody_is_there
 from labkit.run import start_lab
 from labkit.statistics import fact
 
@@ -150,3 +152,20 @@ def test_a_notebook_that_runs_unattended_gets_a_line_and_one_that_somebody_runs_
         kinds[somebody] = [output for output in notebook.cells[0].outputs if output.output_type == "display_data"]
     assert not kinds[False]
     assert "application/vnd.jupyter.widget-view+json" in kinds[True][0]["data"]
+
+
+def test_somebody_is_there_only_where_the_front_end_could_ask():
+    assert not somebody_is_there()  # no notebook at all
+    manager, client = start_new_kernel(kernel_name="python3")
+    code = "from labkit.predictions import somebody_is_there\nprint(somebody_is_there())"
+    try:
+        for allowed in (True, False):
+            printed = []
+            client.execute_interactive(
+                code, allow_stdin=allowed, stdin_hook=lambda _: None, output_hook=printed.append, timeout=60
+            )
+            text = [each["content"]["text"] for each in printed if each["msg_type"] == "stream"]
+            assert text == [f"{allowed}\n"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

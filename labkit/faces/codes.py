@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
+from torch import nn
 
 from labkit.errors import LabkitError
 from labkit.faces.faceset import TEST, TRAIN, VALIDATION, FaceSet
@@ -48,6 +50,17 @@ class PCACodes:
         with np.errstate(invalid="ignore"):
             images = np.asarray(codes, np.float64) @ self.pca.components_ + self.pca.mean_
         return images.reshape(-1, *self.size)
+
+    def decoder(self) -> nn.Sequential:
+        """Codes (n, r) → images (n, 1, H, W), black at −1 and white at 1, as layers of torch in float32."""
+        components, mean = (
+            torch.tensor(each, dtype=torch.float32) for each in (self.pca.components_, self.pca.mean_)
+        )
+        linear = nn.utils.skip_init(nn.Linear, *components.shape)
+        with torch.no_grad():
+            linear.weight.copy_(2 * components.T)
+            linear.bias.copy_(2 * mean - 1)
+        return nn.Sequential(linear, nn.Unflatten(1, (1, *self.size)))
 
 
 def pca_codes(faces: FaceSet, components: int) -> PCACodes:

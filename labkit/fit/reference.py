@@ -121,8 +121,8 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     """Make the reference of a lab from its finished run; the bytes that it takes.
 
     Kept are the cells of sweeps with arrays that they left, but for those in a folder `OWN`, and the weights of the
-    cheapest model, of those that are no cells, and of those that the lab has read again. Where the lab takes no
-    `models`, its metrics and verdicts alone.
+    cheapest model, of those that are no cells, and of those that the lab has read again; where the lab takes no
+    `models`, none of these. Metrics, verdicts and what the site's explorer draws are kept in any case.
 
     Raises:
         LabkitError: the run did not end well, or its files are larger than what may be committed.
@@ -152,6 +152,9 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
         if shown or _key(path.relative_to(run_folder)) == live:
             with atomic_path(folder / path.relative_to(run_folder)) as temporary:
                 torch.save(content, temporary)
+    for script in run_folder.glob("explorer/*.js"):
+        with atomic_path(folder / script.relative_to(run_folder)) as temporary:
+            shutil.copyfile(script, temporary)
     write_json(folder / ABOUT, _about(read) | {"live": live})
     sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     if too_large := [str(path) for path, size in sizes.items() if size > LARGEST_FILE]:

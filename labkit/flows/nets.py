@@ -125,6 +125,10 @@ class Flow(nf.NormalizingFlow):
             x, _ = layer.inverse(x)
         return self
 
+    def forward(self, noise: Tensor) -> Tensor:
+        """Standard normal noise (N, d) → the data x (N, d) that `sample` makes of it."""
+        return self.forward_and_log_det(self.q0.loc + self.q0.log_scale.exp() * noise)[0]
+
     def forward_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z (N, d) → data x (N, d) and log |det dx/dz| (N,) in nats."""
         total = z.new_zeros(len(z))

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from labkit.errors import LabkitError
 from labkit.faces.pixels import to_pixels
-from labkit.metrics.selectivity import Selectivity
+from labkit.metrics.feature_reader import FeatureReader
+from labkit.metrics.selectivity import Selectivity, selectivity
 
 Decode = Callable[[Tensor], Tensor]
 Read = Callable[[np.ndarray], np.ndarray]
@@ -136,3 +137,19 @@ def named_latents(found: Selectivity, names: Sequence[str], active: np.ndarray) 
         }
     )
     return table.rename_axis("latent")
+
+
+def captions(
+    decode: Decode, anchors: Tensor, latents: Sequence[int], reader: FeatureReader, spread: np.ndarray
+) -> dict[int, str]:
+    """What each of some latents moves most: index → "12: +smile", with a star where that is a meaning.
+
+    Args:
+        anchors: latents (n, M) from which each is moved.
+        spread: (K,), the deviation of each of the reader's features over real faces.
+    """
+    directions = torch.eye(anchors.shape[1], device=anchors.device)[list(latents)]
+    found = selectivity(*read_traversals(decode, anchors, directions, reader.read), spread)
+    table = named_latents(found, reader.names, np.ones(len(latents), bool))
+    named = zip(latents, table.moves.str.replace("_", " "), table.meaning)
+    return {latent: f"{latent}: {moves}{' *' if meaning else ''}" for latent, moves, meaning in named}

@@ -61,7 +61,7 @@ def site(tmp_path_factory):
     torch.manual_seed(0)
     decoder = ConditionalVAE(ConditionalConfig(2, 8, (16, 16), 2)).decoder
     shown = explorer.Model(
-        "a VAE", decoder, 8, {3: "3: +smile", 0: "0: −hair"}, {"Eyeglasses": 1, "Bangs": 0}, ("Eyeglasses",)
+        "a VAE", decoder, 8, {3: "3: +smile", 0: "0: −hair"}, {"Eyeglasses": 1, "Bangs": -1}, ("Eyeglasses",)
     )
     explorer.write(lab / "explorer", "it", shown)
     build_site(place / "smoke", place / "site")

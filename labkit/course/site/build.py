@@ -14,7 +14,7 @@ from labkit.claims import BADGES, measured_text
 from labkit.course.run.labs import list_labs, project_root, read_notebook
 from labkit.errors import LabkitError
 from labkit.files import write_json
-from labkit.fit.reference import verdicts
+from labkit.fit import reference
 from labkit.plots import browser
 from labkit.record import NOTEBOOK, STATE, read_record
 
@@ -74,7 +74,7 @@ def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
         shutil.copy(HERE / "glossary.md", source)
         (source / "_static").mkdir()
         shutil.copy(HERE / "site.css", source / "_static")
-        decoders = [script for lab in labs for script in sorted((lab / "explorer").glob("*.js"))]
+        decoders = _decoders(labs)
         shown = {
             "labs": [lab.name for lab in labs],
             "more": ["claims", *["explorer"] * bool(decoders), "glossary", *_readme_pages(source)],
@@ -98,9 +98,18 @@ def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
     return out / "index.html"
 
 
+def _decoders(labs: list[Path]) -> list[Path]:
+    """The explorer's scripts: of each lab's run where it wrote any, else of the reference."""
+    found = []
+    for lab in labs:
+        mine, theirs = (sorted(place.glob("explorer/*.js")) for place in (lab, reference.ROOT / lab.name))
+        found += mine or theirs
+    return found
+
+
 def _reference_run(run: Path) -> Path:
     """A run's folder of notebooks that nobody has executed, with the claims of the reference."""
-    known = verdicts()
+    known = reference.verdicts()
     for lab in list_labs():
         folder = run / lab.stem
         folder.mkdir()

@@ -1,4 +1,7 @@
-"""Writes a torch decoder as a script that `explorer.js` draws faces with: a list of layers, and weights in base64."""
+"""The latent explorer: a torch decoder as a script that `explorer.js` draws faces with, in a page or in a notebook.
+
+The script holds a list of layers, and weights in base64. Where nobody is there to slide, `Model.grid` draws faces.
+"""
 
 import base64
 import copy
@@ -7,6 +10,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +19,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from labkit.data.vision import models as vision
 from labkit.errors import LabkitError
+from labkit.faces.pixels import to_pixels
+from labkit.flows.nets import ActNorm, Flow, MaskedAffine
 from labkit.vae.resnet import ResNetDecoder, UpsampledConv2d
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 HERE = Path(__file__).parent
 LARGEST = 2_000_000  # bytes of one model's script
@@ -29,10 +38,31 @@ class Model:
     title: str  # what drew the face, for the picture's alternative text: "the conditional VAE of lab 03c"
     decoder: nn.Module  # latents, then the condition → images in [−1, 1]; `vae.decoder` or `gan.generator`
     latent_dim: int  # M
-    latents: dict[int, str]  # index → label of the sliders, in the order shown; see `busiest`
-    # Label → value from the start, in the order of the condition vector.
+    # Index → label of the sliders, in the order shown; none given, those that are the `busiest`.
+    latents: dict[int, str] = field(default_factory=dict)
+    # Label → value from the start (1 has it, −1 has it not), in the order of the condition vector.
     conditions: dict[str, float] = field(default_factory=dict)
     shown: tuple[str, ...] = ()  # those conditions that a reader may set
+    start: Tensor | None = None  # (M,), the face to begin with; None draws one
+
+    def __post_init__(self) -> None:
+        if outside := [latent for latent in self.latents if not 0 <= latent < self.latent_dim]:
+            raise LabkitError(f"Model: latents {outside} do not exist; each lies in 0 to {self.latent_dim - 1}.")
+
+    @torch.no_grad()
+    def grid(self, values: tuple[float, ...]) -> dict[str, np.ndarray]:
+        """For `plots.image_rows`: a row for each latent, uint8 (len(values), C, H, W), that one alone at each value.
+
+        The other latents stay as in `start`, or at 0.
+        """
+        decoder, start = _still(self.decoder), torch.zeros(self.latent_dim) if self.start is None else self.start
+        z = torch.cat((start.cpu(), torch.tensor(list(self.conditions.values())))).repeat(len(values), 1)
+        rows = {}
+        for latent, label in self.latents.items():
+            moved = z.clone()
+            moved[:, latent] = torch.tensor(values)
+            rows[label] = to_pixels(decoder(moved))
+        return rows
 
 
 def write(out: Path, name: str, model: Model) -> None:
@@ -55,12 +85,21 @@ def page(scripts: Iterable[Path], out: Path) -> str:
     lines = [f'<link rel="stylesheet" href="{out.name}/explorer.css">']
     for path in scripts:
         shutil.copyfile(path, out / path.name)
-        lines.append(f'<div class="labkit-explorer" data-model="{path.stem}"></div>')
+        lines.append(f'<div class="labkit-explorer" data-model="{path.stem}" data-link></div>')
         lines.append(f'<script src="{out.name}/{path.name}"></script>')
     for asset in ("explorer.js", "explorer.css"):
         shutil.copyfile(HERE / asset, out / asset)
     # Last, and once: it fills every place that it finds.
     return "\n".join([*lines, f'<script src="{out.name}/explorer.js"></script>', ""])
+
+
+def widget(model: Model) -> "HTML":
+    """The explorer as the output of a cell: the script alone, so that every front end of Jupyter shows the same."""
+    from IPython.display import HTML
+
+    style, code = ((HERE / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    place = '<div class="labkit-explorer" data-model="notebook"></div>'
+    return HTML(f"<style>{style}</style>{place}<script>{script('notebook', model)}{code}</script>")
 
 
 def script(name: str, model: Model, dtype: str = "float16") -> str:
@@ -69,12 +108,13 @@ def script(name: str, model: Model, dtype: str = "float16") -> str:
     described = {
         "title": model.title,
         "latent_dim": model.latent_dim,
-        "latents": [{"index": index, "label": label} for index, label in model.latents.items()],
+        "latents": [{"index": index, "label": label} for index, label in (model.latents or busiest(model)).items()],
         "conditions": [
             {"label": label.replace("_", " "), "value": float(value), "shown": label in model.shown}
             for label, value in model.conditions.items()
         ],
         "layers": list(_layers([_still(model.decoder)], weights)),
+        "start": None if model.start is None else model.start.tolist(),
         "dtype": dtype,
     }
     flat = np.concatenate(weights).astype(f"<f{np.dtype(dtype).itemsize}")
@@ -83,7 +123,8 @@ def script(name: str, model: Model, dtype: str = "float16") -> str:
             f"{name}: some weights are NaN or too large for {dtype}; export a model that has not diverged."
         )
     described["weights"] = base64.b64encode(flat.tobytes()).decode()
-    return f"(globalThis.labkitModels ??= {{}})[{json.dumps(name)}] = {json.dumps(described)};\n"
+    text = json.dumps(described).replace("</", "<\\/")  # or a label could end the script
+    return f"(globalThis.labkitModels ??= {{}})[{json.dumps(name)}] = {text};\n"
 
 
 @torch.no_grad()
@@ -140,6 +181,16 @@ def _described(layer: nn.Module, weights: list[np.ndarray]) -> Iterable[dict]:
 
     held = lambda: {"w": at(layer.weight), "b": at(layer.bias)}  # noqa: E731
     match layer:
+        case Flow(config=config) if config.family == "realnvp":
+            yield {"op": "affine", "w": at(layer.q0.log_scale.exp()), "b": at(layer.q0.loc)}
+            for part in layer.flows:
+                yield from _described(part, weights)
+        case ActNorm():
+            yield {"op": "affine", "w": at(layer.s.exp()), "b": at(layer.t)}
+        case MaskedAffine(bound=None):
+            kept = int(layer.b.flatten()[0] == 0)  # the masks alternate: features of this parity are kept
+            nets = [list(_layers([_live(net, kept)], weights)) for net in (layer.s, layer.t)]
+            yield {"op": "coupling", "kept": kept, "scale": nets[0], "shift": nets[1]}
         case nn.Linear():
             yield {"op": "linear", "out": layer.out_features, **held()}
         case UpsampledConv2d():
@@ -166,9 +217,17 @@ def _described(layer: nn.Module, weights: list[np.ndarray]) -> Iterable[dict]:
         case _ if type(layer) in ACTIVATIONS:
             yield {"op": "activation", "name": ACTIVATIONS[type(layer)], "slope": getattr(layer, "negative_slope", 0)}
         case _:
-            raise LabkitError(
-                f"explorer.js does not know {layer}; add it there and in export.py, or leave the model out."
-            )
+            raise LabkitError(f"explorer.js does not know {layer}; add it there and here, or leave the model out.")
+
+
+def _live(net: nn.Module, kept: int) -> nn.Sequential:
+    """The half of a coupling's net that is neither masked to zero nor thrown away."""
+    layers = list(copy.deepcopy(net).net)
+    first, last = (layers[place] for place in (0, -1))
+    first.weight = nn.Parameter(first.weight[:, kept::2])
+    last.weight, last.bias = nn.Parameter(last.weight[1 - kept :: 2]), nn.Parameter(last.bias[1 - kept :: 2])
+    last.out_features = len(last.bias)
+    return nn.Sequential(*layers)
 
 
 def _square(layer: nn.Conv2d | nn.ConvTranspose2d) -> dict:

@@ -101,6 +101,13 @@
     },
     conv2d,
     transposed,
+    affine: (x, { w, b }) => ({ data: x.data.map((v, i) => v * w[i] + b[i]), shape: x.shape }),
+    coupling(x, { kept, scale, shift }) { // features of parity `kept` say how the others are scaled and shifted
+      const seen = x.data.filter((_, i) => i % 2 === kept), half = { data: seen, shape: [seen.length, 1, 1] };
+      const s = through(scale, half).data, t = through(shift, half).data, data = x.data.slice();
+      for (let j = 0; j < s.length; j++) data[2 * j + 1 - kept] = data[2 * j + 1 - kept] * Math.exp(s[j]) + t[j];
+      return { data, shape: x.shape };
+    },
     reshape: (x, { shape }) => ({ data: x.data, shape }),
     activation: (x, { name, slope }) => ({ data: x.data.map((v) => activations[name](v, slope)), shape: x.shape }),
     upsample,
@@ -131,7 +138,7 @@
     const all = unpack(model), view = (at) => at && all.subarray(at[0], at[0] + at[1]);
     const bind = (layer) => {
       const bound = { ...layer, w: view(layer.w), b: view(layer.b) };
-      for (const part of ["body", "shortcut"]) if (layer[part]) bound[part] = layer[part].map(bind);
+      for (const part of ["body", "shortcut", "scale", "shift"]) if (layer[part]) bound[part] = layer[part].map(bind);
       return bound;
     };
     const layers = model.layers.map(bind);
@@ -139,7 +146,8 @@
   }
 
   // ---- faces by number ------------------------------------------------------------------------------------------
-  function latentsOf(seed, count) {
+  function latentsOf(seed, count, start) { // face 0 is the one to begin with, where a model has one
+    if (seed === 0 && start) return start;
     let state = seed >>> 0;
     const uniform = () => { // mulberry32: the same number gives the same face in every browser
       state = (state + 0x6d2b79f5) | 0;
@@ -162,12 +170,15 @@
     return made;
   }
 
+  let mounted = 0;
   function mount(root) {
     const key = root.dataset.model, model = models[key];
     if (!model) { root.textContent = `The model ${key} is not in this folder.`; return; }
-    const decode = load(model), id = (part) => `explorer-${key}-${part}`;
+    const decode = load(model), number = mounted++, id = (part) => `explorer-${number}-${part}`;
     const asked = model.conditions.map((c, i) => ({ ...c, index: i })).filter((c) => c.shown);
-    const fresh = () => ({ a: 1, b: 2, t: 0, c: asked.map((c) => (c.value > 0.5 ? 1 : 0)), z: {} });
+    const first = model.start ? 0 : 1, linked = "link" in root.dataset; // a notebook's address is not ours
+    const named = () => (state.a ? `Face ${state.a}` : "The face to begin with");
+    const fresh = () => ({ a: first, b: 2, t: 0, c: asked.map((c) => (c.value > 0 ? 1 : 0)), z: {} });
     const canvas = element("canvas", { role: "img", "aria-label": `A face drawn by ${model.title}` });
     const status = element("p", { class: "explorer-status", "aria-live": "polite" });
     const controls = element("div", { class: "explorer-controls" });
@@ -199,8 +210,8 @@
     const walk = slider("t", "from this face to another", 0, 1, 0.01, (value) => { state.t = value; });
     const anyone = () => Math.floor(Math.random() * 1e6);
     controls.append(element("div", { class: "explorer-buttons" },
-      button("Another face", () => { state = { ...state, a: anyone(), b: anyone(), t: 0, z: {} }; return `Face ${state.a}`; }),
-      button("Back to the start", () => { state = { ...fresh(), a: state.a, b: state.b }; return `Face ${state.a}`; })));
+      button("Another face", () => { state = { ...state, a: anyone(), b: anyone(), t: 0, z: {} }; return named(); }),
+      button("Back to the start", () => { state = { ...fresh(), a: state.a, b: state.b }; return named(); })));
 
     const hash = () => {
       const moved = Object.entries(state.z).map(([i, v]) => `${i}:${v}`).join(",");
@@ -211,7 +222,7 @@
         got.get(name) && Number.isFinite(Number(got.get(name))) ? Number(got.get(name)) : otherwise;
       if (got.get("m") !== key) return false;
       state = fresh();
-      state.a = number("a", 1); state.b = number("b", 2); state.t = Math.min(1, Math.max(0, number("t", 0)));
+      state.a = number("a", first); state.b = number("b", 2); state.t = Math.min(1, Math.max(0, number("t", 0)));
       if (new RegExp(`^[01]{${asked.length}}$`).test(got.get("c") ?? "")) state.c = [...got.get("c")].map(Number);
       for (const [i, v] of (got.get("z") || "").split(",").map((pair) => pair.split(":").map(Number)))
         if (model.latents.some(({ index }) => index === i) && Number.isFinite(v)) state.z[i] = Math.min(3, Math.max(-3, v));
@@ -219,11 +230,11 @@
     }
 
     function draw() {
-      const z = mix(latentsOf(state.a, model.latent_dim), latentsOf(state.b, model.latent_dim), state.t);
+      const z = mix(latentsOf(state.a, model.latent_dim, model.start), latentsOf(state.b, model.latent_dim, model.start), state.t);
       for (const [i, v] of Object.entries(state.z)) z[i] = v;
       for (const [i, set] of knobs) set(z[i]);
       const condition = model.conditions.map((c) => c.value);
-      asked.forEach((c, i) => { condition[c.index] = state.c[i]; boxes[i][0].checked = Boolean(state.c[i]); });
+      asked.forEach((c, i) => { condition[c.index] = state.c[i] ? 1 : -1; boxes[i][0].checked = Boolean(state.c[i]); });
       walk(state.t);
       const { data, shape: [channels, h, w] } = decode([...z, ...condition]), image = new ImageData(w, h);
       for (let i = 0; i < h * w; i++) {
@@ -237,17 +248,19 @@
       status.textContent = words;
       if (waiting) return;
       waiting = true;
-      requestAnimationFrame(() => { waiting = false; draw(); history.replaceState(null, "", hash()); });
+      requestAnimationFrame(() => { waiting = false; draw(); if (linked) history.replaceState(null, "", hash()); });
     }
-    addEventListener("hashchange", () => { if (read()) draw(); });
-    read();
-    status.textContent = `Face ${state.a}`;
+    if (linked) {
+      addEventListener("hashchange", () => { if (read()) draw(); });
+      read();
+    }
+    status.textContent = named();
     draw();
   }
 
   globalThis.labkitExplorer = { load, mount, latentsOf, mix };
   if (globalThis.document) {
-    const all = () => document.querySelectorAll(".labkit-explorer").forEach(mount);
+    const all = () => document.querySelectorAll(".labkit-explorer:empty").forEach(mount); // those filled before stay as they are
     if (document.readyState === "loading") addEventListener("DOMContentLoaded", all);
     else all();
   }
