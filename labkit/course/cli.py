@@ -224,11 +224,12 @@ def translate(lab: Annotated[str, typer.Argument(help="01a, lab01a or a notebook
 def compare(
     first: Annotated[Path, typer.Argument(help="a run's folder, such as runs/cpu")],
     second: Annotated[Path, typer.Argument(help="another")],
+    page: Annotated[Path | None, typer.Option(help="write it as HTML to this file, too")] = None,
 ) -> None:
     """Two runs side by side: what made them differ, which verdicts changed, which numbers moved."""
     from labkit.course.run.compare import compare_runs
 
-    print(compare_runs(first, second))
+    print(compare_runs(first, second, page))
 
 
 @app.command()

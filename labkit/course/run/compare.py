@@ -3,35 +3,72 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labkit.claims import measured_text
 from labkit.errors import LabkitError
+from labkit.files import write_text
 from labkit.record import STATE, read_record
 from labkit.statistics import Estimate
 
 MADE_OF = "config.json"
-SHOWN = 12  # numbers of a lab; the others are counted
+MEASURED = "measured"
+SHOWN = 12  # numbers of a lab in the terminal; the others are counted
 
 
-def compare_runs(first: Path, second: Path) -> str:
+class Change(NamedTuple):
+    """One line of the comparison, and one row of its page."""
+
+    kind: str  # "made with", "verdict of" or "measured"
+    name: str
+    was: str
+    now: str
+
+
+class Differences(NamedTuple):
+    """How one lab differs between two runs."""
+
+    changes: list[Change]
+    still: int  # estimates that changed within their intervals
+
+    def __str__(self) -> str:
+        measured = [each for each in self.changes if each.kind == MEASURED]
+        shown = [each for each in self.changes if each.kind != MEASURED] + measured[:SHOWN]
+        lines = [f"  {kind} {name}: {was} → {now}" for kind, name, was, now in shown]
+        if len(measured) > SHOWN:
+            lines.append(f"  and {len(measured) - SHOWN} more numbers moved")
+        if self.still:
+            lines.append(f"  {self.still} estimates changed within their intervals")
+        return "\n".join(lines or ["  the same"]) + "\n"
+
+
+def compare_runs(first: Path, second: Path, page: Path | None = None) -> str:
     """A text, lab by lab, of how the second run differs from the first.
 
     Args:
         first, second: folders of a run, runs/<profile>, or of one lab in it.
+        page: where to write the whole of it as HTML, too.
 
     Raises:
-        LabkitError: a folder holds no record, or the two have no lab in common.
+        LabkitError: a folder holds no record, or the two have no lab in common; the page cannot be written.
     """
     labs = [_labs(run) for run in (first, second)]
     both = [name for name in labs[0] if name in labs[1]]
     if not both:
         raise LabkitError(f"{first} and {second}: have no lab in common; name two runs of the same labs.")
-    parts = [f"{name}\n{_compare(labs[0][name], labs[1][name])}" for name in both]
+    found = {name: _compare(labs[0][name], labs[1][name]) for name in both}
+    alone = {}
     for run, own, other in ((first, *labs), (second, *labs[::-1])):
-        if alone := [name for name in own if name not in other]:
-            parts.append(f"only in {run}: {', '.join(alone)}\n")
-    return "\n".join(parts)
+        if names := [name for name in own if name not in other]:
+            alone[run] = names
+    if page:
+        from jinja2 import Environment, PackageLoader
+
+        pages = Environment(loader=PackageLoader("labkit.course.pages", ""), autoescape=True, trim_blocks=True)
+        shown = {"first": first, "second": second, "labs": found, "alone": alone}
+        write_text(page, pages.get_template("compare_page.html.j2").render(shown))
+    parts = [f"{name}\n{changes}" for name, changes in found.items()]
+    return "\n".join(parts + [f"only in {run}: {', '.join(names)}\n" for run, names in alone.items()])
 
 
 def _labs(run: Path) -> dict[str, Path]:
@@ -55,37 +92,30 @@ def _labs(run: Path) -> dict[str, Path]:
     return found
 
 
-def _compare(first: Path, second: Path) -> str:
-    lines = [f"  made with {each}" for each in _made_differently(first, second)]
+def _compare(first: Path, second: Path) -> Differences:
+    changes, still = list(_made_differently(first, second)), 0
     verdicts = [_claims(folder) for folder in (first, second)]
-    moved, still = [], 0
     for claim in sorted(verdicts[0].keys() | verdicts[1].keys()):
-        before, after = (each.get(claim, {}) for each in verdicts)
-        was, now = (each.get("verdict", "not judged") for each in (before, after))
+        was, now = (each.get(claim, {}).get("verdict", "not judged") for each in verdicts)
         if was != now:
-            lines.append(f"  {claim}: {was} → {now}")
+            changes.append(Change("verdict of", claim, was, now))
     for name, (was, now) in _pairs(_measured(first), _measured(second)):
         if _moved(was, now):
-            moved.append(f"  {name}: {measured_text(was)} → {measured_text(now)}")
+            changes.append(Change(MEASURED, name, measured_text(was), measured_text(now)))
         else:
             still += was != now
-    lines += moved[:SHOWN]
-    if len(moved) > SHOWN:
-        lines.append(f"  and {len(moved) - SHOWN} more numbers moved")
-    if still:
-        lines.append(f"  {still} estimates changed within their intervals")
-    return "\n".join(lines or ["  the same"]) + "\n"
+    return Differences(changes, still)
 
 
-def _made_differently(first: Path, second: Path) -> Iterator[str]:
+def _made_differently(first: Path, second: Path) -> Iterator[Change]:
     configs = [_flat(read_record(folder, MADE_OF, {})) for folder in (first, second)]
+    prints = [read_record(folder, STATE, {}).get("fingerprint", {}) for folder in (first, second)]
+    for config, made in zip(configs, prints):
+        for part in ("notebook", "labkit"):
+            config[f"version of {part}"] = str(made.get(part, "none"))[:8]
     for name, (was, now) in _pairs(*configs):
         if was != now:
-            yield f"{name} {was} → {now}"
-    prints = [read_record(folder, STATE, {}).get("fingerprint", {}) for folder in (first, second)]
-    for part in ("notebook", "labkit"):
-        if prints[0].get(part) != prints[1].get(part):
-            yield f"another {'text of the notebook' if part == 'notebook' else 'code of labkit'}"
+            yield Change("made with", name, str(was), str(now))
 
 
 def _claims(folder: Path) -> dict[str, Any]:

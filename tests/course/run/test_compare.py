@@ -27,7 +27,7 @@ def test_equal_runs_are_the_same(tmp_path):
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"faces": 200}, "made with sizes.faces 100 → 200"),
+        ({"faces": 200}, "made with sizes.faces: 100 → 200"),
         ({"verdict": "undecided"}, "A1: reproduced → undecided"),
         ({"measured": 2.0}, "A1.gain: 1 (0.7224 to 1.278; 5 seeds) → 2"),
         ({"measured": 1.1}, "1 estimates changed within their intervals"),
@@ -38,6 +38,15 @@ def test_equal_runs_are_the_same(tmp_path):
 def test_one_change_is_one_line(tmp_path, change, said):
     text = compare_runs(a_run(tmp_path / "a"), a_run(tmp_path / "b", **change))
     assert said in text and len(text.splitlines()) == 2
+
+
+def test_the_page_holds_what_the_text_says(tmp_path):
+    first, second = a_run(tmp_path / "a"), a_run(tmp_path / "b", verdict="<b>", measured=2.0, faces=200)
+    compare_runs(first, a_run(second, lab="02_y"), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    for words in ("sizes.faces", ">200<", "&lt;b&gt;", "1 (0.7224 to 1.278; 5 seeds)", f"Only in {second}: 02_y"):
+        assert words in page
+    assert "//" not in page.replace("</", "").replace(str(tmp_path), "")  # nothing from a network
 
 
 def test_another_lab_is_named_and_none_in_common_is_a_sentence(tmp_path):
