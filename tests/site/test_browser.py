@@ -46,9 +46,10 @@ def site(tmp_path_factory):
     """Of one lab's text and code, with outputs of every kind that the labs show."""
     place = tmp_path_factory.mktemp("browser")
     lab = place / "smoke" / LAB
-    lab.mkdir(parents=True)
     claims = [claim(number, verdict) for number, verdict in enumerate(BADGES)]
-    (lab / "claims.json").write_text(json.dumps(claims))
+    for run in ("smoke", "cpu"):
+        (place / run / LAB).mkdir(parents=True, exist_ok=True)
+        (place / run / LAB / "claims.json").write_text(json.dumps(claims))
     wide = pd.DataFrame([range(20)] * 3, columns=[f"column {i}" for i in range(20)], index=["a", "b", "c"])
     pages = [card_html(claims[0]), claims_html(claims), wide.to_html(), wide.style.to_html()]
     shown = [({"text/html": page}, {}) for page in pages] + [figure()]

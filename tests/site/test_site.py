@@ -53,6 +53,14 @@ def sites(tmp_path_factory):
     (lab / "notebook.ipynb").write_text(json.dumps(notebook))
     claim = {"id": "A1", "text": "<b>x</b> is 3", "expected": "3", "measured": {"x": 3}, "verdict": "reproduced"}
     (lab / "claims.json").write_text(json.dumps([{**claim, "data": "drawn"}]))
+    other = place / "study" / "01x_small"
+    other.mkdir(parents=True)
+    (other / "claims.json").write_text(
+        json.dumps([{**claim, "data": "drawn", "measured": 4, "verdict": "corrected"}])
+    )
+    (other / "config.json").write_text(
+        json.dumps({"lab": "01x", "seed": 17, "device": "cpu", "data": [], "versions": {}})
+    )
     state = {"state": "failed", "message": "", "seconds": 1, "title": "", "fingerprint": {}, "record": {}}
     broken = place / "smoke" / "02x_broken"
     broken.mkdir()
@@ -99,6 +107,12 @@ def test_claims_are_shown_as_words(sites):
     assert "&lt;b&gt;x&lt;/b&gt; is 3" in sites[False]["claims.html"]
 
 
+def test_a_claim_stands_beside_itself_in_other_runs(sites):
+    page = sites[False]["claims.html"]
+    rows = [re.findall("<td>(.*?)</td>", row) for row in re.findall("<tr>.*?</tr>", page, re.S)]
+    assert ["smoke", "–", "reproduced", "x = 3"] in rows and ["study", "17", "corrected", "4"] in rows
+
+
 def test_a_folder_of_something_else_is_never_replaced(tmp_path):
     (tmp_path / "run" / "lab").mkdir(parents=True)
     (tmp_path / "run" / "lab" / "notebook.ipynb").write_text("{}")
@@ -118,7 +132,9 @@ def test_without_a_run_it_shows_the_labs_and_the_claims_of_the_reference(tmp_pat
     assert "No lab was executed" in start
     claims = (tmp_path / "site" / "claims.html").read_text()
     shown = {claim["id"] for claim in verdicts() if claim["lab"] == "03a"}
-    assert shown and all(f"<b>{name}</b>" in claims for name in shown)
+    lab = (tmp_path / "site" / "03a_vae_instance_norm.html").read_text()
+    assert shown and all(f"<b>{name}</b>" in claims and name in lab for name in shown)
+    assert "What the reference found" in lab and "side by side" not in claims
 
 
 def test_no_path_of_the_machine_is_shown(sites):

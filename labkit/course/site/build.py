@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from labkit.claims import BADGES, measured_text
+from labkit.claims import BADGES, claims_html, measured_text
 from labkit.course.run.labs import list_labs, project_root, read_notebook
 from labkit.errors import LabkitError
 from labkit.files import write_json
@@ -22,6 +22,7 @@ SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?### END SOLUTION[^\n]*",
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS[^\n]*\n?", re.S | re.M)
 EMPTY_HEADER = re.compile(r"<th([^>]*)>(?:\s|&nbsp;)*</th>")  # pandas writes them; a screen reader stumbles
 HERE = Path(__file__).parent
+REFERENCE = "reference"  # the name of its run
 WIDTH = 1200  # pixels; a figure on a page is never shown wider
 EXPLORER = """# Explorer
 
@@ -49,7 +50,7 @@ def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
     """
     if run is None:
         with tempfile.TemporaryDirectory() as place:
-            return build_site(_reference_run(Path(place)), out, students)
+            return build_site(_reference_run(Path(place, REFERENCE)), out, students)
     executed = sorted(file.parent for file in run.glob(f"*/{NOTEBOOK}"))
     labs = [lab for lab in executed if read_record(lab, STATE, {}).get("state", "ok") == "ok"]
     if not labs:
@@ -112,9 +113,14 @@ def _reference_run(run: Path) -> Path:
     known = reference.verdicts()
     for lab in list_labs():
         folder = run / lab.stem
-        folder.mkdir()
-        shutil.copy(lab.path, folder / NOTEBOOK)
-        write_json(folder / "claims.json", [claim for claim in known if claim["lab"] == lab.number])
+        folder.mkdir(parents=True)
+        claims = [claim for claim in known if claim["lab"] == lab.number]
+        write_json(folder / "claims.json", claims)
+        notebook = read_notebook(lab.path)
+        if claims:
+            words = f"## What the reference found\n\n{claims_html(claims)}"
+            notebook["cells"].append({"cell_type": "markdown", "id": "found", "metadata": {}, "source": words})
+        write_json(folder / NOTEBOOK, notebook)
     return run
 
 
@@ -213,11 +219,25 @@ def _webp(png: bytes, path: Path) -> tuple[int, int]:
 
 
 def _by_verdict(labs: list[Path]) -> list[tuple[str, list[Any]]]:
+    """Verdict → for each claim its lab, itself, and (run, seed, claim) of each run that has it, this run first."""
     found: dict[str, list[Any]] = {verdict: [] for verdict in BADGES}
     for lab in labs:
-        for claim in read_record(lab, "claims.json", []):
-            found.setdefault(claim["verdict"], []).append((lab.name, claim))
+        run = lab.parent
+        others = [place / lab.name for place in sorted(run.parent.iterdir()) if place != run and place.is_dir()]
+        runs = [_judged(each) for each in (lab, *others)]
+        if run.name != REFERENCE:
+            runs.append((REFERENCE, *_judged(reference.ROOT / lab.name)[1:]))
+        for claim in runs[0][2]:
+            same = [(name, seed, each) for name, seed, claims in runs for each in claims if each["id"] == claim["id"]]
+            found.setdefault(claim["verdict"], []).append((lab.name, claim, same))
     return [(verdict, claims) for verdict, claims in found.items() if claims]
+
+
+def _judged(lab: Path) -> tuple[str, Any, list[dict[str, Any]]]:
+    """The run's name, its seed, and the lab's claims."""
+    about = read_record(lab, reference.ABOUT, {})
+    config = about or read_record(lab, "config.json", {})
+    return lab.parent.name, config.get("seed", "–"), about.get("claims") or read_record(lab, "claims.json", [])
 
 
 def _rendered(name: str, shown: dict[str, Any]) -> str:
