@@ -12,7 +12,11 @@ endif
 # The stamp's name holds what .venv is made of and where it lies, and no date: one in the future would never be old.
 READY := .venv/.ready-$(shell (pwd; cat pyproject.toml constraints.txt) | cksum | cut -d' ' -f1)
 KIT := .venv/bin/python
-INSTALLED := -c constraints.txt -e '.[test,celeba,sweep,grade]'
+# $(call install,EXTRAS): by uv where it is and works, else by pip. Both say what they download, and how large it is.
+install = { command -v uv >/dev/null && uv pip install --python $(KIT) -c constraints.txt -e '.[$(1)]'; } || \
+  $(KIT) -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+EXTRAS := test,celeba,sweep,grade
+VERSION = $(shell $(KIT) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')
 
 .DEFAULT_GOAL := help
 .PHONY: help run study demo test site lab doctor bench gpu mutants release
@@ -38,8 +42,7 @@ mutants: $(READY) ## every mutant of every exercise's solution against its check
 	@LABKIT_MUTANTS=all OMP_NUM_THREADS=1 $(KIT) -m pytest -q tests/labs/test_mutation.py tests/course/grade/test_mutants.py
 
 bench: $(READY) ## timings, into tests/benchmarks/results/; DEVICE=cuda on a GPU
-	@$(KIT) -c 'import pytorch_lightning' 2>/dev/null || \
-	  $(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(KIT) -c 'import pytorch_lightning' 2>/dev/null || $(call install,bench)
 	@LABKIT_BENCH_DEVICE=$(DEVICE) $(KIT) -m pytest tests/benchmarks -m bench -s -q
 
 gpu: ## every lab in the profile gpu, then the timings, on a GPU
@@ -49,21 +52,23 @@ lab: $(READY) ## open JupyterLab on the notebooks
 	@$(KIT) -m labkit lab $(ARGS)
 
 site: $(READY) ## the newest run, or else the reference, as a static site in site/
-	@$(KIT) -c 'import sphinx_book_theme, myst_nb' 2>/dev/null || \
-	  $(KIT) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[site]'
+	@$(KIT) -c 'import sphinx_book_theme, myst_nb' 2>/dev/null || $(call install,site)
 	@$(KIT) -m labkit site $(ARGS)
 
 doctor: $(READY) ## what this machine has
 	@$(KIT) -m labkit doctor
 
-release: $(READY) ## wheel and source of a version that is committed and described, into dist/
+release: $(READY) ## of what is committed: wheel, source and site in dist/, and the version's tag
 	@test -z "$$(git status --porcelain)" || { echo 'a release is made of what is committed: commit first, or put it aside' >&2; exit 2; }
+	@! git rev-parse -q --verify refs/tags/v$(VERSION) >/dev/null || \
+	  { echo 'v$(VERSION) is there already: give pyproject.toml, CITATION.cff and CHANGELOG.md the next version' >&2; exit 2; }
 	@$(KIT) -m pytest -q tests/test_packaging.py
 	@rm -rf build dist
 	@$(KIT) -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' >build.log || \
 	  { cat build.log >&2; exit 1; }
-	@rm -rf build build.log; ls dist
-	@echo "now: git tag v$$($(KIT) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')"
+	@rm -rf build build.log
+	@$(MAKE) --no-print-directory site ARGS='--out dist/site $(ARGS)'
+	@git tag v$(VERSION) && ls dist && echo 'tagged v$(VERSION); now: git push origin v$(VERSION)'
 
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 15))' 2>/dev/null || \
@@ -75,9 +80,8 @@ $(READY):
 	  { echo '.venv needs 6 GB of free disk here on Linux, else 3 GB: make room, or move this folder to another disk' >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo '$(PYTHON) has no venv module: install it (on Debian and Ubuntu the package python3-venv)' >&2; exit 2; }
-	@echo 'Setting up .venv: this takes some minutes and happens once.'
+	@echo 'Setting up .venv, once: some minutes. On Linux it downloads 3 GB, or 0.4 GB where .venv holds torch for the CPU; else 0.5 GB.'
 	@rm -f .venv/.ready-*
 	@$(PYTHON) -m venv .venv
-	@uv pip install --quiet --python $(KIT) $(INSTALLED) 2>/dev/null || \
-	  $(KIT) -m pip install --quiet --disable-pip-version-check $(INSTALLED)
+	@$(call install,$(EXTRAS))
 	@touch $@
