@@ -28,6 +28,10 @@ SLOW = """import time
 from labkit.fit import every
 result = train([every(1, lambda flow, epoch: time.sleep(0.5))])
 print(len(result.history), "epochs in all")"""
+EXPLORER = """from torch import nn
+from labkit.plots import browser
+decoder = nn.Sequential(nn.Linear(2, 12), nn.Unflatten(1, (3, 2, 2)))
+browser.widget(browser.Model("a small model", decoder, 2, {1: "colour"}))"""
 MINUTES = 60_000  # of milliseconds
 
 
@@ -159,3 +163,16 @@ def test_a_student_works_through_lab_00(opened):
     last = lab.cell("run.finish()")
     last.get_by_text("checks.json").wait_for()
     assert not lab.errors()
+
+
+def test_the_explorer_moves_in_a_notebook_and_leaves_its_address_alone(opened):
+    page, lab = opened[0], Notebook(*opened)
+    settings = lab.cell("PROFILE = None")
+    lab.write(settings, EXPLORER)
+    for _ in range(2):  # run again, the cell has one explorer, and that one works
+        lab.run(lab.cell("a small model"))
+    address, face = page.url, page.get_by_role("img", name="A face drawn by a small model")
+    before = face.evaluate("canvas => canvas.toDataURL()")
+    page.get_by_role("slider", name="colour").fill("2.5")
+    page.wait_for_function("([canvas, before]) => canvas.toDataURL() !== before", arg=[face.element_handle(), before])
+    assert page.url == address and not lab.errors()
