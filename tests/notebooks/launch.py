@@ -13,6 +13,7 @@ import nbformat
 from nbformat.v4 import new_code_cell
 
 from labkit.course.run.labs import list_labs
+from labkit.course.site.build import OPEN_IN, repository
 from labkit.files import write_text
 
 MARKS = "<!-- launch -->", "<!-- end of launch -->"
@@ -26,21 +27,17 @@ UPLOAD = """\
 Or run a notebook in Colab: open it there and upload the wheel to its files. The notebook's second code cell installs
 the wheel."""
 LINKS = """\
-Or open lab 00 in [Colab](https://colab.research.google.com/github/{place}/blob/{tag}/{lab}),
-[Kaggle](https://kaggle.com/kernels/welcome?src={address}/blob/{tag}/{lab}) or
-[Binder](https://mybinder.org/v2/gh/{place}/{tag}?labpath={lab}). The notebook's second code cell installs the kit
-where it is missing. The other labs open in the same way, by their file names."""
+Or open lab 00 in {lab_00}. The notebook's second code cell installs the kit where it is missing. The other labs
+open in the same way, by their file names."""
 
 
 def launch_texts(root: Path) -> tuple[str, str]:
     """Source of the cell, and the README's words."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    tag = f"v{project['version']}"
-    if not (address := project.get("urls", {}).get("Repository", "").removesuffix(".git")):
-        return CELL.format(source=f"{project['name'].replace('-', '_')}-*.whl"), UPLOAD
-    place = re.sub(r"^https://[^/]+/", "", address)
-    words = LINKS.format(address=address, place=place, tag=tag, lab="notebooks/00_start_here.ipynb")
-    return CELL.format(source=f'"{project["name"]} @ git+{address}@{tag}"'), words
+    name = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    if not (found := repository(root)):
+        return CELL.format(source=f"{name.replace('-', '_')}-*.whl"), UPLOAD
+    words = LINKS.format(lab_00=OPEN_IN.format(**found, file="notebooks/00_start_here.ipynb"))
+    return CELL.format(source=f'"{name} @ git+{found["address"]}@{found["tag"]}"'), words
 
 
 def write_launch(root: Path) -> None:

@@ -137,6 +137,20 @@ def test_without_a_run_it_shows_the_labs_and_the_claims_of_the_reference(tmp_pat
     assert "What the reference found" in lab and "side by side" not in claims
 
 
+def test_a_page_links_to_its_source_where_there_is_one(tmp_path, monkeypatch):
+    labs = choose_labs(["00"], list_labs())
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nversion = "2.0"\nurls = { Repository = "https://code.example/team/kit.git" }'
+    )
+    monkeypatch.setattr(build, "list_labs", lambda: labs)
+    monkeypatch.setattr(build, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(build, "_readme_pages", lambda source: [])
+    build_site(None, tmp_path / "site")
+    page = (tmp_path / "site" / f"{labs[0].stem}.html").read_text()
+    for address in ("https://code.example/team/kit/edit/main/notebooks/", "/github/team/kit/blob/v2.0/notebooks/"):
+        assert f"{address}{labs[0].stem}.ipynb" in page
+
+
 def test_no_path_of_the_machine_is_shown(sites):
     assert not any("/home/ada" in page for pages in sites.values() for page in pages.values())
 

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ A latent is a list of numbers from which a model draws a face. Move one and see 
 this page.
 
 """
+
+OPEN_IN = (
+    "[Colab](https://colab.research.google.com/github/{place}/blob/{tag}/{file}), "
+    "[Kaggle](https://kaggle.com/kernels/welcome?src={address}/blob/{tag}/{file}) or "
+    "[Binder](https://mybinder.org/v2/gh/{place}/{tag}?labpath={file})"
+)
 
 
 def newest_run(runs: Path) -> Path | None:
@@ -68,6 +75,11 @@ def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
         for lab in labs:
             try:
                 page = _lab_page(lab, pictures, students)
+                if found := repository(project_root()):
+                    file = f"notebooks/{lab.name}.ipynb"
+                    words = f"[Edit this page]({found['address']}/edit/main/{file}) · open it in "
+                    words += OPEN_IN.format(**found, file=file)
+                    page["cells"].insert(1, {"cell_type": "markdown", "id": "links", "metadata": {}, "source": words})
             except (LabkitError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
                 remedy = "run the lab again with `labkit run --force`"
                 raise LabkitError(f"{lab / NOTEBOOK}: is damaged ({error!r}); {remedy}.") from error
@@ -122,6 +134,15 @@ def _reference_run(run: Path) -> Path:
             notebook["cells"].append({"cell_type": "markdown", "id": "found", "metadata": {}, "source": words})
         write_json(folder / NOTEBOOK, notebook)
     return run
+
+
+def repository(root: Path) -> dict[str, str] | None:
+    """Where pyproject.toml of a project says that it lies: address, place (owner/name) and this version's tag."""
+    file = root / "pyproject.toml"
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"] if file.is_file() else {}
+    if not (address := project.get("urls", {}).get("Repository", "").removesuffix(".git")):
+        return None
+    return {"address": address, "place": re.sub(r"^https://[^/]+/", "", address), "tag": f"v{project['version']}"}
 
 
 def setup(app: Any) -> dict[str, bool]:
