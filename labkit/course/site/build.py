@@ -130,8 +130,10 @@ def _reference_run(run: Path) -> Path:
         write_json(folder / "claims.json", claims)
         notebook = read_notebook(lab.path)
         if claims:
-            words = f"## What the reference found\n\n{claims_html(claims)}"
-            notebook["cells"].append({"cell_type": "markdown", "id": "found", "metadata": {}, "source": words})
+            table = {"output_type": "display_data", "data": {"text/html": claims_html(claims)}, "metadata": {}}
+            hidden = {"cell_type": "code", "source": "", "metadata": {"tags": ["remove-input"]}, "outputs": [table]}
+            heading = {"cell_type": "markdown", "source": "## What the reference found", "metadata": {}}
+            notebook["cells"] += [heading | {"id": "found"}, hidden | {"id": "claims", "execution_count": None}]
         write_json(folder / NOTEBOOK, notebook)
     return run
 
