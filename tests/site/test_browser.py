@@ -57,6 +57,8 @@ def site(tmp_path_factory):
     outputs.append({"output_type": "stream", "name": "stdout", "text": "a long line " * 30})
     notebook = json.loads((project_root() / "notebooks" / f"{LAB}.ipynb").read_text(encoding="utf-8"))
     del notebook["cells"][12:]  # axe looks at every word of the code
+    wide = " + ".join(f"x_{{{i}}}^2" for i in range(30))
+    notebook["cells"].insert(1, {"cell_type": "markdown", "metadata": {}, "source": f"A formula:\n\n$${wide}$$"})
     next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")["outputs"] = outputs
     (lab / "notebook.ipynb").write_text(json.dumps(notebook))
     torch.manual_seed(0)

@@ -159,7 +159,9 @@ def _math(display: str) -> Any:
 
     def visit(writer: Any, node: Any) -> None:
         try:
-            writer.body.append(convert(node.astext(), display=display))
+            formula = convert(node.astext(), display=display)
+            # One wider than a phone scrolls, by keyboard too.
+            writer.body.append(formula.replace("<math", '<math tabindex="0"', 1) if display == "block" else formula)
         except Exception:  # that library raises errors of many kinds; TeX can be read too
             writer.body.append(f"<code>{html.escape(node.astext())}</code>")
         raise SkipNode
