@@ -18,10 +18,24 @@ MakeLab = Callable[..., Path]
 # Read before any test changes the environment.
 REAL_DATA = os.environ.get("LABKIT_DATA")
 
+# The labs and the files that take longest begin first: begun last, one of them keeps one worker busy while the others
+# have nothing left to do.
+LABS = ("notebooks/test_execute.py", "notebooks/test_nbval.py")
+LONG = (*LABS, "grade/test_mutants.py", "notebooks/test_reference.py", "grade/test_run.py", "run/test_runner.py")
+
 
 def pytest_configure() -> None:
     """No test asks the network, in this process or in a kernel it starts."""
     os.environ["LABKIT_OFFLINE"] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a worker of `make test` takes at a time: one run of a lab, else a file, whose tests share fixtures."""
+    files = {item: f"{item.path.parent.name}/{item.path.name}" for item in items}
+    items.sort(key=lambda item: LONG.index(files[item]) if files[item] in LONG else len(LONG))
+    for item in items:
+        if files[item] not in LABS:
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 The photographs are real where they are; else blots in CelebA's layout, half of them with attributes drawn by lot, so
 that nothing can be learnt from them: no lab may need that a model has learnt something.
-
-A file of its own, so that two workers can execute notebooks at the same time.
 """
 
 import os
@@ -26,7 +24,7 @@ BLOTS = 800
 pytestmark = pytest.mark.timeout(1800)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def photographs(tmp_path_factory):
     """The folder of real data, or one with a CelebA of blots."""
     if REAL_DATA:

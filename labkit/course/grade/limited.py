@@ -24,7 +24,14 @@ MEBIBYTE = 2**20
 CPU_SECONDS = 30
 MEMORY_BYTES = 320 * MEBIBYTE  # beside what the process has before its work begins
 WALL_FACTOR = 10  # on a machine under load a CPU second takes longer, but hardly so much longer
-PRELOADED = ["labkit.course.grade.execute", "labkit.course.grade.marks.feedback", "labkit.course.grade.intake.repair"]
+PRELOADED = [
+    "labkit.course.grade.execute",
+    "labkit.course.grade.marks.feedback",
+    "labkit.course.grade.intake.repair",
+    # What a page of feedback imports only when it is drawn: most of its time, and one page is one process.
+    "nbgrader.preprocessors",
+    "nbgrader.server_extensions.formgrader.handlers",
+]
 
 
 class Overrun(Exception):  # noqa: N818 - not an error of the kit: what a stranger's work came to

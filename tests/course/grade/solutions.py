@@ -18,11 +18,7 @@ class Recorder:
         self.right_ones.append((check, solution))
 
     def wrong(self, check, solution, expected):
-        self.wrong_ones.append((check, solution))
-
-    def missed(self, check, solution):
-        self.wrong_ones.append((check, solution))
-        return {}
+        self.wrong_ones.append((check, solution, expected))
 
     def stub(self, check, arguments):
         def stub(*args, **kwargs):
