@@ -56,7 +56,9 @@ def test_nbval_compares_the_cells_tagged_check_output(tmp_path, make_lab, printe
 def nbval(path, out, **variables):
     """Execute a notebook in the smoke profile and compare the outputs of its cells tagged check-output."""
     program = (
-        "import sys, pytest; from nbval import plugin; plugin.metadata_tags['check-output'] = 'check';"
+        # Without what makes jsonschema a second slower to import, see `labkit.course.run.execute`.
+        "import sys, pytest; sys.modules['rfc3987_syntax'] = None;"
+        "from nbval import plugin; plugin.metadata_tags['check-output'] = 'check';"
         "sys.exit(pytest.main(sys.argv[1:]))"
     )
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=1200", "--timeout=1500", "-q"]

@@ -180,6 +180,9 @@ def main() -> None:
     # A kernel of another environment under the same name must not be picked up instead of this one.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ.pop("JUPYTER_PATH", None)
+    # jsonschema imports it where it is there, and for a second it builds grammars: for addresses of the web, of which
+    # the format of notebooks says nothing.
+    sys.modules["rfc3987_syntax"] = None
     processes.end_with_parent()
     # In a group, the runner's interrupt reaches this program too; it is meant for the kernel below.
     signal.signal(signal.SIGINT, lambda *_: None)
