@@ -21,7 +21,7 @@ REAL_DATA = os.environ.get("LABKIT_DATA")
 # The labs and the files that take longest begin first: begun last, one of them keeps one worker busy while the others
 # have nothing left to do.
 LABS = ("notebooks/test_execute.py", "notebooks/test_nbval.py")
-LONG = (*LABS, "grade/test_mutants.py", "notebooks/test_reference.py", "grade/test_run.py", "run/test_runner.py")
+LONG = (*LABS, "run/test_runner.py", "grade/test_mutants.py", "notebooks/test_reference.py", "tests/test_packaging.py")
 
 
 def pytest_configure() -> None:
