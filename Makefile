@@ -36,7 +36,7 @@ demo: $(READY) ## in a minute: faces, a failed check with its hint, a verdict
 	@$(KIT) -m labkit demo
 
 test: $(READY) ## the tests, each notebook included
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m 'not bench and not kinds'
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not bench and not kinds'
 
 mutants: $(READY) ## every mutant of every exercise's solution against its check
 	@LABKIT_MUTANTS=all OMP_NUM_THREADS=1 $(KIT) -m pytest -q tests/labs/test_mutation.py tests/course/grade/test_mutants.py

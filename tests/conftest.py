@@ -20,8 +20,14 @@ REAL_DATA = os.environ.get("LABKIT_DATA")
 
 # The labs and the files that take longest begin first: begun last, one of them keeps one worker busy while the others
 # have nothing left to do.
-LABS = ("notebooks/test_execute.py", "notebooks/test_nbval.py")
-LONG = (*LABS, "run/test_runner.py", "grade/test_mutants.py", "notebooks/test_reference.py", "tests/test_packaging.py")
+LABS = ("tests/notebooks/test_execute.py", "tests/notebooks/test_nbval.py")
+LONG = (
+    *LABS,
+    "tests/course/run/test_runner.py",
+    "tests/course/grade/test_mutants.py",
+    "tests/notebooks/test_reference.py",
+    "tests/test_packaging.py",
+)
 
 
 def pytest_configure() -> None:
@@ -30,12 +36,22 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a worker of `make test` takes at a time: one run of a lab, else a file, whose tests share fixtures."""
-    files = {item: f"{item.path.parent.name}/{item.path.name}" for item in items}
+    """See `LONG`."""
+    files = {item: item.nodeid.partition("::")[0] for item in items}
     items.sort(key=lambda item: LONG.index(files[item]) if files[item] in LONG else len(LONG))
-    for item in items:
-        if files[item] not in LABS:
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What a worker of `make test` takes at a time: one run of a lab, else a file, whose tests share fixtures."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if file in LABS else file
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture
