@@ -1,5 +1,7 @@
 """The latent explorer: sliders for the most active latents, or a grid of pictures where nobody is there to slide."""
 
+import base64
+import html
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 REACH = 3.0  # standard deviations of the prior, to either side
 ENLARGED = 5  # a pixel's side on the screen
+# ipywidgets has no alternative text for an image, and no name for a slider's handle: each handle gets its label's.
+PICTURE = """<img alt="{alt}" src="data:image/png;base64,{png}" onload="
+for (const handle of this.closest('.latent-explorer').querySelectorAll('.noUi-handle'))
+  handle.setAttribute('aria-label', handle.closest('.widget-slider').querySelector('label').textContent)">"""
 
 
 def somebody_is_there() -> bool:
@@ -69,18 +75,23 @@ class LatentExplorer:
         """A slider per latent beside the face, drawn anew whenever one is moved, and a button back to the start."""
         import ipywidgets as widgets
 
-        picture = widgets.Image(format="png")
+        picture = widgets.HTML()
         knobs = {
             latent: widgets.FloatSlider(
-                float(self.start[latent].clamp(-REACH, REACH)), min=-REACH, max=REACH, step=0.1,
-                description=f"{latent}", tooltip=label,
+                float(self.start[latent].clamp(-REACH, REACH)), min=-REACH, max=REACH, step=0.1, description=label,
+                style={"description_width": "12em"}, layout={"width": "30em"},
             )
             for latent, label in self.latents.items()
         }  # fmt: skip
         first = {latent: knob.value for latent, knob in knobs.items()}
 
         def draw(_: object = None) -> None:
-            picture.value = _png(self.faces([{latent: knob.value for latent, knob in knobs.items()}])[0])
+            values = {latent: knob.value for latent, knob in knobs.items()}
+            shown = ", ".join(f"{self.latents[latent]} {value:.1f}" for latent, value in values.items())
+            picture.value = PICTURE.format(
+                alt=html.escape(f"The face of these latents: {shown}"),
+                png=base64.b64encode(_png(self.faces([values])[0])).decode(),
+            )
 
         def back(_: object) -> None:
             for latent, knob in knobs.items():
@@ -91,8 +102,7 @@ class LatentExplorer:
         reset = widgets.Button(description="back to the start")
         reset.on_click(back)
         draw()
-        rows = [widgets.HBox([knob, widgets.Label(self.latents[latent])]) for latent, knob in knobs.items()]
-        return widgets.HBox([widgets.VBox([*rows, reset]), picture])
+        return widgets.HBox([widgets.VBox([*knobs.values(), reset]), picture]).add_class("latent-explorer")
 
 
 def _png(image: np.ndarray) -> bytes:
