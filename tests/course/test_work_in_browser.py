@@ -168,7 +168,7 @@ LatentExplorer(lambda z: z[:, :3, None, None].expand(-1, -1, 32, 24), torch.zero
 
 
 def test_a_screen_reader_can_name_the_explorers_sliders_and_its_picture(opened):
-    page, lab = opened[0], Notebook(*opened)
+    lab = Notebook(*opened)
     cell = lab.cell("run.finish()")
     lab.write(cell, EXPLORER)
     cell = lab.cell("LatentExplorer(")
