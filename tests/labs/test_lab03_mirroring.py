@@ -9,7 +9,7 @@ from labkit.labs import lab03
 RANGE, EVEN, ODD, SHARE, LOPSIDED, EXTREMES = (
     "one number from 0 to 1",
     "pictures that a mirror leaves alone give 0",
-    "pictures of which all differences turn round give 1",
+    "pictures whose differences a mirror reverses give 1",
     "else it is the odd part's share of the squares",
     "one common lopsided face counts as odd",
     "white and black do not wrap round",

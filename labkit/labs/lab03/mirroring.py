@@ -1,4 +1,4 @@
-"""Check of the odd share: how much of what faces differ in is turned round by a mirror."""
+"""Check of the odd share: the share of faces' differences that a mirror reverses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def odd_share(share: Function) -> list[Property]:
         {
             "one number from 0 to 1": weak(lambda: _range(value) or untouched([_pictures()], share)),
             "pictures that a mirror leaves alone give 0": weak(lambda: _even(value)),
-            "pictures of which all differences turn round give 1": weak(lambda: _odd(value)),
+            "pictures whose differences a mirror reverses give 1": weak(lambda: _odd(value)),
             "else it is the odd part's share of the squares": lambda: _share(value),
             "one common lopsided face counts as odd": lambda: _lopsided(value),
             "white and black do not wrap round": lambda: _extremes(value),
