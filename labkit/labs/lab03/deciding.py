@@ -1,6 +1,5 @@
 """Check of a rule that decides a claim: where the 95 % interval of a mean over seeds lies."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,10 +41,10 @@ FORMULA = 'mean − reach > bar is "above", mean + reach < bar "below"; reach = 
 
 
 def _interval(
-    values: Sequence[float], quantile: Callable[[int], float], ddof: int = 1, root: bool = True
+    values: Sequence[float], quantile: Callable[[int], float], ddof: int = 1, power: float = 0.5
 ) -> tuple[float, float]:
     n = len(values)
-    reach = quantile(n) * float(np.std(values, ddof=ddof)) / (math.sqrt(n) if root else 1)
+    reach = quantile(n) * float(np.std(values, ddof=ddof)) / n**power
     return float(np.mean(values)) - reach, float(np.mean(values)) + reach
 
 
@@ -64,22 +63,24 @@ SWAPPED = {ABOVE: BELOW, BELOW: ABOVE, UNDECIDED: UNDECIDED}
 # What a common mistake decides, and what to say of it.
 MISTAKES: tuple[tuple[Callable[[Sequence[float], float], str], str], ...] = (
     (lambda v, bar: SWAPPED[_verdict(v, bar)], "above and below are swapped."),
+    (lambda v, bar: _verdict(v, bar, quantile=lambda n: 0.0), "the mean alone decides: its interval is left out."),
     (lambda v, bar: ABOVE if np.mean(v) > bar else BELOW, "the mean alone decides: its interval is left out."),
     (lambda v, bar: _verdict(v, bar, quantile=lambda n: norm.ppf(0.975)), "1.96 is for many seeds, not for a few."),
     (lambda v, bar: _verdict(v, bar, quantile=lambda n: t.ppf(0.95, n - 1)), "that is the 90 % interval."),
     (lambda v, bar: _verdict(v, bar, quantile=lambda n: t.ppf(0.975, n)), "n seeds have n − 1 degrees of freedom."),
     (lambda v, bar: _verdict(v, bar, ddof=0), "the spread divides by n: of a few seeds it is then too small."),
-    (lambda v, bar: _verdict(v, bar, root=False), "that is the spread of one seed, not of the mean."),
+    (lambda v, bar: _verdict(v, bar, power=1), "the spread is divided by n, not by its root."),
+    (lambda v, bar: _verdict(v, bar, power=0), "that is the spread of one seed, not of the mean."),
     (lambda v, bar: _verdict(v, bar, quantile=lambda n: 1.0), "one standard error is no 95 % interval."),
     (lambda v, bar: _verdict(v, 0.0), "the bar is left out: it compares with 0."),
-    (lambda v, bar: _verdict(v, bar, least=2), "it decides on fewer than five seeds."),
+    *((lambda v, bar, n=n: _verdict(v, bar, least=n), "it decides on fewer than five seeds.") for n in (2, 3, 4)),
     (lambda v, bar: _verdict(v, bar, least=6), "five seeds are enough: only fewer decide nothing."),
 )
 
 
 def _why(decide: Callable) -> str:
     """The mistake that decides as the student's function does, over bars near and far."""
-    cases = [case for share in (0.1, 0.5, 0.7, 0.8, 0.9, 0.95, 1.002, 1.3, 2.5) for case in _near(share)]
+    cases = [case for share in (0.1, 0.4, 0.5, 0.7, 0.8, 0.9, 0.95, 1.002, 1.3, 2.5) for case in _near(share)]
     cases += [*_far(), *_moved(), *_few()]
     got = [decide(list(values), bar) for values, bar in cases]
     return next((why for mistake, why in MISTAKES if [mistake(*case) for case in cases] == got), "")

@@ -73,7 +73,10 @@ def _many(draw: Function) -> Tensor:
         raise Missed(
             Hint(f"z is NaN{at}.", "a root or logarithm of log_var itself; the root belongs to the variance.")
         )
-    return torch.broadcast_to(z, mean.shape) - mean
+    noise = torch.broadcast_to(z, mean.shape) - mean
+    if bool(noise.any()) and close(noise, noise[:1].expand_as(noise)):
+        raise Missed("all images share one noise: draw it in the shape of the mean, torch.randn_like(mean).")
+    return noise
 
 
 def _centre(draw: Function) -> str | None:

@@ -10,7 +10,7 @@ from labkit.checking import Hint, Missed, Property, evaluate, random_numbers, un
 FACTORS, LATENTS = 5, 8
 # R² of latents (rows) and factors (columns), whether the first factor is matched, and what a mistake there would be.
 CASES = (
-    ([[0.5, 0], [0.1, 0]], True, "half is enough: at least 0.5, not more than 0.5."),
+    ([[0.5, 0], [0, 0]], True, "half is enough: at least 0.5, not more than 0.5."),
     ([[0.49999, 0], [0.1, 0]], False, "the best latent must explain at least half of the factor."),
     ([[0.8, 0], [0.4, 0]], True, "twice as much is enough: at least, not more than."),
     (
