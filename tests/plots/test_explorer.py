@@ -1,6 +1,8 @@
 """The latent explorer without a browser: its callback is driven, and a kernel is asked whether somebody is there."""
 
+import base64
 import io
+import re
 
 import numpy as np
 import pytest
@@ -35,16 +37,17 @@ def found(widget, kind):
 
 
 def colour(picture):
-    image = Image.open(io.BytesIO(picture.value))
+    image = Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", picture.value)[1])))
     assert image.size == (6 * ENLARGED, 8 * ENLARGED)
     return np.asarray(image)[4 * ENLARGED, 3 * ENLARGED]
 
 
 def test_a_slider_moves_its_latent_alone_and_the_button_brings_it_back():
     widget = explorer().sliders()
-    (picture,), (blue, red), (button,) = (found(widget, kind) for kind in ("Image", "FloatSlider", "Button"))
+    (picture,), (blue, red), (button,) = (found(widget, kind) for kind in ("HTML", "FloatSlider", "Button"))
     assert (blue.value, red.value, blue.min, blue.max) == (0.0, 0.5, -REACH, REACH)
-    assert [label.value for label in found(widget, "Label")] == ["blue", "red"]
+    assert [knob.description for knob in (blue, red)] == ["blue", "red"]
+    assert 'alt="The face of these latents: blue 0.0, red 0.5"' in picture.value
     np.testing.assert_array_equal(colour(picture), levels(0.5, -1, 0))
     blue.value = 3.0
     np.testing.assert_array_equal(colour(picture), levels(0.5, -1, 3))
