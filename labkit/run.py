@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -71,7 +72,7 @@ def start_lab(
     torch.manual_seed(seed)
     forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
     if (notebook := get_ipython()) and somebody_is_there():
-        notebook.set_custom_exc((NotImplementedError,), _say_what_waits)
+        notebook.set_custom_exc((NotImplementedError, NameError), _say_what_waits)
     print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {relative(run.folder)}")
     return run
 
@@ -106,17 +107,28 @@ def _find_reference(run: "Run") -> "reference_of.Reference | None":
 
 
 def _say_what_waits(notebook: Any, kind: type, error: Any, trace: Any, tb_offset: int | None = None) -> list[str]:
-    """One line for a cell that meets an exercise's stub, in place of a traceback that ends in nothing."""
+    """One line for a cell that meets an exercise's stub, or lacks what a cell that stopped there should have made."""
     frames = traceback.extract_tb(trace)
     in_a_cell = bool(frames) and not Path(frames[-1].filename).exists()  # else it is a library's own
-    if in_a_cell and not error.args:
+    said = ""
+    if in_a_cell and isinstance(error, NameError) and _made_above(notebook, error.name):
+        said = f"this cell waits for {error.name}, which a cell above makes: run that one to its end first."
+    elif in_a_cell and isinstance(error, NotImplementedError) and not error.args:
         name = frames[-1].name
-        error.args = (f"this cell waits for {name}: write that exercise in place of its stub, then run both cells.",)
+        said = f"this cell waits for {name}: write that exercise in place of its stub, then run both cells."
         if name == "<module>":
-            error.args = ("this is the stub of an exercise: write yours in its place.",)
-        error._render_traceback_ = lambda: [str(error)]
+            said = "this is the stub of an exercise: write yours in its place."
+    if said:
+        error.args = (said,)
+        error._render_traceback_ = lambda: [said]
     notebook.showtraceback((kind, error, trace))
     return []
+
+
+def _made_above(notebook: Any, name: str | None) -> bool:
+    """Whether a cell that was run before makes something of this name; else it is a slip of the pen."""
+    made = rf"^\s*(?:(?:def|class) {re.escape(name or '')}\b|[\w, ]*\b{re.escape(name or '')}\b[\w, ]*=(?!=))"
+    return any(re.search(made, cell, re.MULTILINE) for cell in notebook.user_ns["In"][:-1])
 
 
 def choose_profile(name: str | None = None) -> str:

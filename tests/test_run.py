@@ -402,7 +402,11 @@ def test_a_cell_that_meets_a_stub_says_in_one_line_what_it_waits_for(tmp_path):
         name, lines = error_of("density(1)")
         assert name == "NotImplementedError" and len(lines) == 1 and "waits for density" in lines[0]
         assert len(error_of("raise NotImplementedError")[1]) == 1
-        # An error of a library's keeps its trace.
+        error_of("shares, sizes = density(1), 2")
+        name, lines = error_of("print(sizes)")
+        assert name == "NameError" and len(lines) == 1 and "waits for sizes, which a cell above makes" in lines[0]
+        # A slip of the pen, and an error of a library's, keep their trace.
+        assert len(error_of("print(size)")[1]) > 1 and len(error_of("print(size)")[1]) > 1
         assert len(error_of("raise NotImplementedError('by torch')")[1]) > 1
         assert len(error_of("import torch\ntorch.distributions.Distribution().sample()")[1]) > 1
     finally:

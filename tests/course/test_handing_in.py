@@ -2,12 +2,13 @@
 
 import json
 import os
+import sys
 import zipfile
 
 import nbformat
 import pytest
 
-from labkit.course import handing_in
+from labkit.course import cli, handing_in
 from labkit.course.grade.demo import fill as write_right
 from labkit.course.grade.demo_lab import demo_lab
 from labkit.course.grade.exercises import exercises
@@ -87,6 +88,30 @@ def test_the_checks_run_as_grading_runs_them(lab, mine):
     name, held, _, count, *_ = right.split()
     assert name == "log-density-test:" and held == count != "0"
     assert wrong.startswith("components-test: 0 of ") or "defines no" in wrong
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_the_command_runs_the_checks_where_there_is_a_sandbox(lab, mine, monkeypatch, capsys, sandbox):
+    def none_here(**settings):
+        raise LabkitError("no sandbox")
+
+    if not sandbox:
+        monkeypatch.setattr("labkit.course.grade.run.choose_kernel", none_here)
+    else:
+        try:
+            assert choose_kernel().runtime
+        except LabkitError as error:
+            pytest.skip(str(error))
+    monkeypatch.setattr("labkit.course.run.labs.list_labs", lambda: [lab])
+    monkeypatch.setattr(sys, "argv", ["labkit", "check", str(mine)])
+    changed(mine, lambda cells: cells.remove(next(c for c in cells if c.metadata.get("nbgrader", {}).get("grade"))))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().out
+    assert (
+        ended.value.code == 1 and "still to be written" in said and "put right at grading" in said and ENOUGH in said
+    )
+    assert ("log-density-test: 0 of " in said) == sandbox != ("not run, since there is no sandbox" in said)
 
 
 def log(folder, lab, *attempts):

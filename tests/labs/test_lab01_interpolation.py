@@ -70,8 +70,8 @@ WRONG = {
     "transposed": ((linear, lambda a, b, n: spherical(a, b, n).T), dict.fromkeys((POINTS,), "transposed")),
     "end to start": ((lambda a, b, n: linear(b, a, n), spherical), {ENDS: "from end to start"}),
     "squared weights": ((squared_weights, spherical), {EVEN: "steps differ", BACKWARDS: "backwards"}),
-    "a line for the arc": ((linear, linear), {RADIUS: "cuts through", ANGLES: "not enough"}),
-    "a line of the right length": ((linear, scaled_line), {ANGLES: "not enough"}),
+    "a line for the arc": ((linear, linear), {RADIUS: "cuts through", ANGLES: "evenly"}),
+    "a line of the right length": ((linear, scaled_line), {ANGLES: "evenly"}),
     "cosine not divided by lengths": (
         (linear, lambda a, b, n: bare_slerp(a, b, n, clamp=True, unit=False)),
         dict.fromkeys((ENDS, RADIUS, ANGLES, BACKWARDS), "divided by both lengths") | {PARALLEL: "Ω = 0"},

@@ -108,7 +108,7 @@ DRAWN_WRONG = {
     ),
     "same at each call": ((with_fixed_noise,), {FRESH: "no seed"}),
     "shared by images": (
-        noisy(std, lambda mean: torch.randn_like(mean[:1])), {CENTRE: "", SPREAD: "", FRESH: "all images"}
+        noisy(std, lambda mean: torch.randn_like(mean[:1])), dict.fromkeys((CENTRE, SPREAD, FRESH), "all images")
     ),
     "shared by latents": (noisy(std, lambda mean: torch.randn_like(mean[:, :1])), {FRESH: "all latents"}),
     "sampled without gradient": (

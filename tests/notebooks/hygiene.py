@@ -21,6 +21,12 @@ MACHINE_PATH = re.compile(r"(/(home|Users|root|tmp|work|mnt)/|[A-Z]:\\\\)\w")
 MARKDOWN_IMAGE = re.compile(r"!\[(.*?)\]\(")
 HTML_IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+# Of words that stop a reader who has English as a second language; a question may begin with "what is".
+CONVOLUTED = re.compile(
+    r"(?:^|(?<=[.:;,]\s))[Ww]hat (?:is|was|are|were)\b[^.!?]*(?:[.!]|$)"
+    r"|\b(?:that which|asks for|(?:is|are) told|(?:is|are|was|were) turned|turned round|stands? in the way"
+    r"|of (?:its|their) own|hangs? on|no numbers any more|all the same)\b"
+)
 NBGRADER_KEYS = {"schema_version", "grade_id", "grade", "solution", "locked", "task"}
 
 
@@ -101,6 +107,17 @@ def links_resolve(path: Path, notebook: NotebookNode) -> Iterator[str]:
     yield from broken_links(path, text)
 
 
+def plain_words(path: Path, notebook: NotebookNode) -> Iterator[str]:
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            yield from (f"cell {number} is convoluted: {words!r}" for words in convoluted(cell.source))
+
+
+def convoluted(text: str) -> list[str]:
+    """Phrases of a text that are to be said plainly."""
+    return [found[0] for found in CONVOLUTED.finditer(" ".join(text.split()))]
+
+
 def no_machine_paths(path: Path, notebook: NotebookNode) -> Iterator[str]:
     for number, cell in enumerate(notebook.cells):
         if found := MACHINE_PATH.search(cell.source):
@@ -151,6 +168,7 @@ RULES: tuple[Callable[[Path, NotebookNode], Iterator[str]], ...] = (
     metadata_and_parameters,
     figures_have_alt_text,
     links_resolve,
+    plain_words,
     no_machine_paths,
     exercises_are_coherent,
 )

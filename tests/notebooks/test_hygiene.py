@@ -1,6 +1,8 @@
+import ast
+
 import nbformat
 import pytest
-from hygiene import broken_links, misspelt, problems, prose
+from hygiene import broken_links, convoluted, misspelt, problems, prose
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from labkit.course.run.labs import list_labs, project_root
@@ -34,6 +36,21 @@ def test_every_notebook_is_a_lab():
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_pages_link_to_what_exists(page):
     assert not list(broken_links(page, page.read_text(encoding="utf-8")))
+
+
+def strings(path):
+    """All strings of a module but its docstrings."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    constants = (node for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs)
+    return [node.value for node in constants if isinstance(node.value, str)]
+
+
+def test_the_readme_and_the_hints_are_plain():
+    texts = [PAGES[0].read_text(encoding="utf-8")]
+    for path in [*(ROOT / "labkit" / "labs").rglob("*.py"), ROOT / "labkit" / "checking.py"]:
+        texts += strings(path)
+    assert not [words for text in texts for words in convoluted(text)]
 
 
 def test_spelling(tmp_path):
@@ -115,6 +132,7 @@ PLANTED = {
     "image without": add(new_markdown_cell("![](01_good.ipynb)")),
     "an image": add(new_markdown_cell('<img src="a.png">')),
     "links to gone.md": add(new_markdown_cell("[a](gone.md)")),
+    "is convoluted": add(new_markdown_cell("What is finished is skipped. What is skipped?")),
     "path of one machine": add(code("open('/home/ada/faces.npz')")),
     "is used 2 times": add(code(SOLUTION_SOURCE, nbgrader=dict(EXERCISE))),
     "lacks nbgrader's locked": drop_exercise_key,

@@ -7,11 +7,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checking import TOLERANCE, Function, Missed, Property, as_tensor, close, evaluate, normal, untouched, weak
+from labkit.checking import (
+    TOLERANCE,
+    Function,
+    Hint,
+    Missed,
+    Property,
+    as_tensor,
+    close,
+    evaluate,
+    normal,
+    untouched,
+    weak,
+)
 
 FEATURES, STEPS = 6, 10
 ANGLES = (8.0, 50.0, 90.0, 125.0, 178.5)  # small, acute, right, obtuse, nearly opposite
 RADIUS = 3.1  # its square is off in few bits
+WEIGHTS = "weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω, with Ω = acos of the dot product over both lengths."
 Ends = tuple[Tensor, Tensor]
 LINEAR, SPHERICAL = "the straight path", "the spherical path"
 
@@ -126,7 +139,7 @@ def _even(points: Tensor) -> str | None:
     return "its steps differ: (1 - w) * start + w * end with evenly spaced weights w."
 
 
-def _radius(points: Tensor) -> str | None:
+def _radius(points: Tensor) -> Hint | None:
     radius = points.norm(dim=1)
     # Between nearly opposite ends float32, which is right too, has fewer digits.
     opposite = torch.cosine_similarity(points[0], points[-1], dim=0) < -0.99
@@ -134,25 +147,21 @@ def _radius(points: Tensor) -> str | None:
         return None
     shares = torch.linspace(0, 1, len(points), dtype=points.dtype)[:, None]
     if close(points, torch.lerp(points[:1], points[-1:], shares), 0.01):
-        return (
-            f"ends of length {RADIUS}, but on the way it is {radius.min():.2f}: the line cuts through the "
-            "ball; weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω."
-        )
-    return (
-        f"ends of length {RADIUS}, but on the way it is {radius.min():.2f} to {radius.max():.2f}: weights are "
-        "sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω, Ω the angle between: acos of the dot product over both lengths, of "
-        "any sign."
-    )
+        where = f"ends of length {RADIUS}, but on the way it is {radius.min():.2f}."
+        return Hint(where, "that is the straight line, which cuts through the ball.", WEIGHTS)
+    where = f"ends of length {RADIUS}, but on the way it is {radius.min():.2f} to {radius.max():.2f}."
+    return Hint(where, "is Ω wrong, the angle between the ends, or a weight of theirs?", WEIGHTS)
 
 
-def _angles(points: Tensor) -> str | None:
+def _angles(points: Tensor) -> Hint | None:
     unit = points / points.norm(dim=1, keepdim=True)
     turns = (unit[1:] * unit[:-1]).sum(1).clamp(-1, 1).acos()
     if close(turns, turns.mean().expand_as(turns), 1e-4):
         return None
-    return (
-        f"its steps turn by {math.degrees(turns.min()):.1f}° to {math.degrees(turns.max()):.1f}°: scaling the "
-        "straight line to the right length is not enough; weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω."
+    return Hint(
+        f"its steps turn by {math.degrees(turns.min()):.1f}° to {math.degrees(turns.max()):.1f}°.",
+        "the straight line does not turn evenly, even if it is scaled to the right length.",
+        WEIGHTS,
     )
 
 

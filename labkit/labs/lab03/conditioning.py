@@ -153,7 +153,7 @@ def _matters(reconstruct: Function) -> str | None:
     changed[0] *= -1
     before, after = (_pass(reconstruct, parts, features, each).detach() for each in (condition, changed))
     if close(before[0], after[0]):
-        return "the first row's condition was turned round, and its picture stayed: hand the condition on."
+        return "the first row's condition was reversed, and its picture stayed: hand the condition on."
     if not close(before[1:], after[1:]):
         return "the first row's condition changes other rows: join along dimension 1, row by row."
     return None

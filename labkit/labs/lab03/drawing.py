@@ -27,6 +27,7 @@ from labkit.checking import (
 ROWS, LATENTS = 6, 4
 DRAWS = 40_000  # a standard deviation is then known to 0.4 %
 LOG_VARS = torch.tensor([-2.0, -0.5, 1.0, 25.0], dtype=torch.float64)
+SHARED = "all images share one noise: draw it in the shape of the mean, torch.randn_like(mean)."
 Function = Callable[..., Any]
 
 
@@ -76,8 +77,14 @@ def _many(draw: Function) -> Tensor:
     return torch.broadcast_to(z, mean.shape) - mean
 
 
+def _shared(noise: Tensor) -> bool:
+    return bool(noise.any()) and close(noise, noise[:1].expand_as(noise))
+
+
 def _centre(draw: Function) -> str | None:
     noise = _many(draw)
+    if _shared(noise):
+        return SHARED
     if bool((noise.mean(0).abs() <= 0.03 * noise.std(0)).all()):
         return None
     return "on average z − mean should be 0: add torch.randn_like, not rand, to the mean itself."
@@ -88,6 +95,8 @@ def _spread(draw: Function) -> "str | Hint | None":
     got = noise.square().mean(0).sqrt()
     if close(got, torch.zeros(LATENTS)):
         return "z is the mean: the noise is missing."
+    if _shared(noise):
+        return SHARED
     mistakes = {
         "log_var is the logarithm of the variance; halve it before exp, or take the root.": LOG_VARS.exp(),
         "log_var is used as if it were the standard deviation: exp(log_var / 2).": LOG_VARS.abs(),
@@ -118,7 +127,7 @@ def _fresh(reparameterise: Function) -> str | None:
     if close(first, second):
         return "two calls draw the same: no seed, and no noise made outside the function."
     if close(first, first[:1].expand_as(first)):
-        return "all images share one noise: draw it in the shape of the mean, torch.randn_like(mean)."
+        return SHARED
     if close(first, first[:, :1].expand_as(first)):
         return "all latents of an image share one noise: draw it in the shape of the mean."
     with torch.random.fork_rng(devices=[]):

@@ -252,6 +252,10 @@ def _likelihood(terms: Function) -> "str | Hint | None":
                 (lambda: -squared, "that is the squared error: −‖x − image‖² / (2σ²) − N log(σ√(2π))."),
                 (lambda: -squared / numbers, "that is the mean squared error: log-densities add up over pixels."),
                 (lambda: expected / numbers, "that is the mean over the pixels: their log-densities add up."),
+                (
+                    lambda: -squared / numbers / (2 * SIGMA**2) - constant,
+                    "the squared error is a mean over the pixels: it is their sum.",
+                ),
                 (lambda: -squared / (2 * SIGMA) - constant, "divide by 2σ², not by 2σ."),
                 (lambda: -squared / SIGMA**2 - constant, "the factor ½ before the squared error is missing."),
                 (

@@ -124,6 +124,7 @@ def _dimensions(parts: Function) -> str | None:
         [
             (lambda: log_p - marginals, "its sign is flipped."),
             (lambda: marginals - log_p + LATENTS * count, "each marginal is a mean: subtract log N for each m."),
+            (lambda: marginals - log_p / LATENTS, "log p(z) is a mean over m: it is the sum."),
             (lambda: joint - log_p, "the product of marginals of q is wanted, not q(z)."),
             (lambda: own - log_p, "that is the whole KL: take the marginals of q in the place of q(z | x)."),
             (lambda: joint - marginals, "the parts have changed places."),

@@ -93,6 +93,7 @@ def _field(receptive_field: Function, stacks: tuple) -> str | None:
         hints = {
             grown: "start from 1: a net without layers sees the pixel itself.",
             sum(kernels): "each layer adds k − 1, not k: neighbouring windows overlap.",
+            1 + sum(kernels): "each layer adds k − 1, not k: neighbouring windows overlap.",
             1 + grown: "a stride makes the steps of all later layers longer: multiply by the strides before.",
             1
             + sum(

@@ -91,6 +91,10 @@ def _as_library(value: Function) -> str | None:
             "Δμ is not divided by σ: the same shift counts for more where the prior is narrow.",
         ),
         (
+            of(lambda m, f, s: formula(m**2 * (2 * s).exp(), (2 * f).exp(), 2 * f)),
+            "Δμ is multiplied by σ, not divided: where the prior is narrow the same shift counts for more.",
+        ),
+        (
             of(lambda m, f, s: formula(m**2 / s.exp(), (2 * f).exp(), 2 * f)),
             "Δμ² is divided by σ; it must be σ², exp(2 · prior_log_std).",
         ),
