@@ -303,7 +303,7 @@ def explain(
     """
     if close(got, expected):
         return None
-    expected = torch.as_tensor(expected).double()
+    got, expected = got.double(), torch.as_tensor(expected).double()
     for wrong, hint in mistakes:
         if close(got, wrong()):
             return Hint(_where(got, expected), hint, otherwise)
@@ -462,6 +462,24 @@ def normal_noise(draw: Callable[[], Tensor]) -> str | None:
                     f"{what} of a batch depend on each other: draw each number by itself; neither mirror, repeat, "
                     "sort nor standardise."
                 )
+    return None
+
+
+def independent(z: Tensor, again: Tensor) -> str | None:
+    """None if large batches (N, M) of standard normal noise, of two calls, depend neither on each other nor within.
+
+    Each number that is looked at is about standard normal if they do not.
+    """
+    z, again, root = z.double(), again.double(), len(z) ** 0.5
+    if len(z.abs().unique(dim=0)) < len(z):
+        return "rows of the noise are repeated or mirrored: draw each number by itself."
+    columns = (z.T @ z).fill_diagonal_(0.0)
+    for what, sums in (("columns", columns), ("rows", z[1:].T @ z[:-1]), ("calls", z.T @ again)):
+        if (sums / root).abs().max() > 7:
+            return f"{what} of the noise depend on each other: draw each number by itself."
+    both = torch.cat((z, again), 1)
+    if any((sums / root).abs().max() < 0.05 for sums in (both.sum(0), (both**2 - 1).sum(0) / 2**0.5)):
+        return "the noise is standardised over the batch, so that its rows depend on each other: leave that out."
     return None
 
 

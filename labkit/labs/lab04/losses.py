@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from labkit.checking import (
+    WRITTEN,
     Missed,
     Mistake,
     Property,
@@ -17,13 +19,14 @@ from labkit.checking import (
     dtype,
     evaluate,
     explain,
+    independent,
     law,
     normal,
     normal_cdf,
     weak,
 )
 
-ROWS, LATENTS, SIDE = 6, 5, 2
+ROWS, LATENTS, SIDE = 24, 5, 2
 MANY = 3000  # rows whose noise is judged by its law
 Function = Callable[..., Any]
 
@@ -38,6 +41,7 @@ class Painter(nn.Module):
         self.drawn: list[Tensor] = []
 
     def forward(self, z: Tensor) -> Tensor:
+        _asked_in_train(self)
         z = as_tensor(z, "the generator's noise").to(self.weight.dtype)
         if z.ndim != 2 or z.shape[1] != LATENTS:
             raise Missed(f"the generator takes noise (N, latent_dim) = (…, {LATENTS}); yours is {tuple(z.shape)}.")
@@ -62,8 +66,9 @@ class Judge(nn.Module):
         self.shown: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
+        _asked_in_train(self)
         x = as_tensor(x, "what the discriminator is shown").to(self.weight.dtype)
-        self.shown.append(x.detach())
+        self.shown.append(x.detach().clone())
         return self.judge(x)
 
     def judge(self, x: Tensor) -> Tensor:
@@ -71,9 +76,29 @@ class Judge(nn.Module):
         return self.scale * (x.flatten(1) @ self.weight + self.bias)
 
 
+class Biased(Judge):
+    """A discriminator that knows these real faces and says so, or says the opposite; of dark pictures less surely."""
+
+    def __init__(self, real: Tensor, wins: bool, of_dark: float = 4.0) -> None:
+        super().__init__()
+        self.real, self.wins, self.of_dark = real.flatten(1), wins, of_dark
+
+    def judge(self, x: Tensor) -> Tensor:
+        own = x.detach().flatten(1)
+        known = (torch.cdist(own, self.real, compute_mode="donot_use_mm_for_euclid_dist") < 1e-6).any(1)
+        # In float32 the logarithm of a sigmoid, as of torch's BCELoss, would not be exact farther out.
+        sure = torch.where(own[:, 0] > -0.5, 22.0 if dtype() == torch.float64 else 6.0, self.of_dark).to(own)
+        return super().judge(x) / 3 + torch.where(known == self.wins, sure, -sure)
+
+
+def _asked_in_train(net: nn.Module) -> None:
+    if not net.training:
+        raise Missed("a net is asked in eval(): while it learns, its batch norm is that of the batch.")
+
+
 def faces(rows: int = ROWS) -> Tensor:
-    """Images (rows, 3, SIDE, SIDE) in [−1, 1]."""
-    return torch.tanh(normal(rows, 3, SIDE, SIDE, seed=3))
+    """Images (rows, 3, SIDE, SIDE) in [−1, 1], rather dark."""
+    return torch.tanh(normal(rows, 3, SIDE, SIDE, seed=3) - 0.5)
 
 
 def discriminator_loss(loss: Function) -> list[Property]:
@@ -82,14 +107,15 @@ def discriminator_loss(loss: Function) -> list[Property]:
     Args:
         loss: the student's function; the generator is (N, latent_dim) → images, the discriminator images → logits.
     """
+    labels = cache(lambda: _labels(loss))
     return evaluate(
         {
             "the loss is one number": weak(lambda: _one_number(loss)),
             "noise is standard normal, one row per real face, new at each call": lambda: _noise(loss),
             "the discriminator sees real faces and fakes as they are": lambda: _shown(loss),
             "it is ln 4 where the discriminator cannot tell": lambda: _chance(loss),
-            "real faces are labelled 1 and fakes 0": lambda: _labels(loss),
-            "a very sure discriminator leaves it finite": weak(lambda: _sure(loss)),
+            "real faces are labelled 1 and fakes 0": labels,
+            "a very sure discriminator leaves it finite": weak(lambda: _sure(loss, labels)),
             "the gradient reaches the discriminator": lambda: _reaches(loss),
             "no gradient reaches the generator": weak(lambda: _detached(loss)),
         }
@@ -98,7 +124,10 @@ def discriminator_loss(loss: Function) -> list[Property]:
 
 def _value(loss: Function, painter: Painter, judge: Judge, real: Tensor) -> Tensor:
     """The loss with its graph, one number even of a function that gives one per row."""
-    got = as_tensor(loss(painter, judge, real.clone(), LATENTS), "the loss")
+    given = real.clone()
+    got = as_tensor(loss(painter, judge, given, LATENTS), "the loss")
+    if not torch.equal(given, real):
+        raise Missed(WRITTEN)
     if not painter.given:
         raise Missed("the generator was never asked: fakes are generator(z).")
     as_found(painter, judge)
@@ -106,9 +135,11 @@ def _value(loss: Function, painter: Painter, judge: Judge, real: Tensor) -> Tens
 
 
 def as_found(*nets: nn.Module) -> None:
-    """Raise `Missed` if a net that came in train() is left in eval()."""
+    """Raise `Missed` if a net that came in train() is left in eval(), or its weights frozen."""
     if not all(net.training for net in nets):
         raise Missed("a net is left in eval(): leave train() and eval() as they were found.")
+    if not all(parameter.requires_grad for net in nets for parameter in net.parameters()):
+        raise Missed("a net is left frozen: set requires_grad back to True, or leave it alone.")
 
 
 def _one_number(loss: Function) -> str | None:
@@ -118,9 +149,8 @@ def _one_number(loss: Function) -> str | None:
     return f"the loss has shape {tuple(got.shape)}: take the mean over the batch."
 
 
-def noise_hint(draw: Callable[[int], Tensor]) -> str | None:
-    """None if `draw` (rows → noise of one call) gives fresh standard normal noise, a row for each face."""
-    z, again = draw(MANY), draw(MANY)
+def noise_hint(z: Tensor, again: Tensor) -> str | None:
+    """None if the noise of two calls for `MANY` faces is fresh and standard normal, a row for each face."""
     if z.shape != (MANY, LATENTS):
         return f"for {MANY} real faces there should be noise of shape {MANY, LATENTS}, not {tuple(z.shape)}."
     if torch.equal(z, again):
@@ -129,19 +159,19 @@ def noise_hint(draw: Callable[[int], Tensor]) -> str | None:
         return "all fakes of a batch come from the same noise: draw a row for each."
     mean, deviation = z.mean().item(), z.std().item()
     if abs(mean) < 0.1 and abs(deviation - 1) < 0.1:
-        return law(z, normal_cdf, "the noise")
+        return law(z, normal_cdf, "the noise") or independent(z, again)
     if z.min() >= 0:
         return "the noise is never negative: torch.rand is uniform, torch.randn is normal."
     return f"the noise has mean {mean:.2f} and deviation {deviation:.2f}; N(0, 1) has 0 and 1."
 
 
 def _noise(loss: Function) -> str | None:
-    def draw(rows: int) -> Tensor:
+    def draw() -> Tensor:
         painter = Painter()
-        _value(loss, painter, Judge(), faces(rows))
+        _value(loss, painter, Judge(), faces(MANY))
         return painter.given[0]
 
-    return noise_hint(draw)
+    return noise_hint(draw(), draw())
 
 
 def _shown(loss: Function) -> str | None:
@@ -180,11 +210,16 @@ def _terms(painter: Painter, judge: Judge, real: Tensor) -> tuple[Tensor, Tensor
 
 
 def _labels(loss: Function) -> str | None:
-    painter, judge, real = Painter(), Judge(), faces()
-    got = _value(loss, painter, judge, real).detach()
-    on_real, on_fake = _terms(painter, judge, real)
-    expected = -logsigmoid(on_real).mean() - logsigmoid(-on_fake).mean()
-    return explain(got, expected, _loss_mistakes(on_real, on_fake, expected), _FORMULA)
+    real = faces(64)
+    wide = Judge(scale=2.0 if dtype() == torch.float64 else 1.0)
+    for judge in (wide, Biased(real, wins=True)):  # the second one's loss is nearly 0
+        painter = Painter()
+        got = _value(loss, painter, judge, real).detach()
+        on_real, on_fake = _terms(painter, judge, real)
+        expected = -logsigmoid(on_real).mean() - logsigmoid(-on_fake).mean()
+        if hint := explain(got, expected, _loss_mistakes(on_real, on_fake, expected), _FORMULA):
+            return hint
+    return None
 
 
 _FORMULA = "−mean log D(real) − mean log(1 − D(fake)), where D is the sigmoid of the logits."
@@ -203,7 +238,7 @@ def _loss_mistakes(on_real: Tensor, on_fake: Tensor, expected: Tensor) -> list[M
         (lambda: no, "the term of the real faces is missing."),
         (lambda: expected / 2, "the two terms are averaged: add them."),
         (lambda: -expected, "the sign is flipped: this loss is to be made small."),
-        (lambda: ROWS * expected, "that is the sum over the batch: take the mean."),
+        (lambda: len(on_real) * expected, "that is the sum over the batch: take the mean."),
         (
             lambda: -logsigmoid(chance[0]).mean() - logsigmoid(-chance[1]).mean(),
             "the sigmoid is taken twice: …_with_logits and softplus want the logits themselves.",
@@ -212,30 +247,32 @@ def _loss_mistakes(on_real: Tensor, on_fake: Tensor, expected: Tensor) -> list[M
     ]
 
 
-class _SureJudge(Judge):
-    """Logits near ±22, where a small number added to D shows, and float64 still tells D from 0 and 1."""
+def surely(got: Tensor, *each: Tensor) -> bool:
+    """Whether a loss is the sum of the means of these cross entropies, of a judge that is very sure.
 
-    def judge(self, x: Tensor) -> Tensor:
-        return 22 * torch.tanh(super().judge(x))
+    Where D is rounded to 0 or 1, torch's binary cross entropy of probabilities is 100.
+    """
+    ways = (lambda x: x, lambda x: x.clamp(max=100.0), lambda x: torch.where(x > 15, 100.0, x))
+    return any(close(got, sum(way(one).mean() for one in each), 1e-4) for way in ways)
 
 
-def _sure(loss: Function) -> str | None:
-    if not bool(_value(loss, Painter(), Judge(scale=1e4), faces()).isfinite()):
-        return "log(sigmoid(…)) is −inf where D is 0 or 1: use softplus, logsigmoid or …_with_logits."
-    # In float32, D rounds to 1 there; and a loss that is wrong anyway misses another property for it.
-    if dtype() != torch.float64 or _labels(loss) is not None:
-        return None
-    painter, judge, real = Painter(), _SureJudge(), faces()
+def _sure(loss: Function, labels: Function) -> str | None:
+    painter, judge, real = Painter(), Judge(scale=1e4), faces()
     got = _value(loss, painter, judge, real).detach()
+    if not bool(got.isfinite()):
+        return "log(sigmoid(…)) is −inf where D is 0 or 1: use softplus, logsigmoid or …_with_logits."
     on_real, on_fake = _terms(painter, judge, real)
-    if close(got, -logsigmoid(on_real).mean() - logsigmoid(-on_fake).mean()):
+    # A loss that is wrong anyway misses another property for it.
+    if labels() is not None or surely(got, -logsigmoid(on_real), -logsigmoid(-on_fake)):
         return None
-    return "for logits near ±22 it is off: add nothing to D before its logarithm; use softplus or …_with_logits."
+    return "where D is very sure it is off: add nothing to D before its logarithm, limit nothing; use softplus."
 
 
 def _backward(loss: Function) -> tuple[Painter, Judge, Tensor]:
     painter, judge, real = Painter(), Judge(), faces()
     value = _value(loss, painter, judge, real)
+    if judge.weight.grad is not None:
+        raise Missed("it calls backward() itself: return the loss, and leave that to the caller.")
     if not value.requires_grad:
         raise Missed("no gradient: leave out .item(), .detach() on the logits, and numpy.")
     value.backward()

@@ -1,5 +1,6 @@
 """Check of one step of a GAN's training: two updates, each of its own net by its own loss."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +9,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from labkit.checking import Missed, Mistake, Property, close, evaluate, explain, weak
-from labkit.labs.lab04.losses import LATENTS, Function, Judge, Painter, as_found, faces, noise_hint
+from labkit.checking import WRITTEN, Missed, Mistake, Property, close, evaluate, explain, weak
+from labkit.labs.lab04.losses import (
+    LATENTS,
+    MANY,
+    ROWS,
+    Biased,
+    Function,
+    Judge,
+    Painter,
+    as_found,
+    faces,
+    noise_hint,
+    surely,
+)
 
 RATE = 0.3
 Weights = list[Tensor]
@@ -55,12 +68,19 @@ def gan_step(step: Function) -> list[Property]:
     )
 
 
-def _run(step: Function, rate_d: float, rate_g: float, calls: int = 1, rows: int = 6) -> _Done:
-    painter, judge = Painter(), Judge()
+def _run(
+    step: Function, rate_d: float, rate_g: float, calls: int = 1, rows: int = ROWS, judge: Judge | None = None
+) -> _Done:
+    painter, judge = Painter(), judge or Judge()
     optimizers = (torch.optim.SGD(judge.parameters(), lr=rate_d), torch.optim.SGD(painter.parameters(), lr=rate_g))
     before = _copies(painter), _copies(judge)
-    returned = [step(painter, judge, *optimizers, faces(rows).clone(), LATENTS) for _ in range(calls)]
-    as_found(painter, judge)
+    returned = []
+    for _ in range(calls):
+        given = faces(rows)
+        returned.append(step(painter, judge, *optimizers, given, LATENTS))
+        as_found(painter, judge)
+        if not torch.equal(given, faces(rows)):
+            raise Missed(WRITTEN)
     if len(painter.given) < calls:
         raise Missed("the generator was not asked in each call: fakes are generator(z).")
     return _Done(painter, judge, before, returned)
@@ -74,10 +94,10 @@ def _flat(parameters: Any) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in parameters])
 
 
-def _nets(before: tuple[Weights, Weights]) -> tuple[Painter, Judge]:
-    """Fresh nets with these weights."""
-    painter, judge = Painter(), Judge()
-    for net, weights in zip((painter, judge), before, strict=True):
+def _nets(done: _Done) -> tuple[Painter, Judge]:
+    """Fresh nets with the weights of before."""
+    painter, judge = Painter(), copy.deepcopy(done.judge)
+    for net, weights in zip((painter, judge), done.before, strict=True):
         for parameter, weight in zip(net.parameters(), weights, strict=True):
             parameter.data.copy_(weight)
     return painter, judge
@@ -111,10 +131,10 @@ def _returned(step: Function) -> str | None:
     if any(isinstance(loss, Tensor) for loss in losses):
         return "return loss.item(): a tensor keeps its whole graph in memory."
     z = done.painter.given
-    painter, judge = _nets(done.before)
+    painter, judge = _nets(done)
     expected = [_loss_d(painter, judge, z[0]).item(), _loss_g(painter, judge, z[-1]).item()]
     got = torch.tensor([float(loss) for loss in losses], dtype=torch.float64)
-    return explain(
+    hint = explain(
         got,
         expected,
         [
@@ -126,17 +146,27 @@ def _returned(step: Function) -> str | None:
         ],
         "they should be the two losses on this batch: D's of exercise 1, and −mean log D(G(z)).",
     )
+    return hint or _sure(step)
+
+
+def _sure(step: Function) -> str | None:
+    done = _run(step, 0.0, 0.0, judge=Judge(scale=1e4))
+    painter, judge = _nets(done)
+    z = done.painter.given
+    on_real, *on_fake = (judge.judge(x).detach() for x in (faces(), painter.draw(z[0]), painter.draw(z[-1])))
+    each = (-logsigmoid(on_real), -logsigmoid(-on_fake[0])), (-logsigmoid(on_fake[1]),)
+    for got, right, which in zip(done.returned[0], each, ("discriminator's", "generator's"), strict=True):
+        if not surely(torch.tensor(got), *right):
+            return (
+                f"where the discriminator is very sure, the {which} loss is {got:.4g}: take the logarithm of no D that "
+                "can be 0, and add nothing to it; use softplus, logsigmoid or …_with_logits."
+            )
+    return None
 
 
 def _noise(step: Function) -> str | None:
-    for which in (0, -1):
-
-        def draw(rows: int, which: int = which) -> Tensor:
-            return _run(step, 0.0, 0.0, rows=rows).painter.given[which]
-
-        if hint := noise_hint(draw):
-            return hint
-    return None
+    one, again = (_run(step, 0.0, 0.0, rows=MANY).painter.given for _ in range(2))
+    return noise_hint(one[0], again[0]) or noise_hint(one[-1], again[-1])
 
 
 def _alone(step: Function, which: str) -> str | None:
@@ -151,11 +181,11 @@ def _alone(step: Function, which: str) -> str | None:
 
 
 def _discriminator(step: Function) -> str | None:
-    done = _run(step, RATE, 0.0)
+    done = _run(step, RATE, 0.0, judge=Biased(faces(), wins=False, of_dark=0.0))  # large losses, so that a limit shows
     z = done.painter.given
 
     def after(change: Callable[[Painter, Judge], Tensor]) -> Tensor:
-        painter, judge = _nets(done.before)
+        painter, judge = _nets(done)
         _down(judge, change(painter, judge), RATE)
         return _flat(judge.parameters())
 
@@ -176,11 +206,11 @@ def _discriminator(step: Function) -> str | None:
 
 
 def _generator(step: Function) -> str | None:
-    done = _run(step, 0.0, RATE)
+    done = _run(step, 0.0, RATE, judge=Biased(faces(), wins=True, of_dark=0.0))
     z = done.painter.given
 
     def after(change: Callable[[Painter, Judge], Tensor]) -> Tensor:
-        painter, judge = _nets(done.before)
+        painter, judge = _nets(done)
         _down(painter, change(painter, judge), RATE)
         return _flat(painter.parameters())
 
@@ -217,14 +247,14 @@ def _order(step: Function) -> str | None:
     """The generator must meet the discriminator that has already learnt from this batch."""
     done = _run(step, RATE, RATE)
     z = done.painter.given
-    painter, judge = _nets(done.before)
-    old = _nets(done.before)
+    painter, judge = _nets(done)
+    old = _nets(done)
     _down(judge, _loss_d(painter, judge, z[0]), RATE)
     _down(painter, _loss_g(painter, judge, z[-1]), RATE)
     if close(done.painted, _flat(painter.parameters())):
         return None
     for z_old in (z[0], z[-1]):
-        met_old = _nets(done.before)[0]
+        met_old = _nets(done)[0]
         _down(met_old, _loss_g(met_old, old[1], z_old), RATE)
         if close(done.painted, _flat(met_old.parameters())):
             return "the generator met the discriminator of before: update D first, then ask it anew about fakes."
@@ -232,16 +262,18 @@ def _order(step: Function) -> str | None:
 
 
 def _cleared(step: Function) -> str | None:
-    """Two calls are two clean pairs of updates."""
-    done = _run(step, RATE, RATE, calls=2)
+    """Two calls are two clean pairs of updates, of a discriminator that wins as well."""
+    done = _run(step, RATE, RATE, calls=2, judge=Biased(faces(), wins=True))
     z = done.painter.given
     pairs = ((z[0], z[len(z) // 2 - 1]), (z[len(z) // 2], z[-1]))
-    painter, judge = _nets(done.before)
+    painter, judge = _nets(done)
     for of_d, of_g in pairs:
         _down(judge, _loss_d(painter, judge, of_d), RATE)
         _down(painter, _loss_g(painter, judge, of_g), RATE)
     if close(done.judged, _flat(judge.parameters())) and close(done.painted, _flat(painter.parameters())):
         return None
+    if close(done.judged, _flat(done.before[1])):
+        return "a discriminator that wins is not updated: each call is one update of either net."
     return (
         "the second call does not start clean: the generator's backward() leaves gradients in D as well, so call "
         "zero_grad() of each optimizer just before its own backward()."
