@@ -145,6 +145,8 @@ def _outcome(test: Test) -> Hint | None:
 def _stopped(error: Exception) -> Hint:
     if "doesn't have storage" in str(error):  # torch.func's tensors cannot go to a function of another process
         return Hint(why="torch.func cannot look into this function: differentiate with torch.autograd.grad.")
+    if "modified by an inplace operation" in str(error):
+        return Hint(why="a tensor that the gradient still needs is overwritten in place: make a new one.")
     said = " ".join(str(error).split())
     said, line = said[:200] or "no message", _students_line(error)
     if line:

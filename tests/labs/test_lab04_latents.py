@@ -119,6 +119,7 @@ WALK_WRONG = {
     ),
     "transposed": ((lambda a, b, w: slerp(a, b, w).T,), {SHAPE: "should be", PARALLEL: ""}),
     "one dimension more": ((lambda a, b, w: slerp(a, b, w)[None],), {SHAPE: "should be", PARALLEL: ""}),
+    "in place": ((lambda a, b, w: a.copy_(slerp(a, b, w)),), {UNTOUCHED: "in place"}),
 }
 
 

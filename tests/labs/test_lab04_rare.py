@@ -17,12 +17,13 @@ TWO, EDGES, SCORE, Z, ARRAYS, COVERAGE = (
     "arrays of counts get arrays of limits",
     "95 of 100 intervals hold a rare group's share",
 )
-PROBABILITY, LOST, GROUP, PERSON, SHOTS = (
+PROBABILITY, LOST, GROUP, PERSON, SHOTS, STAY = (
     "a probability for each image, of sum 1",
     "nobody is lost",
     "each group is drawn as often as each other",
     "within a group each person counts the same",
     "a person's images share evenly",
+    "groups and people stay as they were",
 )
 
 
@@ -148,6 +149,12 @@ def fewest(group, person):
     return found / found.sum()
 
 
+def sorted_groups(group, person):
+    found = weights(group, person)
+    group.sort()
+    return found
+
+
 WEIGHTS_RIGHT = {"by fractions": (weights,), "by loops": (by_loops,)}
 WEIGHTS_WRONG = {
     "all alike": (
@@ -164,6 +171,7 @@ WEIGHTS_WRONG = {
         (lambda g, p: (w := weights(g, p) * np.sqrt([(g == one).sum() for one in g])) / w.sum(),),
         {GROUP: "still more often"},
     ),
+    "sorted in place": ((sorted_groups,), {STAY: "writes into"}),
     "a weight for each group alone": (
         (lambda g, p: np.full(3, 1 / 3),),
         dict.fromkeys((PROBABILITY, LOST, GROUP, PERSON, SHOTS), "one per image"),

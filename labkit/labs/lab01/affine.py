@@ -1,6 +1,6 @@
 """Check of the masked affine coupling: x = b z + (1 − b)(z exp s(b z) + t(b z)) (Dinh et al., arXiv:1605.08803)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import normflows as nf
 import torch
@@ -26,6 +26,7 @@ from labkit.checking import (
 ROWS = 5
 MASK = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
 FEATURES = len(MASK)
+LONG_MASK = torch.tensor([0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0], dtype=torch.float64)
 
 
 class _Net(nn.Module):
@@ -34,13 +35,14 @@ class _Net(nn.Module):
     Since it ignores the rest by itself, showing it too much costs the property that asks for that, and no other.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, mask: Tensor = MASK, size: float = 1.0) -> None:
         super().__init__()
-        self.weight, self.seen = normal(FEATURES, FEATURES, seed=seed), []
+        self.weight, self.mask, self.size = normal(len(mask), len(mask), seed=seed), mask, size
+        self.seen: list[Tensor] = []
 
     def forward(self, values: Tensor) -> Tensor:
         self.seen.append(values.detach().clone())
-        return torch.tanh((values * MASK) @ self.weight) + 0.3
+        return self.size * torch.tanh((values * self.mask) @ self.weight) + 0.3
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class _Direction:
     t: _Net
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        pair = self.function(values, MASK.clone(), self.s, self.t)
+        pair = self.function(values, self.s.mask.clone(), self.s, self.t)
         made = results(pair, f"the new features of {self.name}", "the log-determinant")
         if made[0].shape != values.shape == made[1].shape:
             raise Missed("the two results have changed places: the features come first, then the log-determinant.")
@@ -81,12 +83,12 @@ def coupling(forward: Function, inverse: Function) -> list[Property]:
             "both return features of the input's shape and type": weak(lambda: _shapes(there) or _shapes(back)),
             "the log-determinant has one number per row": weak(lambda: _rows(there) or _rows(back)),
             "kept features pass through unchanged": weak(lambda: _kept(there)),
-            "the others move as in normflows' MaskedAffineFlow": lambda: _moved(there),
-            "the inverse is that of MaskedAffineFlow": lambda: _inverse(back),
+            "the others move as in normflows' MaskedAffineFlow": lambda: _moved(there) or _far(there, 0),
+            "the inverse is that of MaskedAffineFlow": lambda: _inverse(back) or _far(back, 0),
             "there and back again gives z": weak(lambda: _round_trip(there, back)),
             "s and t see the kept features only": lambda: _peeks(there) or _peeks(back),
-            "forward's log-determinant is that of its Jacobian": weak(lambda: _log_det(there)),
-            "the inverse's log-determinant is that of its Jacobian": weak(lambda: _log_det(back)),
+            "forward's log-determinant is that of its Jacobian": weak(lambda: _log_det(there) or _far(there, 1)),
+            "the inverse's log-determinant is that of its Jacobian": weak(lambda: _log_det(back) or _far(back, 1)),
             "gradients reach the nets and the input": weak(lambda: _gradients(there) or _gradients(back)),
             "the inputs stay as they were": weak(lambda: _in_place(there) or _in_place(back)),
         }
@@ -171,6 +173,23 @@ def _inverse(back: _Direction) -> str | None:
     )
 
 
+def _far(direction: _Direction, which: int) -> str | None:
+    """Features (0) or log-determinant (1) of other sizes, of large numbers and of nets that give large ones."""
+    values = 20 * normal(ROWS, len(LONG_MASK), seed=9)
+    s, t = _Net(10, LONG_MASK, 8.0), _Net(11, LONG_MASK, 50.0)
+    library = nf.flows.MaskedAffineFlow(LONG_MASK, t, s)
+    right = library(values) if direction.name == "forward" else library.inverse(values)
+    far = replace(direction, s=s, t=t)
+    moved = close(far.features(values), right[0])
+    # The log-determinant of features that are wrong is another one.
+    if (not moved or close(row_values(far.log_det, values), right[1])) if which else moved:
+        return None
+    return (
+        f"{direction.name} is right of 6 features near 0, but not of 9 far from it: add nothing to exp, limit "
+        "nothing, and write in no size."
+    )
+
+
 def _round_trip(there: _Direction, back: _Direction) -> str | None:
     z = normal(ROWS, FEATURES, seed=4)
     if close(back.features(there.features(z)), z):
@@ -185,7 +204,10 @@ def _peeks(direction: _Direction) -> str | None:
     direction.features(values)
     if not (direction.s.seen and direction.t.seen):
         return f"{direction.name} never asks {'t' if direction.s.seen else 's'}."
-    for seen in (*direction.s.seen, *direction.t.seen):
+    of_both = direction.s.seen, direction.t.seen
+    if all(seen.shape == (1, FEATURES) for net in of_both for seen in net):
+        of_both = tuple([torch.cat(net)] for net in of_both)  # of a loop over rows
+    for seen in (*of_both[0], *of_both[1]):
         if seen.shape != values.shape or not close(seen.double(), values * MASK):
             given = "mask * z" if direction.name == "forward" else "mask * x"
             return f"in {direction.name}, give s and t {given}: what they see must be the same in both directions."

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checking import Missed, Mistake, Property, as_tensor, close, evaluate, explain, normal, weak
+from labkit.checking import Missed, Mistake, Property, as_tensor, close, evaluate, explain, normal, untouched, weak
 
 ROWS, LATENTS = 4, 7
 WEIGHTS = (0.2, 0.5, 0.7)
+IN_PLACE = "it is changed in place: a -= b writes into the caller's latents; write a - b."
 Function = Callable[..., Any]
 Ends = tuple[Tensor, Tensor]
 
@@ -29,6 +30,9 @@ def spherical(walk: Function) -> list[Property]:
             "the angle to the start grows evenly": lambda: _angle(walk),
             "each pair has its own angle": weak(lambda: _rows(walk)),
             "ends in nearly one direction are no problem": weak(lambda: _parallel(walk)),
+            "the latents handed in stay as they were": weak(
+                lambda: untouched(_on_sphere(), lambda *ends: walk(*ends, 0.3), IN_PLACE)
+            ),
         }
     )
 
@@ -45,7 +49,7 @@ def arithmetic(combine: Function) -> list[Property]:
             "of one exemplar each it is a − b + c": lambda: _single(combine),
             "each group counts by its mean": weak(lambda: _means(combine)),
             "its length is that of a latent": weak(lambda: _typical(combine)),
-            "the latents handed in stay as they were": weak(lambda: _untouched(combine)),
+            "the latents handed in stay as they were": weak(lambda: untouched(_groups(3, 3, 3), combine, IN_PLACE)),
         }
     )
 
@@ -130,7 +134,15 @@ def _angle(walk: Function) -> str | None:
             f"at w = {weight} a row has turned by {math.degrees(turned[0]):.1f}° of "
             f"{math.degrees(whole[0]):.1f}°; a straight line, even if put back to its length, does not turn evenly."
         )
-    return None
+    unequal = start / 6, 2 * end
+    if _ends(walk) or _length(walk) or close(_sound(walk, unequal, 0.3), _arc(*unequal, 0.3)):
+        return None
+    return "ends of lengths ½ and 6: Ω comes of both lengths, and the sines weigh the latents themselves."
+
+
+def _arc(start: Tensor, end: Tensor, weight: float) -> Tensor:
+    angle = _between(start, end)[:, None]
+    return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / torch.sin(angle)
 
 
 def _rows(walk: Function) -> str | None:
@@ -158,16 +170,18 @@ def _parallel(walk: Function) -> str | None:
             if not close(_sound(walk, (start, end), weight), (1 - weight) * start + weight * end, tolerance):
                 return "where both ends point one way, half-way is not in their middle: take the straight line there."
     mixed = torch.cat((start[:1], _on_sphere()[1][1:]))
-    if sound and not close(_walk(walk, (start, mixed), 0.4)[1:], _walk(walk, (start[1:], mixed[1:]), 0.4)):
-        return "one pair in one direction changes the other pairs: decide row by row, with torch.where."
-    many = normal(100, LATENTS, seed=4)  # of so many some cosines are rounded to less than −1
-    if not bool(_walk(walk, (many, -many), 0.5).isfinite().all()):
-        return "opposite ends give NaN: rounding takes the cosine below −1; clamp it to [−1, 1]."
+    if sound and not close(_walk(walk, (start, mixed), 0.4), torch.cat((start[:1], _arc(start, mixed, 0.4)[1:]))):
+        return "one pair in one direction, and others in two: decide row by row, with torch.where."
+    many = normal(100, LATENTS, seed=4)  # of so many some cosines are rounded beyond ±1
+    for sign, what in ((-1, "opposite ends give NaN: rounding takes the cosine below −1"), (1, "a cosine is above 1")):
+        if not bool(_walk(walk, (many, sign * many), 0.5).isfinite().all()):
+            return f"{what}; clamp it to [−1, 1]."
     return None
 
 
 def _groups(*counts: int) -> tuple[Tensor, ...]:
-    return tuple(normal(count, LATENTS, seed=10 + i) + i for i, count in enumerate(counts))
+    # Far out, so that a limit shows.
+    return tuple(20 * normal(count, LATENTS, seed=10 + i) + i for i, count in enumerate(counts))
 
 
 def _sum(combine: Function, groups: tuple[Tensor, ...]) -> Tensor:
@@ -204,7 +218,7 @@ def _single(combine: Function) -> str | None:
 
 def _means(combine: Function) -> str | None:
     """Whatever a function makes of single exemplars, of many it must make the same of their means."""
-    for counts in ((3, 3, 3), (2, 5, 3)):
+    for counts in ((3, 3, 3), (2, 5, 4), (6, 4, 9)):
         groups = _groups(*counts)
         found = _sum(combine, groups)
         expected = _sum(combine, tuple(group.mean(0, keepdim=True) for group in groups))
@@ -227,12 +241,3 @@ def _typical(combine: Function) -> str | None:
         f"three exemplars a group should give variance 3/3 = 1 per number, as a latent drawn from the prior has; "
         f"here it is {variance:.2f}."
     )
-
-
-def _untouched(combine: Function) -> str | None:
-    groups = _groups(3, 3, 3)
-    before = [group.clone() for group in groups]
-    combine(*groups)
-    if all(close(group, old) for group, old in zip(groups, before, strict=True)):
-        return None
-    return "a group was changed in place: a -= b writes into the caller's latents; write a - b."

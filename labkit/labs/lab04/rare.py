@@ -9,7 +9,7 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal, results, weak
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal, results, untouched, weak
 
 GROUPS, PEOPLE, MOST_SHOTS, ALBUM = 3, 160, 6, 300
 RARE, FEW = 0.02, 100  # a group's share, and images seen of all
@@ -49,6 +49,7 @@ def balancing_weights(weigh: Function) -> list[Property]:
             "each group is drawn as often as each other": lambda: _groups_equal(weigh),
             "within a group each person counts the same": lambda: _people_equal(weigh),
             "a person's images share evenly": weak(lambda: _shots_equal(weigh)),
+            "groups and people stay as they were": weak(lambda: untouched(_faces(), weigh)),
         }
     )
 
@@ -65,7 +66,8 @@ def _cases() -> list[tuple[int, int, float]]:
     numbers = normal(5, 3, seed=1).abs()
     totals = [20 + int(40 * row[0]) for row in numbers]
     counts = [1 + int((total - 2) * float(row[1].tanh())) for row, total in zip(numbers, totals, strict=True)]
-    return [*((c, n, 1 + float(row[2])) for c, n, row in zip(counts, totals, numbers, strict=True)), (1, 3, 4.0)]
+    usual = ((c, n, 1 + float(row[2])) for c, n, row in zip(counts, totals, numbers, strict=True))
+    return [*usual, (60_000, 130_000, 2.0), (1, 3, 4.0)]
 
 
 def _two(limits: Function) -> str | None:
@@ -178,7 +180,7 @@ def _arrays(limits: Function) -> str | None:
     for got, each in ((low, [pair[0] for pair in one_by_one]), (high, [pair[1] for pair in one_by_one])):
         if not close(got, torch.stack([limit.reshape(()) for limit in each])):
             return "an array of counts gives other limits than the counts one by one."
-    return None
+    return untouched([counts, totals], lambda *both: limits(*both, 1.5))
 
 
 def _coverage(limits: Function) -> str | None:
