@@ -147,6 +147,8 @@ def _stopped(error: Exception) -> Hint:
         return Hint(why="torch.func cannot look into this function: differentiate with torch.autograd.grad.")
     if "modified by an inplace operation" in str(error):
         return Hint(why="a tensor that the gradient still needs is overwritten in place: make a new one.")
+    if "leaf Variable that requires grad is being used in an in-place" in str(error):
+        return Hint(why=WRITTEN)
     said = " ".join(str(error).split())
     said, line = said[:200] or "no message", _students_line(error)
     if line:

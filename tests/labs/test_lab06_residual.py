@@ -7,13 +7,14 @@ from torch.distributions import Normal, kl_divergence
 from labkit.hvae import groups as hvae_groups
 from labkit.labs import lab06
 
-ROWS, PRIOR, LIBRARY, MONTE_CARLO, TINY, REACHED = (
+ROWS, PRIOR, LIBRARY, MONTE_CARLO, TINY, REACHED, STAYS = (
     "one number for each image",
     "it is 0 where nothing is shifted or scaled",
     "it is that of torch.distributions",
     "it is the mean of log q(z) − log p(z) over drawn z",
     "log_factor counts however small the factor",
     "gradients reach all three",
+    "what it is given stays as it was",
 )
 
 
@@ -40,7 +41,7 @@ RIGHT = {
     "by hand": (right,),
     "the kit's": (lambda m, f, s: hvae_groups.residual_kl(m, f, s).sum(1),),
     "by dot products": (
-        lambda m, f, s: ((m / s.exp()) ** 2 / 2 + torch.expm1(2 * f) / 2 - f) @ torch.ones(3).double(),
+        lambda m, f, s: ((m / s.exp()) ** 2 / 2 + torch.expm1(2 * f) / 2 - f) @ torch.ones(m.shape[1]).double(),
     ),
     "by the library": (by_library,),
     "log of exp": changed(lambda m, f, s: plain(m, f, s) + 2 * f - (2 * f).exp().log()),
@@ -72,10 +73,11 @@ WRONG = {
     "a little added to σ²": (
         changed(lambda m, f, s: plain(m, f, 0.5 * ((2 * s).exp() + 1e-8).log())), {LIBRARY: "add nothing to σ"}
     ),
-    "log σ limited": ((lambda m, f, s: right(m, f, s.clamp(-5, 5)),), {LIBRARY: "do not limit it"}),
+    "log σ limited": ((lambda m, f, s: right(m, f, s.clamp(-5, 5)),), {LIBRARY: "limit nothing"}),
     "log_factor limited": ((lambda m, f, s: right(m, f.clamp(min=-22), s),), {TINY: "limit"}),
     "no shift": (changed(lambda m, f, s: plain(0 * m, f, s)), BOTH | {LIBRARY: "Δμ²/σ² is 0,", REACHED: "shift"}),
     "log Δσ once": (changed(lambda m, f, s: plain(m, f, s) + f), BOTH | {LIBRARY: "log Δσ² is -0.5,"}),
+    "in place": ((lambda m, f, s: (right(m, f, s), f.detach().mul_(0))[0],), {STAYS: "writes into"}),
     "detached": ((lambda *a: right(*a).detach(),), {REACHED: "no gradient"}),
 }  # fmt: skip
 

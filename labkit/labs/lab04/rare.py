@@ -154,7 +154,7 @@ def _other_z(count: int, total: int, low: float, high: float) -> bool:
 
 
 def _z(limits: Function) -> str | None:
-    return _z_of(limits, *_cases()[0][:2]) or _z_of(limits, *_cases()[-1][:2])
+    return next((hint for i in (0, -1, -2) if (hint := _z_of(limits, *_cases()[i][:2]))), None)
 
 
 def _z_of(limits: Function, count: int, total: int) -> str | None:
@@ -173,7 +173,7 @@ def _z_of(limits: Function, count: int, total: int) -> str | None:
 
 def _arrays(limits: Function) -> str | None:
     counts, totals = np.array([0, 1, 20, 60_000]), np.array([20, 25, 20, 130_000])
-    low, high = _limits(limits, counts, totals, 1.5)
+    low, high = _limits(limits, counts.copy(), totals.copy(), 1.5)
     if low.shape != (4,) or high.shape != (4,):
         return f"for arrays of four counts each limit should be (4,), not {tuple(low.shape)}: np.sqrt, not math.sqrt."
     one_by_one = [_limits(limits, int(c), int(n), 1.5) for c, n in zip(counts, totals, strict=True)]

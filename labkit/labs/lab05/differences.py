@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.checking import Function, Missed, Property, as_tensor, evaluate, normal, weak
+from labkit.checking import Function, Missed, Property, as_tensor, evaluate, normal, untouched, weak
 
 ROWS, FACTORS, LEVELS = 600, 3, 4
 POINTS, PAIRS = 150, 40
@@ -37,6 +37,9 @@ def difference_points(function: Function) -> list[Property]:
             "each pair shares its own value": lambda: _own_value(points),
             "more pairs make points scatter less": weak(lambda: _scatter(points)),
             "the seed decides what is drawn": weak(lambda: _seed(points)),
+            "codes and levels stay as they were": weak(
+                lambda: untouched([normal(ROWS, 2, seed=7).numpy(), _levels()], lambda *both: function(*both, 1, 3, 4, 0))
+            ),
         }
     )
 

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from labkit.checking import Function, Missed, Property, as_tensor, close, evaluate, normal, weak
+from labkit.checking import WRITTEN, Function, Missed, Property, as_tensor, close, evaluate, normal, weak
 
 ROWS = 4
 SIZES = (4, 3, 5, 2)
 ONES = (1.0,) * len(SIZES)
-WARM = (0.5, 1.5, 0.8, 1.2)
+WARM = (0.5, 3.5, 0.8, 2.6)
 FRESH = "two calls with the same noise differ: use the noise that is given, and draw none."
 SCALES = "T multiplies the standard deviation: neither its root nor its square."
 ALONE = "T multiplies the deviation alone, not the mean."
@@ -53,8 +53,11 @@ def temperature_per_level(draw: Function) -> list[Property]:
             mean and log_std (N, M_l); noise[l] is standard normal (N, M_l); temperatures[l] is a number.
     """
 
-    def latents(temperatures: tuple[float, ...], shift: float = 0.0) -> list[Tensor]:
-        result = draw(_priors(shift), _noise(), list(temperatures))
+    def latents(temperatures: tuple[float, ...], shift: float = 0.0, written: bool = True) -> list[Tensor]:
+        noise, given = _noise(), list(temperatures)
+        result = draw(_priors(shift), noise, given)
+        if not written and not (tuple(given) == temperatures and len(noise) == len(SIZES) and _alike(noise, _noise())):
+            raise Missed(WRITTEN)
         if result is None:
             raise Missed("it returns None: the `return` is missing.")
         if not isinstance(result, list | tuple) or len(result) != len(SIZES):
@@ -73,7 +76,8 @@ def temperature_per_level(draw: Function) -> list[Property]:
 
 
 def _noise() -> list[Tensor]:
-    return [normal(ROWS, size, seed=10 + l) for l, size in enumerate(SIZES)]
+    # The last level's far out, so that a limit shows.
+    return [normal(ROWS, size, seed=10 + l) * (5.0 if l == len(SIZES) - 1 else 1.0) for l, size in enumerate(SIZES)]
 
 
 def _priors(shift: float = 0.0) -> list[Function]:
@@ -88,7 +92,8 @@ def _priors(shift: float = 0.0) -> list[Function]:
             told = sum(z.mean(1, keepdim=True) / (k + 1) for k, z in enumerate(above)) + torch.zeros(ROWS, 1).double()
             first = shift if l == 0 else 0.0
             mean = first + 0.7 * told + normal(1, SIZES[l], seed=20 + l)
-            return mean.expand(ROWS, -1), 0.3 * told.tanh() + 1.5 * normal(1, SIZES[l], seed=30 + l).expand(ROWS, -1)
+            log_std = 0.3 * told.tanh() + 1.5 * normal(1, SIZES[l], seed=30 + l).expand(ROWS, -1)
+            return mean.expand(ROWS, -1), 4 * log_std if l == len(SIZES) - 1 else log_std
 
         return parameters
 
@@ -149,7 +154,7 @@ def _cold(latents: Function) -> str | None:
 
 
 def _warm(latents: Function) -> str | None:
-    got = latents(WARM)
+    got = latents(WARM, written=False)
     if _alike(got, _right(WARM)):
         return None
     if hint := _named(got, WARM):

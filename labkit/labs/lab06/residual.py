@@ -19,6 +19,7 @@ from labkit.checking import (
     one_per_row,
     row_values,
     same_gradients,
+    untouched,
     weak,
 )
 
@@ -44,6 +45,7 @@ def residual_kl(kl: Function) -> list[Property]:
             "it is the mean of log q(z) − log p(z) over drawn z": lambda: _monte_carlo(value),
             "log_factor counts however small the factor": weak(lambda: _tiny(value)),
             "gradients reach all three": weak(lambda: _gradients(kl)),
+            "what it is given stays as it was": weak(lambda: untouched([4 * part for part in _parts()], kl)),
         }
     )
 
@@ -137,12 +139,16 @@ def _terms(got: Tensor) -> str:
 
 
 def _any_width(value: Function) -> str | None:
-    shift, log_factor, _ = _parts()
-    for log_std in (-12.0, 8.0):
+    # Of another number of latents, and far from the prior.
+    shift, log_factor = 100 * normal(ROWS, LATENTS + 2, seed=5), 4 * normal(ROWS, LATENTS + 2, seed=6)
+    for log_std in (0.0, -12.0, 8.0):
         widths = torch.full_like(shift, log_std)
         expected = library_kl(*_normals(shift * widths.exp(), log_factor, widths, 0.0)).sum(1)
         if not close(_rows(value, shift * widths.exp(), log_factor, widths), expected):
-            return f"it is right, but not at prior_log_std = {log_std:.0f}: add nothing to σ, and do not limit it."
+            return (
+                f"it is right, but not far from the prior and for {LATENTS + 2} latents, at prior_log_std = "
+                f"{log_std:.0f}: add nothing to σ, limit nothing, and write in no size."
+            )
     return None
 
 
