@@ -5,13 +5,14 @@ import pytest
 
 from labkit.labs import lab05
 
-SHAPE, HELD, MEAN, OWN, SCATTER, SEED = (
+SHAPE, HELD, MEAN, OWN, SCATTER, SEED, STAY = (
     "one row per point, one column per latent",
     "a latent that holds the fixed factor differs by 0, the others do not",
     "it is the mean of absolute differences",
     "each pair shares its own value",
     "more pairs make points scatter less",
     "the seed decides what is drawn",
+    "codes and levels stay as they were",
 )
 
 
@@ -95,6 +96,13 @@ def never_itself(levels, factor, points, pairs, seed):
 
 
 RIGHT = {"arrays": (solution(),), "loops": (by_loops,), "never itself": (solution(pairs_of=never_itself),)}
+
+
+def centred(codes, levels, *rest):
+    codes -= codes.mean(0)
+    return solution()(codes, levels, *rest)
+
+
 ALL = (SHAPE, HELD, MEAN, OWN, SCATTER, SEED)
 WRONG = {
     "levels drawn uniformly": ((lambda *given: by_loops(*given, uniform=True),), {MEAN: "equally often"}),
@@ -139,6 +147,7 @@ WRONG = {
         (lambda codes, levels, factor, points, pairs, seed: solution()(codes, levels, factor, points, pairs, 0),),
         {SEED: "from the seed"},
     ),
+    "centred in place": ((centred,), {STAY: "writes into"}),
     "no return": ((lambda *a: None,), dict.fromkeys(ALL, "return")),
 }
 

@@ -118,14 +118,19 @@ def _any_row(drawn: Function, points: Function) -> str | None:
     apart = [np.abs(codes[levels == k] - codes[levels == k].T).mean() for k in range(LEVELS)]
     right = np.average(apart, weights=[(levels == k).mean() for k in range(LEVELS)])
     # Few pairs, so that one too many shows.
-    got = points(np.hstack([codes, -codes]), count=POINTS * PAIRS // 2, pairs=2)
+    late = (codes >= 5 / 6).astype(float)
+    got = points(np.hstack([codes, -codes, late]), count=POINTS * PAIRS // 2, pairs=2)
     if not torch.allclose(got[:, 0], got[:, 1], rtol=1e-4):
         return "a latent and its negative differ by other amounts: take absolute values."
-    ratio = got.mean().item() / right
+    ratio = got[:, :2].mean().item() / right
     if any(abs(ratio / wrong - 1) < NEAR for wrong in (1 / 2, 2 / 3, 2)):
         return f"with pairs = 2 the mean is {ratio:.2f} times the right one: add up all pairs, divide by `pairs`."
     if abs(ratio - 1) > NEAR:
         return "the order of the rows counts: the second of a pair is any row of the level, not its first or next."
+    parts = [late[levels == k].mean() for k in range(LEVELS)]
+    differ = np.average([2 * part * (1 - part) for part in parts], weights=[(levels == k).mean() for k in range(LEVELS)])
+    if abs(got[:, 2].mean().item() / differ - 1) > 2 * NEAR:
+        return "the last rows come too seldom or too often: draw from all of them."
     few = np.array([0, 1, 0, 0, 1, 0, 1, 1])
     often = drawn(np.eye(len(few)), few[:, None], 0, POINTS * PAIRS // 2, 2, 0).mean(0)
     # Of 4 rows a level; a pair of a row with itself counts for nothing, and may be left out.
@@ -146,8 +151,9 @@ def _own_value(points: Function) -> str | None:
 
 def _scatter(points: Function) -> str | None:
     codes = normal(ROWS, 1, seed=5).numpy()
-    few, many = (points(codes, count=400, pairs=pairs)[:, 0].std() for pairs in (4, 64))
-    if 2.8 < few / many < 5.5:
+    # Counted from one pair, where one too many shows.
+    few, many = (points(codes, count=2000, pairs=pairs)[:, 0].std() for pairs in (1, 16))
+    if 3.4 < few / many < 4.7:
         return None
     return (
         f"with 16 times the pairs points should scatter a quarter as much, not {many / few:.2f} times: draw `pairs` "

@@ -165,21 +165,21 @@ def _independent(parts: Function) -> str | None:
 def _large(parts: Function) -> str | None:
     densities, prior = _given()
 
-    def known(given: Tensor) -> tuple[Tensor, ...]:
+    def known(given: Tensor, prior: Tensor) -> tuple[Tensor, ...]:
         own, joint, marginals = _known(given)
         return own - joint, joint - marginals, marginals - prior.sum(1)
 
     if hint := untouched([densities, prior], parts):
         return hint
-    prior = prior - 50
+    low = prior - 50
     # Images far apart from each other as well: what is subtracted first must be each image's own.
     apart = densities - 1000 * torch.arange(float(ROWS)).to(densities)[:, None, None]
-    far = parts(densities - 1e5, prior)
-    if not all(bool(each.isfinite().all()) for each in (*far, *parts(apart, prior))):
+    far = parts(densities - 1e5, low)
+    if not all(bool(each.isfinite().all()) for each in (*far, *parts(apart, low))):
         return "exp of −100,000 is 0 and its log is not finite: torch.logsumexp keeps it finite."
     # What is wrong of ordinary densities already has its hint; the tolerance is what float32 resolves of 300,000.
-    right = [close(*pair) for pair in zip(parts(densities, prior), known(densities), strict=True)]
-    pairs = zip(right, far, known(densities - 1e5), strict=True)
+    right = [close(*pair) for pair in zip(parts(densities, prior), known(densities, prior), strict=True)]
+    pairs = zip(right, far, known(densities - 1e5, low), strict=True)
     if any(near and not torch.allclose(got, wanted, rtol=1e-5, atol=0.1) for near, got, wanted in pairs):
         return "exp of −100,000 is 0, and a limit or a constant added only hides it: use torch.logsumexp."
     return None

@@ -92,8 +92,8 @@ def _priors(shift: float = 0.0) -> list[Function]:
             told = sum(z.mean(1, keepdim=True) / (k + 1) for k, z in enumerate(above)) + torch.zeros(ROWS, 1).double()
             first = shift if l == 0 else 0.0
             mean = first + 0.7 * told + normal(1, SIZES[l], seed=20 + l)
-            log_std = 0.3 * told.tanh() + 1.5 * normal(1, SIZES[l], seed=30 + l).expand(ROWS, -1)
-            return mean.expand(ROWS, -1), 4 * log_std if l == len(SIZES) - 1 else log_std
+            log_std = 1.5 * normal(1, SIZES[l], seed=30 + l).expand(ROWS, -1)
+            return mean.expand(ROWS, -1), 4 * log_std if l == len(SIZES) - 1 else log_std + 0.3 * told.tanh()
 
         return parameters
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Property, as_tensor, close, evaluate, explain, normal, weak
+from labkit.checking import Property, as_tensor, close, evaluate, explain, normal, untouched, weak
 
 ROWS, FEATURES = 6, 3
 APART = 1.5  # the two points lie at −1.5 and 1.5
@@ -51,6 +51,9 @@ def regression(loss: Callable[..., Any]) -> list[Property]:
             "it is the mean of the squared errors, over rows and features": lambda: _mean(loss),
             "its gradient reaches the field": lambda: _gradient(loss),
             "for two points it is least at the closed form": lambda: _two_points(loss),
+            "noise, data and time stay as they were": weak(
+                lambda: untouched(_pairs(), lambda *pairs: loss(_Field(), *pairs))
+            ),
         }
     )
 
@@ -58,7 +61,7 @@ def regression(loss: Callable[..., Any]) -> list[Property]:
 def _pairs() -> Pairs:
     # Far apart, so that large errors show what becomes of them; times in no order.
     time = torch.linspace(0.1, 0.8, ROWS, dtype=torch.float64).roll(ROWS // 2)
-    return 4 * normal(ROWS, FEATURES, seed=1), 4 * normal(ROWS, FEATURES, seed=2), time
+    return 40 * normal(ROWS, FEATURES, seed=1), 40 * normal(ROWS, FEATURES, seed=2), time
 
 
 def _value(loss: Callable[..., Any], field: nn.Module, pairs: Pairs) -> Tensor:
@@ -146,7 +149,12 @@ def _gradient(loss: Callable[..., Any]) -> str | None:
         return "the loss has no gradient: leave out detach(), item() and no_grad()."
     (got,) = torch.autograd.grad(value, [field.weight], allow_unused=True)
     if got is not None and bool(got.isfinite()) and bool(got != 0):
-        return None
+        right = (field(torch.lerp(noise, data, time[:, None]), time) - (data - noise)).square().mean()
+        (wanted,) = torch.autograd.grad(right, [field.weight])
+        # Of a wrong value the gradient is another one.
+        if not close(value.detach(), right.detach()) or close(got.double(), wanted, 1e-4):
+            return None
+        return "the gradient is not that of the mean squared error: is a part of it detached?"
     return "the loss does not depend on the field's weights: is the field's answer detached on the way?"
 
 
