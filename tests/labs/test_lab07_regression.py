@@ -8,13 +8,14 @@ from torch.nn import functional
 from labkit import matching
 from labkit.labs import lab07
 
-SCALAR, PLACES, ZERO, MEAN, GRADIENT, TWO_POINTS = (
+SCALAR, PLACES, ZERO, MEAN, GRADIENT, TWO_POINTS, STAY = (
     "the loss is one number",
     "the field is evaluated at x_t and t",
     "a field that is right everywhere has loss zero",
     "it is the mean of the squared errors, over rows and features",
     "its gradient reaches the field",
     "for two points it is least at the closed form",
+    "noise, data and time stay as they were",
 )
 
 
@@ -89,7 +90,14 @@ RIGHT = {
     "in float64": with_error(lambda error: error.double().square().mean()),
 }
 # Name → solution, and property → part of the hint that it must get.
+def in_place(velocity, noise, data, time):
+    loss = by_functional(velocity, noise, data, time)
+    noise.mul_(0)
+    return loss
+
+
 WRONG = {
+    "in place": ((in_place,), {STAY: "writes into"}),
     "sum over the batch": (with_error(lambda error: error.square().sum()), {MEAN: "grows with the batch"}),
     "sum over the features": (with_error(lambda error: error.square().sum(1).mean()), {MEAN: "over features too"}),
     "absolute error": (with_error(lambda error: error.abs().mean()), {MEAN: "median", TWO_POINTS: "lower loss"}),

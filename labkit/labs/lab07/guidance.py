@@ -43,7 +43,7 @@ def guided_velocity(guided: Function) -> list[Property]:
 
 def _given(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     x = normal(*SHAPE, seed=seed)
-    return x, torch.tensor(0.3).to(x), normal(len(x), 2, seed=40 + seed)
+    return x, torch.tensor(0.3).to(x), 10 * normal(len(x), 2, seed=40 + seed)
 
 
 def _result(guided: Function, field: nn.Module, weight: float, seed: int = 0) -> Tensor:
@@ -98,15 +98,15 @@ def _without(guided: Function) -> Any:
 def _further(guided: Function) -> Any:
     told, without = _both(2)
     return explain(
-        _result(guided, _Told(), 2.3, 2),
-        told + 2.3 * (told - without),
+        _result(guided, _Told(), 7.5, 2),
+        told + 7.5 * (told - without),
         [
-            (lambda: without + 2.3 * (told - without), "weight 1 is the plain model there: start from v(…, label)."),
-            (lambda: told + 2.3 * (without - told), "it leads away from the label: the difference is reversed."),
-            (lambda: told + 2.3 * told, "the velocity without a label is missing."),
+            (lambda: without + 7.5 * (told - without), "weight 1 is the plain model there: start from v(…, label)."),
+            (lambda: told + 7.5 * (without - told), "it leads away from the label: the difference is reversed."),
+            (lambda: told + 7.5 * told, "the velocity without a label is missing."),
             (lambda: told + (told - without), "the weight is missing."),
-            (lambda: 2.3 * (told - without), "the model's own velocity is missing: guidance is added to it."),
-            (lambda: (told + 2.3 * (told - without)) / 3.3, "a mean of the two is too much: nothing is divided."),
+            (lambda: 7.5 * (told - without), "the model's own velocity is missing: guidance is added to it."),
+            (lambda: (told + 7.5 * (told - without)) / 8.5, "a mean of the two is too much: nothing is divided."),
         ],
         "v(x, t, label) + weight · (v(x, t, label) − v(x, t, 0)).",
     )
@@ -118,6 +118,8 @@ def _asked(guided: Function) -> str | None:
     _result(guided, field, 2.0, 3)
     if any(not close(when.reshape(-1)[:1], time.reshape(1)) for _, when, _ in field.given):
         return "the model is evaluated at another time: both velocities belong to one t."
+    if any(labels.shape[1:] != label.shape[1:] for _, _, labels in field.given):
+        return "no label means zeros of the label's shape: torch.zeros_like(label)."
     # Picture by picture, as both velocities may come of one batch, or of a loop over the pictures.
     asked = [[] for _ in x]
     for here, _, labels in field.given:

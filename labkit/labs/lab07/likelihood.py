@@ -17,7 +17,7 @@ NATS = 1e-3 * FEATURES
 class _Linear(nn.Module):
     """x A: its divergence is the trace of A everywhere. Of three features, since the other fields have two."""
 
-    matrix = torch.tensor([[0.5, 2.0, 0.3], [-1.0, -1.3, 0.6], [0.4, -0.7, 2.1]], dtype=torch.float64)
+    matrix = 20 * torch.tensor([[0.5, 2.0, 0.3], [-1.0, -1.3, 0.6], [0.4, -0.7, 2.1]], dtype=torch.float64)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         return x @ self.matrix
@@ -149,7 +149,7 @@ def _curved(spread: Callable) -> str | None:
 
 def _still(nats: Callable) -> str | None:
     x = normal(ROWS, FEATURES + 1, seed=3)
-    x[0] *= 8  # far out, so that a limit shows
+    x[0] *= 40  # far out, so that a limit shows
     expected = gaussian_log_prob(x)
     return explain(
         nats(_Still(), x),

@@ -20,7 +20,7 @@ from labkit.checking import (
     weak,
 )
 
-COUNT = 5
+COUNT = 12
 
 
 def time_waves(waves: Function) -> list[Property]:
