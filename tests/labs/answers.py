@@ -2,7 +2,8 @@
 
 A file is named as the exercise's task (`mutation.Task.id`). Under `# right: name` or `# wrong: name` stands an answer:
 the body of the function, indented, or whole functions, of which the model solution has those that are missing.
-Under `# right by change` or `# wrong by change` each line is the file's first answer, with `old → new` exchanged.
+Under `# right by change` or `# wrong by change` each line is the file's first answer, or else the model solution, with
+`old → new` exchanged.
 
 As a program: `python tests/labs/answers.py [part of a task's id …]` prints the answers that are misjudged.
 """
@@ -51,8 +52,9 @@ def answers(path: Path) -> tuple[Answer, ...]:
             continue
         for line in filter(None, map(str.strip, text.splitlines())):
             old, _, new = line.partition(" →")
-            assert old in base, (path.stem, old)
-            found.append((line, kind.split()[0], base.replace(old, new.lstrip().replace("⏎", "\n    "))))
+            text = base or task.source
+            assert old in text, (path.stem, old)
+            found.append((line, kind.split()[0], text.replace(old, new.lstrip().replace("⏎", "\n    "))))
     assert len({name for name, *_ in found}) == len(found), path.stem
     return tuple(Answer(task, name, kind == "right", _whole(task, text)) for name, kind, text in found)
 

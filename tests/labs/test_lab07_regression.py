@@ -89,15 +89,17 @@ RIGHT = {
     "stack of rows": with_error(lambda error: torch.stack([row @ row / len(row) for row in error]).mean()),
     "in float64": with_error(lambda error: error.double().square().mean()),
 }
-# Name → solution, and property → part of the hint that it must get.
+
+
 def in_place(velocity, noise, data, time):
     loss = by_functional(velocity, noise, data, time)
     noise.mul_(0)
     return loss
 
 
+# Name → solution, and property → part of the hint that it must get.
 WRONG = {
-    "in place": ((in_place,), {STAY: "writes into"}),
+    "noise overwritten": ((in_place,), {STAY: "writes into"}),
     "sum over the batch": (with_error(lambda error: error.square().sum()), {MEAN: "grows with the batch"}),
     "sum over the features": (with_error(lambda error: error.square().sum(1).mean()), {MEAN: "over features too"}),
     "absolute error": (with_error(lambda error: error.abs().mean()), {MEAN: "median", TWO_POINTS: "lower loss"}),

@@ -74,7 +74,7 @@ WRONG = {
         {SINES: "expected", COSINES: "expected", OWN: ""},
     ),
     "times rounded": (
-        (lambda time, count: both(angle(time.round(decimals=3), count)),), {SINES: "nearly", COSINES: "nearly"}
+        (lambda time, count: both(angle(time.round(decimals=4), count)),), {SINES: "nearly", COSINES: "nearly"}
     ),
     "slow waves alone": (
         (lambda time, count: both(angle(time, count) / count),), {SINES: "", COSINES: "", APART: "look alike"}

@@ -16,6 +16,7 @@ from labkit.checking import (
     drawing_seed,
     dtype,
     evaluate,
+    independent,
     law,
     normal,
     normal_cdf,
@@ -132,6 +133,11 @@ def _fresh(reparameterise: Function) -> str | None:
         return "all latents of an image share one noise: draw it in the shape of the mean."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(drawing_seed(2))
+        big = torch.zeros(2000, LATENTS, dtype=torch.float64)
+        noise = [as_tensor(reparameterise(big.clone(), big.clone()), "z").detach() for _ in "ab"]
+        # That the law is another one `_spread` tells.
+        if not law(noise[0], normal_cdf, "") and (hint := independent(*noise)):
+            return hint
         return normal_noise(
             lambda: as_tensor(reparameterise(mean.clone(), log_var.clone()), "z").detach() / math.exp(0.5)
         )

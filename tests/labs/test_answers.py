@@ -1,0 +1,30 @@
+"""Each check, and the hidden test with it, judges strangers' answers rightly; a sample, `make mutants` asks about all."""
+
+import os
+
+import pytest
+from answers import FILES, answers, judged
+from mutation import tasks
+
+ALL = os.environ.get("LABKIT_MUTANTS") == "all"
+SAMPLE = 14  # answers of a file
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def sample(path):
+    """(answer, whether the hidden test's inputs are asked), spread over the file; all, of both, in `make mutants`."""
+    every = answers(path)
+    if ALL:
+        return [(answer, again) for answer in every for again in (False, True)]
+    return [(answer, bool(i % 2)) for i, answer in enumerate(every[:: -(-len(every) // SAMPLE)])]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_right_answers_pass_and_wrong_ones_do_not(path):
+    for answer, again in sample(path):
+        missed = judged(answer, again)
+        assert bool(missed) != answer.right, (answer.name, [f"{each.name}: {each.hint}" for each in missed])
+
+
+def test_files_belong_to_exercises():
+    assert {path.stem for path in FILES} <= {task.id for task in tasks()}
