@@ -1,8 +1,8 @@
 """Answers of strangers to the exercises, right and wrong, kept as text in tests/labs/answers.
 
-A file is named as the exercise's task (`mutation.Task.id`). Under `# right: name` or `# wrong: name` stands an answer:
+A file is named as its exercise's task (`Task.id`). Under `# right: name` or `# wrong: name` stands an answer:
 the body of the function, indented, or whole functions, of which the model solution has those that are missing.
-Under `# right by change` or `# wrong by change` each line is the file's first answer, or else the model solution, with
+Under `# right by change` or `# wrong by change` each line is the file's first answer, or the model solution, with
 `old → new` exchanged.
 
 As a program: `python tests/labs/answers.py [part of a task's id …]` prints the answers that are misjudged.
@@ -97,7 +97,9 @@ if __name__ == "__main__":
                 if bool(missed) == each.right or stopped:
                     bad[each.right][again] += bool(missed) == each.right
                     said = f"{missed[0].name}: {missed[0].hint}" if missed else "passes"
-                    print("  ", "again" if again else "check", "right" if each.right else "wrong", each.name, "|", said)
+                    print(
+                        "  ", "again" if again else "check", "right" if each.right else "wrong", each.name, "|", said
+                    )
         rights = sum(each.right for each in every)
         print(
             f"{path.stem}: {rights} right, refused {bad[True]}; {len(every) - rights} wrong, passed {bad[False]}; "

@@ -52,7 +52,17 @@ class Task:
 
 def functions(before: str, source: str, names: tuple[str, ...], note: Any = None) -> tuple[Any, ...]:
     """What the names stand for after both texts ran."""
-    space = {"torch": torch, "np": np, "math": math, "nn": torch.nn, "F": torch.nn.functional, "_clamped": _clamped, "_rough": _rough, "_cut": _cut, "_note": note}
+    space = {
+        "torch": torch,
+        "np": np,
+        "math": math,
+        "nn": torch.nn,
+        "F": torch.nn.functional,
+        "_clamped": _clamped,
+        "_rough": _rough,
+        "_cut": _cut,
+        "_note": note,
+    }
     exec(compile(before, "<before>", "exec"), space)
     exec(compile(source, "<solution>", "exec"), space)
     return tuple(space[name] for name in names)

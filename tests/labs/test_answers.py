@@ -1,4 +1,4 @@
-"""Each check, and the hidden test with it, judges strangers' answers rightly; a sample, `make mutants` asks about all."""
+"""Each check, and its hidden test, judges strangers' answers rightly: a sample; `make mutants` asks about all."""
 
 import os
 

@@ -116,7 +116,10 @@ WRONG = {
     "one value for a point": ((solution(pairs_of=one_value),), {OWN: "anew for each pair"}),
     "the next row": ((solution(pairs_of=next_row),), {MEAN: "order of the rows"}),
     "all but the last row": ((solution(pairs_of=but_the_last),), {MEAN: "row 7 comes too seldom"}),
-    "one pair too few": ((solution(lambda d: np.abs(d[:, 1:]).sum(1) / d.shape[1]),), {MEAN: "add up all pairs", SCATTER: "quarter"}),
+    "one pair too few": (
+        (solution(lambda d: np.abs(d[:, 1:]).sum(1) / d.shape[1]),),
+        {MEAN: "add up all pairs", SCATTER: "quarter"},
+    ),
     "divided by one too many": (
         (solution(lambda d: np.abs(d).sum(1) / (d.shape[1] + 1)),),
         {MEAN: "divide by `pairs`", SCATTER: "quarter"},

@@ -173,7 +173,10 @@ def _parallel(walk: Function) -> str | None:
     if sound and not close(_walk(walk, (start, mixed), 0.4), torch.cat((start[:1], _arc(start, mixed, 0.4)[1:]))):
         return "one pair in one direction, and others in two: decide row by row, with torch.where."
     many = normal(100, LATENTS, seed=4)  # of so many some cosines are rounded beyond ±1
-    for sign, what in ((-1, "opposite ends give NaN: rounding takes the cosine below −1"), (1, "a cosine is above 1")):
+    for sign, what in (
+        (-1, "opposite ends give NaN: rounding takes the cosine below −1"),
+        (1, "a cosine is above 1"),
+    ):
         if not bool(_walk(walk, (many, sign * many), 0.5).isfinite().all()):
             return f"{what}; clamp it to [−1, 1]."
     return None

@@ -158,7 +158,7 @@ def _sure(step: Function) -> str | None:
     for got, right, which in zip(done.returned[0], each, ("discriminator's", "generator's"), strict=True):
         if not surely(torch.tensor(got), *right):
             return (
-                f"where the discriminator is very sure, the {which} loss is {got:.4g}: take the logarithm of no D that "
+                f"where the discriminator is very sure, the {which} loss is {got:.4g}: take no logarithm of a D that "
                 "can be 0, and add nothing to it; use softplus, logsigmoid or …_with_logits."
             )
     return None
@@ -181,7 +181,9 @@ def _alone(step: Function, which: str) -> str | None:
 
 
 def _discriminator(step: Function) -> str | None:
-    done = _run(step, RATE, 0.0, judge=Biased(faces(), wins=False, of_dark=0.0))  # large losses, so that a limit shows
+    done = _run(
+        step, RATE, 0.0, judge=Biased(faces(), wins=False, of_dark=0.0)
+    )  # large losses, so that a limit shows
     z = done.painter.given
 
     def after(change: Callable[[Painter, Judge], Tensor]) -> Tensor:

@@ -38,7 +38,9 @@ def difference_points(function: Function) -> list[Property]:
             "more pairs make points scatter less": weak(lambda: _scatter(points)),
             "the seed decides what is drawn": weak(lambda: _seed(points)),
             "codes and levels stay as they were": weak(
-                lambda: untouched([normal(ROWS, 2, seed=7).numpy(), _levels()], lambda *both: function(*both, 1, 3, 4, 0))
+                lambda: untouched(
+                    [normal(ROWS, 2, seed=7).numpy(), _levels()], lambda *both: function(*both, 1, 3, 4, 0)
+                )
             ),
         }
     )
@@ -128,7 +130,9 @@ def _any_row(drawn: Function, points: Function) -> str | None:
     if abs(ratio - 1) > NEAR:
         return "the order of the rows counts: the second of a pair is any row of the level, not its first or next."
     parts = [late[levels == k].mean() for k in range(LEVELS)]
-    differ = np.average([2 * part * (1 - part) for part in parts], weights=[(levels == k).mean() for k in range(LEVELS)])
+    differ = np.average(
+        [2 * part * (1 - part) for part in parts], weights=[(levels == k).mean() for k in range(LEVELS)]
+    )
     if abs(got[:, 2].mean().item() / differ - 1) > 2 * NEAR:
         return "the last rows come too seldom or too often: draw from all of them."
     few = np.array([0, 1, 0, 0, 1, 0, 1, 1])

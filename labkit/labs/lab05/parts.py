@@ -8,7 +8,19 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from labkit.checking import Hint, Missed, Property, close, evaluate, explain, normal, results, same_gradients, untouched, weak
+from labkit.checking import (
+    Hint,
+    Missed,
+    Property,
+    close,
+    evaluate,
+    explain,
+    normal,
+    results,
+    same_gradients,
+    untouched,
+    weak,
+)
 
 ROWS, LATENTS = 7, 3
 MANY = 800  # densities (N, N, M) of so many cross to the grader in one message of 16 MB

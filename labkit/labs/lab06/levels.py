@@ -56,7 +56,9 @@ def temperature_per_level(draw: Function) -> list[Property]:
     def latents(temperatures: tuple[float, ...], shift: float = 0.0, written: bool = True) -> list[Tensor]:
         noise, given = _noise(), list(temperatures)
         result = draw(_priors(shift), noise, given)
-        if not written and not (tuple(given) == temperatures and len(noise) == len(SIZES) and _alike(noise, _noise())):
+        if not written and not (
+            tuple(given) == temperatures and len(noise) == len(SIZES) and _alike(noise, _noise())
+        ):
             raise Missed(WRITTEN)
         if result is None:
             raise Missed("it returns None: the `return` is missing.")
