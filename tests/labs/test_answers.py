@@ -7,7 +7,7 @@ from answers import FILES, answers, judged
 from mutation import tasks
 
 ALL = os.environ.get("LABKIT_MUTANTS") == "all"
-SAMPLE = 14  # answers of a file
+SAMPLE = 10  # answers of a file
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 

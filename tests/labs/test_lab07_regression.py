@@ -99,7 +99,7 @@ def in_place(velocity, noise, data, time):
 
 # Name → solution, and property → part of the hint that it must get.
 WRONG = {
-    "noise overwritten": ((in_place,), {STAY: "writes into"}),
+    "noise overwritten": (in_place, {STAY: "writes into"}),
     "sum over the batch": (with_error(lambda error: error.square().sum()), {MEAN: "grows with the batch"}),
     "sum over the features": (with_error(lambda error: error.square().sum(1).mean()), {MEAN: "over features too"}),
     "absolute error": (with_error(lambda error: error.abs().mean()), {MEAN: "median", TWO_POINTS: "lower loss"}),
