@@ -11,7 +11,7 @@ from labkit.checking import Missed, Property, as_tensor, close, evaluate, explai
 from labkit.matching import GaussianVelocity, grid
 
 ROWS, FEATURES = 5, 2
-ONE_STEP = torch.tensor([-6.4, -2.9], dtype=torch.float64)  # long and beyond [−1, 1]: limits and lost signs show
+ONE_STEP = torch.tensor([-6.4, -2.93], dtype=torch.float64)  # long and beyond [−1, 1]: limits and lost signs show
 UNEVEN = torch.tensor([0.0, 0.1, 0.4, 0.7, 1.0], dtype=torch.float64)
 
 
