@@ -39,7 +39,7 @@ test: $(READY) ## the tests, each notebook included
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(KIT) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not bench and not kinds'
 
 mutants: $(READY) ## every mutant of every exercise's solution against its check
-	@LABKIT_MUTANTS=all OMP_NUM_THREADS=1 $(KIT) -m pytest -q tests/labs/test_mutation.py tests/course/grade/test_mutants.py
+	@LABKIT_MUTANTS=all OMP_NUM_THREADS=1 $(KIT) -m pytest -q tests/labs/test_mutation.py tests/labs/test_answers.py tests/course/grade/test_mutants.py
 
 bench: $(READY) ## timings, into tests/benchmarks/results/; DEVICE=cuda on a GPU
 	@$(KIT) -c 'import pytorch_lightning' 2>/dev/null || $(call install,bench)
