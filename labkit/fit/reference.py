@@ -8,6 +8,8 @@ before, and `fit` refuses one of another model, of other data or settings, as it
 import json
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ LIVE_SECONDS = 200.0  # a model that took longer is not trained before a student
 NEAR = 0.1  # relative: two machines train one model to losses that differ by less
 
 _active: "Reference | None" = None
+_measuring = False
 
 
 class Reference:
@@ -108,12 +111,23 @@ def compare(path: Path | None, rows: list[dict[str, float]], name: str) -> str:
     return _active.compare(path, rows, name) if _active and path is not None else ""
 
 
+@contextmanager
+def measuring() -> Iterator[None]:
+    """A cell of a sweep computes its numbers: the models that it reads for that are not shown."""
+    global _measuring
+    _measuring = True
+    try:
+        yield
+    finally:
+        _measuring = False
+
+
 def mark_shown(path: Path) -> None:
     """Note that a lab has read a finished checkpoint again: it shows the model, not its numbers alone.
 
     The note is the time of the file, later than that of the sweep's cell.
     """
-    if path.exists():  # not one of the reference's
+    if path.exists() and not _measuring:  # the reference's own do not exist here
         path.touch()
 
 

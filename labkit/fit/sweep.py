@@ -76,7 +76,8 @@ class Cell:
         Raises:
             LabkitError: `train_one` returns something else than numbers, or a name of the config.
         """
-        result = _numbers(train_one(self.config, self.seed, self.path.with_suffix("")), self.values)
+        with reference.measuring():
+            result = _numbers(train_one(self.config, self.seed, self.path.with_suffix("")), self.values)
         about = {"format": FORMAT, "config": self.values, "seed": self.seed}
         written = {name: value if math.isfinite(value) else str(value) for name, value in result.items()}
         write_json(self.path, about | {"result": written})
