@@ -88,8 +88,9 @@ def tasks() -> tuple[Task, ...]:
 
 def _imports(source: str) -> Iterator[str]:
     """Imports of libraries alone: a lab's own are slow, and no solution needs them."""
+    libraries = ("import math", "import numpy", "import torch", "from torch", "from math", "from scipy.stats")
     for line in source.splitlines():
-        if line.startswith(("import math", "import numpy", "import torch", "from torch", "from math")):
+        if line.startswith(libraries):
             yield line
 
 
