@@ -23,7 +23,7 @@ from labkit.files import atomic_path, write_json
 ROOT = Path(__file__).resolve().parents[1] / "reference"  # a link to data/reference of the project
 ABOUT, CHECKPOINT = "about.json", "checkpoint.pt"
 LARGEST_FILE, LARGEST = 5 * 2**20, 25 * 2**20  # bytes that may be committed
-OWN = "yours"  # folder of the sweeps that hang on what a student wrote: they are never taken
+OWN = "yours"  # the folder of sweeps that depend on a student's own code; nothing in it is taken
 LIVE_SECONDS = 200.0  # a model that took longer is not trained before a student's eyes
 NEAR = 0.1  # relative: two machines train one model to losses that differ by less
 

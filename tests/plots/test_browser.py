@@ -120,30 +120,23 @@ def test_half_precision_moves_no_pixel_by_a_grey_level(build, tmp_path):
 
 @needs_node
 @pytest.mark.parametrize(
-    "right, wrong",
+    "build, right, wrong",
     [
-        ("i * s - p", "i * s"),  # no padding
-        ("w[at + n]", "w[n * channels + c]"),  # weights not transposed
-        ("slope * v", "0"),
-        ("data.fill(bias[c]", "data.fill(0 * bias[c]"),
+        (conditional, "i * s - p", "i * s"),  # no padding
+        (conditional, "w[at + n]", "w[n * channels + c]"),  # weights not transposed
+        (conditional, "slope * v", "0"),
+        (conditional, "data.fill(bias[c]", "data.fill(0 * bias[c]"),
+        (flow, "=== kept", "!== kept"),
+        (flow, "Math.exp(s[j])", "s[j]"),
+        (flow, "+ b[i]", ""),
     ],
 )  # fmt: skip
-def test_a_planted_bug_is_seen(right, wrong, tmp_path):
+def test_a_planted_bug_is_seen(build, right, wrong, tmp_path):
     def spoil(text):
         assert right in text
         return text.replace(right, wrong)
 
-    assert not difference(shaken(conditional(2)), tmp_path, spoil=spoil) < 1e-3
-
-
-@needs_node
-@pytest.mark.parametrize(("right", "wrong"), [("=== kept", "!== kept"), ("Math.exp(s[j])", "s[j]"), ("+ b[i]", "")])
-def test_a_planted_bug_in_a_flow_is_seen(right, wrong, tmp_path):
-    def spoil(text):
-        assert right in text
-        return text.replace(right, wrong)
-
-    assert not difference(shaken(flow(2)), tmp_path, spoil=spoil) < 1e-3
+    assert not difference(shaken(build(2)), tmp_path, spoil=spoil) < 1e-3
 
 
 @needs_node
