@@ -4,12 +4,13 @@ from labkit.drawn.factors import FACTORS, sample_factors
 from labkit.drawn.grid import FactorGrid, grid_faces
 from labkit.drawn.portraits import synthetic_celeba
 from labkit.drawn.renderer import render
-from labkit.drawn.shots import synthetic_olivetti
+from labkit.drawn.shots import more_people, synthetic_olivetti
 
 __all__ = [
     "FACTORS",
     "FactorGrid",
     "grid_faces",
+    "more_people",
     "render",
     "sample_factors",
     "synthetic_celeba",

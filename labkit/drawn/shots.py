@@ -1,5 +1,8 @@
 """A set of drawn faces shaped like Olivetti."""
 
+from dataclasses import replace
+from functools import reduce
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,7 +10,7 @@ from torch import Tensor
 from labkit.drawn.factors import FACTOR_NAMES, sample_factors
 from labkit.drawn.recipe import recipe
 from labkit.drawn.renderer.render import render
-from labkit.faces.faceset import FaceSet, Provenance
+from labkit.faces.faceset import TEST, FaceSet, Provenance
 from labkit.faces.words import OLIVETTI_ATTRIBUTES
 
 LICENCE = "MIT, as the kit"
@@ -87,3 +90,17 @@ def synthetic_olivetti(seed: int = 0) -> FaceSet:
         factors=factors.numpy(),
         factor_names=FACTOR_NAMES,
     )
+
+
+def more_people(faces: FaceSet, people: int) -> FaceSet:
+    """Strangers to a drawn `synthetic_olivetti`: so many further people, ten shots each, all in the test part.
+
+    Forty people leave an interval over people wide. Of photographs there are no more: an empty set, which joins
+    and counts as any other.
+    """
+    if faces.real or not people:
+        return faces.subset(slice(0))
+    sets = map(synthetic_olivetti, range(1, 2 + (people - 1) // OLIVETTI_PEOPLE))
+    crowd = reduce(FaceSet.joined, sets).subset(slice(people * OLIVETTI_SHOTS))
+    who = OLIVETTI_PEOPLE + np.arange(len(crowd)) // OLIVETTI_SHOTS
+    return replace(crowd, identity=who, split=np.full(len(crowd), TEST, np.int8))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
+PER_FACE = ("images", "identity", "split", "attributes", "attributes_known", "factors")
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,13 @@ class FaceSet:
 
     def subset(self, index: Any) -> "FaceSet":
         """The faces at `index` (integers, a boolean mask or a slice), labels included."""
-        per_face = ("images", "identity", "split", "attributes", "attributes_known", "factors")
-        taken = {name: value[index] for name in per_face if (value := getattr(self, name)) is not None}
+        taken = {name: value[index] for name in PER_FACE if (value := getattr(self, name)) is not None}
         return replace(self, **taken)
+
+    def joined(self, others: "FaceSet") -> "FaceSet":
+        """These faces and then `others`, which have the same columns; provenance stays that of these."""
+        both = {name: (getattr(self, name), getattr(others, name)) for name in PER_FACE}
+        return replace(self, **{name: np.concatenate(pair) for name, pair in both.items() if pair[0] is not None})
 
     def checksum(self) -> str:
         """SHA-256 of the images as held."""

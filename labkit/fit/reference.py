@@ -25,6 +25,7 @@ ABOUT, CHECKPOINT = "about.json", "checkpoint.pt"
 LARGEST_FILE, LARGEST = 5 * 2**20, 25 * 2**20  # bytes that may be committed
 OWN = "yours"  # the folder of sweeps that depend on a student's own code; nothing in it is taken
 LIVE_SECONDS = 200.0  # a model that took longer is not trained before a student's eyes
+DISCRIMINATOR = "discriminator."  # how the names of its weights begin
 NEAR = 0.1  # relative: two machines train one model to losses that differ by less
 
 _active: "Reference | None" = None
@@ -187,9 +188,10 @@ def verdicts(root: Path = ROOT) -> list[dict[str, Any]]:
 
 
 def slim(path: Path) -> dict[str, Any] | None:
-    """A finished run's checkpoint with weights in half precision, without optimizers and generators.
+    """A finished run's checkpoint with weights in half precision, without optimizers and random generators.
 
-    None for one that is not at the end of an epoch.
+    Without a GAN's discriminator too, half of its weights: no lab asks it once the generator is trained. None for
+    one that is not at the end of an epoch.
     """
     content = torch.load(path, map_location="cpu", weights_only=True)
     state = content["state"]
@@ -203,7 +205,8 @@ def slim(path: Path) -> dict[str, Any] | None:
 def _half(weights: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
     if weights is None:
         return None
-    return {name: each.half() if each.is_floating_point() else each for name, each in weights.items()}
+    kept = {name: each for name, each in weights.items() if not name.startswith(DISCRIMINATOR)}
+    return {name: each.half() if each.is_floating_point() else each for name, each in kept.items()}
 
 
 def _about(read: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.errors import LabkitError
+from labkit.fit.reference import DISCRIMINATOR
 from labkit.fit.step import GuardedStep
 
 
@@ -99,7 +100,10 @@ class TrainingState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
         state = dict(state)
-        self.model.load_state_dict(state.pop("model"))
+        weights = state.pop("model")
+        if not state["steps"]:  # the reference's end of a GAN has no discriminator
+            weights = {k: v for k, v in self.model.state_dict().items() if k.startswith(DISCRIMINATOR)} | weights
+        self.model.load_state_dict(weights)
         for step, saved in zip(self.steps, state.pop("steps")):
             step.load_state_dict(saved)
         if rng := state.pop("rng", None):  # the reference's ends are not gone on from

@@ -1,12 +1,14 @@
 """Sets of drawn faces: numbering, identities, and the shape of Olivetti."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from labkit.drawn.factors import FACTOR_NAMES, FACTORS, PERSON
-from labkit.drawn.shots import synthetic_olivetti
+from labkit.drawn.shots import more_people, synthetic_olivetti
+from labkit.faces.faceset import TEST
 
 drawn = functools.cache(synthetic_olivetti)
 
@@ -45,6 +47,21 @@ def test_people_keep_their_factors_and_shots_differ(olivetti):
         assert (np.ptp(shots[:, :, FACTOR_NAMES.index(name)], axis=1) > 0).all(), name
     images = olivetti.images.reshape(400, -1)
     assert len(np.unique(images, axis=0)) == 400
+
+
+def test_more_people_are_strangers(olivetti):
+    crowd = more_people(olivetti, 55)
+    assert np.array_equal(np.unique(crowd.identity, return_counts=True), [range(40, 95), [10] * 55])
+    assert (crowd.split == TEST).all()
+    everyone = olivetti.joined(crowd)
+    assert len(np.unique(everyone.factors[::10], axis=0)) == 95  # nobody twice
+    assert np.array_equal(everyone.attributes[400:], crowd.attributes)
+
+
+def test_of_photographs_there_are_no_more_people(olivetti):
+    photographs = replace(olivetti, provenance=replace(olivetti.provenance, real=True))
+    for none in (more_people(photographs, 55), more_people(olivetti, 0)):
+        assert len(none) == 0 and olivetti.joined(none).checksum() == olivetti.checksum()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -14,6 +14,7 @@ from labkit.errors import LabkitError
 from labkit.faces.batches import ResidentBatches
 from labkit.files import write_json
 from labkit.fit import Update, cell_name, fit, grid_sweep, reference
+from labkit.gan import DCGAN, DCGANConfig, updates
 
 STEM, EPOCHS = "99_lab", 2
 CONFIGS = [{"width": 3, "epochs": EPOCHS}, {"width": 5, "epochs": EPOCHS}]
@@ -200,3 +201,23 @@ def test_what_is_too_large_to_commit_is_refused(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(reference, limit, 10)
     with pytest.raises(LabkitError, match=r"smaller model|more than"):
         reference.build(finished(tmp_path / STEM), tmp_path / "reference")
+
+
+def test_of_a_gan_the_generator_is_taken_alone(tmp_path):
+    def trained(folder):
+        torch.manual_seed(0)
+        gan = DCGAN(DCGANConfig(4))
+        pictures = np.random.default_rng(0).integers(0, 256, (16, 3, 64, 64), np.uint8)
+        batches = ResidentBatches(pictures, batch_size=8, seed=0, device="cpu", normalise="symmetric")
+        return fit(gan, updates(gan, rate=1e-3), batches, epochs=1, seed=0, run_dir=folder, progress=False).model
+
+    lab = Lab(finished(tmp_path / STEM))
+    whole = trained(lab.folder / "gan").state_dict()
+    reference.build(lab.folder, tmp_path / "reference")
+    kept = torch.load(tmp_path / "reference" / STEM / "gan" / "checkpoint.pt", weights_only=True)["state"]["model"]
+    assert not any(name.startswith("discriminator.") for name in kept)
+    reference.activate(reference.Reference(tmp_path / "reference" / STEM, tmp_path / "run"))
+    taken = trained(tmp_path / "run" / "gan").state_dict()
+    assert reference.active().taken == ["gan"]
+    for name in kept:
+        torch.testing.assert_close(taken[name], whole[name].half().to(taken[name].dtype), rtol=0, atol=0)

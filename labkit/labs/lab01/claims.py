@@ -38,7 +38,7 @@ def A2(share_at_64):
     "one_sign_share ≥ 0.9 of the rim pixels, and the interval of auc, with which its code tells glasses, above 0.75 "
     "(bootstrap over people). One sign alone proves nothing: a component of overall brightness has it too. The bars "
     "were set after looking at all ten",
-    protocol="best template correlation of ten, rows 10–39; {rims} rim pixels, all faces",
+    protocol="best template correlation of ten, rows 10–39; {rims} rim pixels; auc over {shown:,} faces",
 )  # fmt: skip
 def A3(correlation, one_sign_share, auc):
     return decide(all_of(fact(abs(correlation) >= 0.6), fact(one_sign_share >= 0.9), above(auc, 0.75)))
@@ -162,10 +162,10 @@ def A11(strong_usable, weak_usable, epochs):
 @claim(
     "A12", "01a", "the mean latent decodes to an odd face that mixes many features",
     expected="several features at once, unlikely",
-    rule="against known faces, intervals over people: quantiles above 0.75 for at least two of the features (Holm), "
-    "and likelihood_quantile below 0.05. Refuted only from 5000 epochs on",
-    protocol="quantile of the decoded mean latent among known faces, per linear attribute score and for log p, K = "
-    "14",
+    rule="intervals over people: quantiles above 0.75 for at least two of the features (Holm), and "
+    "likelihood_quantile, among known faces, below 0.05. Refuted only from 5000 epochs on",
+    protocol="quantile of the decoded mean latent among {compared:,} faces per linear attribute score, and among "
+    "known faces for log p, K = 14",
 )  # fmt: skip
 def A12(quantiles, likelihood_quantile, epochs):
     odd = at_least(2, [above(each, 0.75) for each in quantiles.values()])
