@@ -38,10 +38,8 @@ def _import_torchvision() -> None:
 
 _import_torchvision()
 
-from torchvision import datasets, models, transforms  # noqa: E402
-from torchvision.transforms import v2  # noqa: E402
-
-__all__ = ["StridedShortcut", "datasets", "inception_weights", "models", "transforms", "v2"]
+from torchvision import datasets, models, transforms  # noqa: E402, F401
+from torchvision.transforms import v2  # noqa: E402, F401
 
 
 class StridedShortcut(nn.Conv2d):
