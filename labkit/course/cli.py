@@ -300,10 +300,8 @@ def oracle_train(
     from labkit.course.oracle.training import save_oracle, train_oracle
     from labkit.oracle.oracle import WEIGHTS, load_oracle
 
-    trained = train_oracle(seed=seed, progress=True)
-    save_oracle(trained.net, out or WEIGHTS)
-    print(table_text(oracle_table(load_oracle(path=out))))
-    print(f"\nwritten to {out or WEIGHTS} after {trained.seconds / 60:.1f} minutes")
+    save_oracle(train_oracle(seed=seed, progress=True), out or WEIGHTS)
+    print(f"{table_text(oracle_table(load_oracle(path=out)))}\n\nwritten to {out or WEIGHTS}")
 
 
 @oracle_app.command("table")
