@@ -223,31 +223,28 @@ class Run:
     def sizes(
         self, *, smoke: dict[str, Any], cpu: dict[str, Any], gpu: dict[str, Any], study: dict[str, Any] | None = None
     ) -> SimpleNamespace:
-        """The sizes of this run's profile, from one table per profile.
+        """The sizes of this run's profile, from a table for each.
 
         With a reference the profile cpu has the sizes of `study`, since most models need not be trained.
 
         Args:
-            smoke, cpu, gpu: name → size.
-            study: those in which it differs from `cpu`.
+            cpu: name → size.
+            smoke, gpu, study: those in which these profiles differ from `cpu`.
 
         Raises:
-            LabkitError: the tables do not name the same sizes.
+            LabkitError: one of these has a size that `cpu` has not.
         """
-        tables = {"smoke": smoke, "cpu": cpu, "study": cpu | (study or {}), "gpu": gpu}
+        tables = {"smoke": smoke, "cpu": cpu, "study": study or {}, "gpu": gpu}
+        for owner, table in tables.items():
+            if unknown := sorted(table.keys() - cpu.keys()):
+                raise LabkitError(f"run.sizes: cpu has no {unknown[0]!r}, {owner} has{nearest(unknown[0], cpu)}")
+        tables = {owner: cpu | table for owner, table in tables.items()}
         sized, found = self.profile, reference_of.active()
         if found is not None and found.about["sizes"] == plain(tables["study"]):
             sized = "study"
         elif found is not None:
             print("The reference is stale, since it has other sizes than this notebook: all models are trained here.")
             reference_of.activate(None)
-        names = {name for table in tables.values() for name in table}
-        for owner, table in tables.items():
-            # Else a lab would stop in one profile only.
-            if missing := sorted(names - set(table)):
-                raise LabkitError(
-                    f"run.sizes: profile {owner!r} lacks {', '.join(missing)}; give every profile the same sizes."
-                )
         self._sizes.update(tables[sized])
         self._write_config()
         return SimpleNamespace(**tables[sized])
@@ -296,10 +293,12 @@ class Run:
     def figure(self, name: str, figure: Figure, *, alt: str = "", of_data: bool = True) -> None:
         """Save `figure` as figures/<name>.png, marked where its data are a stand-in, and show it.
 
+        Its alternative text is the title, `alt`, and then the names of all that is drawn.
+
         Args:
             name: lower-case file name without ending.
             figure: a matplotlib figure; it is closed afterwards.
-            alt: what a reader who cannot see it must know beyond its title.
+            alt: what a reader who cannot see it must know beyond its title and these names.
             of_data: False for what was computed without a picture, which no stand-in touches.
 
         Raises:
@@ -312,6 +311,7 @@ class Run:
             raise LabkitError(f"figure {name!r}: give it a title, or say with alt= in a sentence what it shows.")
         if not name.replace("_", "").replace("-", "").isalnum():
             raise LabkitError(f"figure {name!r}: use letters, digits, - and _ only, it becomes a file name.")
+        alt = f"{alt} {_names(figure)}".rstrip()
         _stamp(figure, self.stand_ins if of_data else [], self.taken if of_data else 0)
         path = self.folder / "figures" / f"{name}.png"
         with atomic_path(path) as temporary:
@@ -449,6 +449,17 @@ def _title(figure: Figure) -> str:
     """What stands above a figure, in one line."""
     above = figure.get_suptitle() or next((axes.get_title() for axes in figure.axes if axes.get_title()), "")
     return " ".join(above.split())
+
+
+def _names(figure: Figure) -> str:
+    """What a figure names, in one line: curves, rows of pictures, bars, units; of many the first twenty."""
+    words = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    for axes in figure.axes:
+        words += [axes.get_title("left"), axes.get_xlabel(), axes.get_ylabel()]
+        words += [text.get_text() for text in (*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels())]
+    words = dict.fromkeys(" ".join(each.split()) for each in words)
+    named = [word for word in words if re.search(r"[^\W\d_]", word) and "$" not in word]  # neither numbers nor powers
+    return f"{'; '.join(named[:20])}." if named else ""
 
 
 def _stamp(figure: Figure, stand_ins: list[str], taken: int) -> None:
