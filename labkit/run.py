@@ -458,7 +458,7 @@ def _names(figure: Figure) -> str:
         words += [axes.get_title("left"), axes.get_xlabel(), axes.get_ylabel()]
         words += [text.get_text() for text in (*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels())]
     words = dict.fromkeys(" ".join(each.split()) for each in words)
-    named = [word for word in words if re.search(r"[^\W\d_]", word) and "$" not in word]  # neither numbers nor powers
+    named = [word for word in words if re.search(r"(?<![\d.])[^\W\d_]", word) and "$" not in word]  # but no numbers
     return f"{'; '.join(named[:20])}." if named else ""
 
 
