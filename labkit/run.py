@@ -1,7 +1,6 @@
 """The run record of a lab: what it ran with, what it measured and drew, what that says of each claim."""
 
 import os
-import random
 import re
 import time
 import traceback
@@ -25,6 +24,7 @@ from labkit.faces.faceset import FaceSet
 from labkit.files import atomic_path, data_root, relative, usable_path, write_json
 from labkit.fit import forecast
 from labkit.fit import reference as reference_of
+from labkit.fit.state import seed_everything
 from labkit.ladder import TOP, answer_of, climb, place, report
 from labkit.predictions import somebody_is_there
 from labkit.record import JOBS_VARIABLE, LARGEST_SEED, PROFILES, STUDY_SECONDS, clear_record, plain, versions
@@ -67,9 +67,7 @@ def start_lab(
     run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder or default_folder(lab, profile))
     reference_of.activate(_find_reference(run) if reference and profile == "cpu" else None)
     plt.rcdefaults()  # a matplotlibrc of the user's, e.g. text.usetex, must not decide how a lab's figures look
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    seed_everything(seed)
     forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
     if (notebook := get_ipython()) and somebody_is_there():
         notebook.set_custom_exc((NotImplementedError, NameError), _say_what_waits)

@@ -1,7 +1,8 @@
 """Two metrics that ask how far a factor's best latent is ahead of its second: MIG and SAP."""
 
 import numpy as np
-from sklearn.metrics import balanced_accuracy_score
+from scipy.stats import entropy
+from sklearn.metrics import balanced_accuracy_score, mutual_info_score
 from sklearn.tree import DecisionTreeClassifier
 
 from labkit.metrics.disentanglement.table import BINS, CodeTable, DisentanglementScore, levels_of
@@ -22,8 +23,8 @@ def mig(table: CodeTable) -> DisentanglementScore:
         matrix: I / H, (D, F). per_factor: the gaps.
     """
     columns = [levels_of(column)[0] for column in table.codes.T]
-    share = np.array([[_information(code, factor) for factor in table.levels.T] for code in columns])
-    share = share / [_entropy(np.bincount(factor)) for factor in table.levels.T]
+    share = np.array([[mutual_info_score(code, factor) for factor in table.levels.T] for code in columns])
+    share = share / [entropy(np.bincount(factor)) for factor in table.levels.T]
     return _gaps("MIG", share, table.protocol(bins_of_a_code=f"{BINS} of equal count"))
 
 
@@ -60,18 +61,6 @@ def _gaps(metric: str, scores: np.ndarray, protocol: dict) -> DisentanglementSco
     ordered = np.sort(np.vstack([scores, np.zeros_like(scores[:1])]), 0)  # a lone latent is ahead of none
     gaps = ordered[-1] - ordered[-2]
     return DisentanglementScore(metric, float(gaps.mean()), protocol, gaps, scores)
-
-
-def _entropy(counts: np.ndarray) -> float:
-    """Of a discrete distribution, from counts, in nats."""
-    share = counts[counts > 0] / counts.sum()
-    return float(-(share * np.log(share)).sum())
-
-
-def _information(one: np.ndarray, other: np.ndarray) -> float:
-    """Mutual information of two columns of levels, in nats."""
-    joint = np.bincount(one * (other.max() + 1) + other)
-    return _entropy(np.bincount(one)) + _entropy(np.bincount(other)) - _entropy(joint)
 
 
 def _thresholds(code: np.ndarray, level: np.ndarray, seed: int) -> float:
