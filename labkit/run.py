@@ -200,7 +200,7 @@ class Run:
             "lab": self.lab,
             "profile": self.profile,
             "seed": self.seed,
-            "device": _device_name(self.device),
+            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type,
             # Sums in another order differ in their last digits, so a record says how many threads made it.
             "threads": {
                 "torch": torch.get_num_threads(),
@@ -249,18 +249,11 @@ class Run:
 
     def use(self, faces: FaceSet) -> FaceSet:
         """Remember where `faces` come from; each later figure, metric and claim says so. Returns `faces`."""
-        origin = faces.provenance
-        self._sources[origin.label] = {
-            "name": origin.name,
-            "label": origin.label,
-            "real": origin.real,
-            "stand_in_for": origin.stand_in_for,
-            "source": origin.source,
-            "checksum": origin.checksum or faces.checksum(),
-            "licence": origin.licence,
-        }
+        origin, used = faces.provenance, faces.provenance.checksum or faces.checksum()
+        kept = ("name", "label", "real", "stand_in_for", "source", "licence")
+        self._sources[origin.label] = {name: getattr(origin, name) for name in kept} | {"checksum": used}
         self._pictures[origin.label] = origin.pictures if origin.real else "drawn faces"
-        found, used = reference_of.active(), self._sources[origin.label]["checksum"]
+        found = reference_of.active()
         if found is not None and used not in [each["checksum"] for each in found.about["data"]]:
             print("The reference was made of other faces than these: all models are trained here.")
             reference_of.activate(None)
@@ -473,7 +466,3 @@ def _stamp(figure: Figure, stand_ins: list[str], taken: int) -> None:
         figure.draw_without_rendering()  # layouts find their places only now
         top = (figure.get_tightbbox().y1 + 0.12) / figure.get_figheight()
         figure.text(0.99, top, " · ".join(notes), ha="right", va="bottom", fontsize=8, color="#5c3700", bbox=box)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name() if device.type == "cuda" else device.type
