@@ -1,5 +1,3 @@
 """labkit: a course kit on deep generative models of faces."""
 
 from labkit.errors import LabkitError
-
-__all__ = ["LabkitError"]

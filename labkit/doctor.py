@@ -5,7 +5,6 @@ import platform
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from labkit.data.inventory import inventory
 from labkit.files import data_root
+from labkit.fit.step import resolve_precision
 
 PACKAGES = ("torch", "torchvision", "normflows", "scikit-learn", "matplotlib", "jupyterlab", "papermill")
 FIRST_PYTHON, END_OF_PYTHON = (3, 11, 5), (3, 15)  # as in pyproject.toml, which an uninstalled kit cannot read
@@ -67,27 +67,12 @@ def _hardware() -> Iterator[Row]:
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         yield ("device", f"cuda: {properties.name}, {properties.total_memory / GIB:.0f} GiB", "use the gpu profile")
-        yield "bf16", "yes" if torch.cuda.is_bf16_supported() else "no", ""
-        return
-    if torch.backends.mps.is_available():
+    elif torch.backends.mps.is_available():
         yield "device", "mps (Apple GPU)", "the gpu profile uses it"
     else:
         yield "device", "cpu", "use the profiles smoke and cpu"
-    fast = _bf16_speedup()
-    yield "bf16", f"{fast:.1f} times float32", "" if fast > 1 else "stay with float32 on this processor"
-
-
-def _bf16_speedup() -> float:
-    """How many times faster a matrix product is in bfloat16, on the CPU; below 1 it is only emulated."""
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.ones(384, 384, dtype=dtype)
-        a @ a
-        started = time.perf_counter()
-        for _ in range(8):
-            a @ a
-        seconds[dtype] = time.perf_counter() - started
-    return seconds[torch.float32] / seconds[torch.bfloat16]
+    trains_on = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    yield "bf16", "used" if resolve_precision("auto", trains_on) == "bf16" else "not used, as it is slow here", ""
 
 
 def _places() -> Iterator[Row]:

@@ -1,7 +1,6 @@
 """The run record of a lab: what it ran with, what it measured and drew, what that says of each claim."""
 
 import os
-import random
 import re
 import time
 import traceback
@@ -25,6 +24,7 @@ from labkit.faces.faceset import FaceSet
 from labkit.files import atomic_path, data_root, relative, usable_path, write_json
 from labkit.fit import forecast
 from labkit.fit import reference as reference_of
+from labkit.fit.state import seed_everything
 from labkit.ladder import TOP, answer_of, climb, place, report
 from labkit.predictions import somebody_is_there
 from labkit.record import JOBS_VARIABLE, LARGEST_SEED, PROFILES, STUDY_SECONDS, clear_record, plain, versions
@@ -67,9 +67,7 @@ def start_lab(
     run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder or default_folder(lab, profile))
     reference_of.activate(_find_reference(run) if reference and profile == "cpu" else None)
     plt.rcdefaults()  # a matplotlibrc of the user's, e.g. text.usetex, must not decide how a lab's figures look
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    seed_everything(seed)
     forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
     if (notebook := get_ipython()) and somebody_is_there():
         notebook.set_custom_exc((NotImplementedError, NameError), _say_what_waits)
@@ -202,7 +200,7 @@ class Run:
             "lab": self.lab,
             "profile": self.profile,
             "seed": self.seed,
-            "device": _device_name(self.device),
+            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type,
             # Sums in another order differ in their last digits, so a record says how many threads made it.
             "threads": {
                 "torch": torch.get_num_threads(),
@@ -223,49 +221,39 @@ class Run:
     def sizes(
         self, *, smoke: dict[str, Any], cpu: dict[str, Any], gpu: dict[str, Any], study: dict[str, Any] | None = None
     ) -> SimpleNamespace:
-        """The sizes of this run's profile, from one table per profile.
+        """The sizes of this run's profile, from a table for each.
 
         With a reference the profile cpu has the sizes of `study`, since most models need not be trained.
 
         Args:
-            smoke, cpu, gpu: name → size.
-            study: those in which it differs from `cpu`.
+            cpu: name → size.
+            smoke, gpu, study: those in which these profiles differ from `cpu`.
 
         Raises:
-            LabkitError: the tables do not name the same sizes.
+            LabkitError: one of these has a size that `cpu` has not.
         """
-        tables = {"smoke": smoke, "cpu": cpu, "study": cpu | (study or {}), "gpu": gpu}
+        tables = {"smoke": smoke, "cpu": cpu, "study": study or {}, "gpu": gpu}
+        for owner, table in tables.items():
+            if unknown := sorted(table.keys() - cpu.keys()):
+                raise LabkitError(f"run.sizes: cpu has no {unknown[0]!r}, {owner} has{nearest(unknown[0], cpu)}")
+        tables = {owner: cpu | table for owner, table in tables.items()}
         sized, found = self.profile, reference_of.active()
         if found is not None and found.about["sizes"] == plain(tables["study"]):
             sized = "study"
         elif found is not None:
             print("The reference is stale, since it has other sizes than this notebook: all models are trained here.")
             reference_of.activate(None)
-        names = {name for table in tables.values() for name in table}
-        for owner, table in tables.items():
-            # Else a lab would stop in one profile only.
-            if missing := sorted(names - set(table)):
-                raise LabkitError(
-                    f"run.sizes: profile {owner!r} lacks {', '.join(missing)}; give every profile the same sizes."
-                )
         self._sizes.update(tables[sized])
         self._write_config()
         return SimpleNamespace(**tables[sized])
 
     def use(self, faces: FaceSet) -> FaceSet:
         """Remember where `faces` come from; each later figure, metric and claim says so. Returns `faces`."""
-        origin = faces.provenance
-        self._sources[origin.label] = {
-            "name": origin.name,
-            "label": origin.label,
-            "real": origin.real,
-            "stand_in_for": origin.stand_in_for,
-            "source": origin.source,
-            "checksum": origin.checksum or faces.checksum(),
-            "licence": origin.licence,
-        }
+        origin, used = faces.provenance, faces.provenance.checksum or faces.checksum()
+        kept = ("name", "label", "real", "stand_in_for", "source", "licence")
+        self._sources[origin.label] = {name: getattr(origin, name) for name in kept} | {"checksum": used}
         self._pictures[origin.label] = origin.pictures if origin.real else "drawn faces"
-        found, used = reference_of.active(), self._sources[origin.label]["checksum"]
+        found = reference_of.active()
         if found is not None and used not in [each["checksum"] for each in found.about["data"]]:
             print("The reference was made of other faces than these: all models are trained here.")
             reference_of.activate(None)
@@ -296,10 +284,12 @@ class Run:
     def figure(self, name: str, figure: Figure, *, alt: str = "", of_data: bool = True) -> None:
         """Save `figure` as figures/<name>.png, marked where its data are a stand-in, and show it.
 
+        Its alternative text is the title, `alt`, and then the names of all that is drawn.
+
         Args:
             name: lower-case file name without ending.
             figure: a matplotlib figure; it is closed afterwards.
-            alt: what a reader who cannot see it must know beyond its title.
+            alt: what a reader who cannot see it must know beyond its title and these names.
             of_data: False for what was computed without a picture, which no stand-in touches.
 
         Raises:
@@ -312,6 +302,7 @@ class Run:
             raise LabkitError(f"figure {name!r}: give it a title, or say with alt= in a sentence what it shows.")
         if not name.replace("_", "").replace("-", "").isalnum():
             raise LabkitError(f"figure {name!r}: use letters, digits, - and _ only, it becomes a file name.")
+        alt = f"{alt} {_names(figure)}".rstrip()
         _stamp(figure, self.stand_ins if of_data else [], self.taken if of_data else 0)
         path = self.folder / "figures" / f"{name}.png"
         with atomic_path(path) as temporary:
@@ -451,6 +442,17 @@ def _title(figure: Figure) -> str:
     return " ".join(above.split())
 
 
+def _names(figure: Figure) -> str:
+    """What a figure names, in one line: curves, rows of pictures, bars, units; of many the first twenty."""
+    words = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    for axes in figure.axes:
+        words += [axes.get_title("left"), axes.get_xlabel(), axes.get_ylabel()]
+        words += [text.get_text() for text in (*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels())]
+    words = dict.fromkeys(" ".join(each.split()) for each in words)
+    named = [word for word in words if re.search(r"(?<![\d.])[^\W\d_]", word) and "$" not in word]  # but no numbers
+    return f"{'; '.join(named[:20])}." if named else ""
+
+
 def _stamp(figure: Figure, stand_ins: list[str], taken: int) -> None:
     """Say above all that is drawn what its data are, if a stand-in, and how many models were trained elsewhere.
 
@@ -464,7 +466,3 @@ def _stamp(figure: Figure, stand_ins: list[str], taken: int) -> None:
         figure.draw_without_rendering()  # layouts find their places only now
         top = (figure.get_tightbbox().y1 + 0.12) / figure.get_figheight()
         figure.text(0.99, top, " · ".join(notes), ha="right", va="bottom", fontsize=8, color="#5c3700", bbox=box)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name() if device.type == "cuda" else device.type

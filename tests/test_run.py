@@ -8,6 +8,7 @@ import torch
 from jupyter_client.manager import start_new_kernel
 from matplotlib.image import imread
 
+from labkit import plots
 from labkit import run as report
 from labkit.checking import Property
 from labkit.claims import BADGES, card_html, claim, claims_html, claims_text, decide, measured_text
@@ -97,12 +98,12 @@ def test_an_unknown_profile_is_refused_by_its_source(monkeypatch, tmp_path):
         report.choose_profile()
 
 
-def test_sizes_are_those_of_the_profile_and_the_same_in_each(run):
-    sizes = run.sizes(smoke={"epochs": 2}, cpu={"epochs": 20}, gpu={"epochs": 200})
-    assert sizes.epochs == 2
-    assert written(run, "config.json")["sizes"] == {"epochs": 2}
-    with pytest.raises(LabkitError, match="profile 'gpu' lacks layers"):
-        run.sizes(smoke={"layers": 1}, cpu={"layers": 1}, gpu={})
+def test_sizes_are_those_of_the_profile_and_else_those_of_cpu(run):
+    sizes = run.sizes(smoke={"epochs": 2}, cpu={"epochs": 20, "layers": 8}, gpu={"epochs": 200})
+    assert (sizes.epochs, sizes.layers) == (2, 8)
+    assert written(run, "config.json")["sizes"] == {"epochs": 2, "layers": 8}
+    with pytest.raises(LabkitError, match="cpu has no 'layer', gpu has; did you mean layers"):
+        run.sizes(smoke={}, cpu={"layers": 1}, gpu={"layer": 2})
 
 
 def test_a_figure_of_a_stand_in_says_so_and_hides_nothing(run):
@@ -195,6 +196,22 @@ def test_a_check_is_recorded_and_a_missed_property_stops_the_cell_with_its_hint(
     assert [each["passed"] for each in written(run, "checks.json")["coupling"]] == [True, False]
     run.check(coupling, True)
     assert [each["passed"] for each in written(run, "checks.json")["coupling"]] == [True, True]
+
+
+def test_the_alt_text_names_what_is_drawn(run):
+    series = {"training": ([1, 10], [3.0, 2.0]), "unseen": ([1, 10], [3.0, 2.5])}
+    drawn = {
+        "curves": plots.curves(series, title="It falls", xlabel="epoch", ylabel="loss (nats)", log_x=True),
+        "bars": plots.bars([1.0, 2.0], labels=["VAE", "GAN"], title="Two", xlabel="model", ylabel="bits"),
+        "rows": plots.image_rows({"real": np.zeros((2, 8, 8)), "drawn": np.full((2, 8, 8), np.nan)}, title="Rows"),
+    }
+    for name, figure in drawn.items():
+        run.figure(name, figure, alt="Look." if name == "bars" else "")
+    assert {each["name"]: each["alt"] for each in written(run, "figures.json")} == {
+        "curves": "It falls. training; unseen; epoch; loss (nats).",
+        "bars": "Two. Look. model; bits; VAE; GAN.",
+        "rows": "Rows. real; drawn; not finite.",
+    }
 
 
 def test_the_title_is_the_alt_text_and_alt_adds_to_it(run):

@@ -2,19 +2,5 @@
 
 from labkit.classifier.attribute_reader import AttributeReader
 from labkit.classifier.augment import StrongAugmentation
-from labkit.classifier.nets import inception_classifier, lite0_classifier, resnet18_classifier
+from labkit.classifier.nets import EfficientNetLite0, InceptionV3, ResNet18
 from labkit.classifier.training import batches, held_out, labelled, predict_logits, trunk_features, update
-
-__all__ = [
-    "AttributeReader",
-    "StrongAugmentation",
-    "batches",
-    "held_out",
-    "inception_classifier",
-    "labelled",
-    "lite0_classifier",
-    "predict_logits",
-    "resnet18_classifier",
-    "trunk_features",
-    "update",
-]

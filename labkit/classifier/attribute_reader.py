@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from labkit.classifier.nets import ResNet18, resnet18_classifier
+from labkit.classifier.nets import ResNet18
 from labkit.errors import LabkitError
 from labkit.files import atomic_path
 
@@ -81,7 +81,7 @@ class AttributeReader:
             with safe_open(path, "pt", device="cpu") as file:
                 about = json.loads(file.metadata()["labkit-classifier"])
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            model = resnet18_classifier(len(about["names"]), about["width"])
+            model = ResNet18(len(about["names"]), about["width"])
             model.load_state_dict(weights)
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise LabkitError(f"{path}: is no classifier of lab 02; run that lab to write a new one.") from error

@@ -158,21 +158,6 @@ class EfficientNetLite0(Pretrained):
         trunk._fc = nn.Identity()
 
 
-def resnet18_classifier(outputs: int, width: int = 64) -> ResNet18:
-    """A ResNet-18 with random weights and one logit per attribute."""
-    return ResNet18(outputs, width)
-
-
-def inception_classifier(outputs: int, weights: dict[str, Tensor] | None = None) -> InceptionV3:
-    """An Inception v3 with one logit per attribute, from `inception_weights()` or from random weights."""
-    return InceptionV3(outputs, weights)
-
-
-def lite0_classifier(outputs: int, pretrained: bool = True) -> EfficientNetLite0:
-    """An EfficientNet-Lite0 with one logit per attribute, from ImageNet's weights or from random ones."""
-    return EfficientNetLite0(outputs, pretrained)
-
-
 def _halving(narrow: int, wide: int) -> BasicBlock:
     """A block that halves height and width."""
     shortcut = nn.Sequential(StridedShortcut(narrow, wide, 2), nn.BatchNorm2d(wide))

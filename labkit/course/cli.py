@@ -71,11 +71,12 @@ def run(
         scheduler=scheduler,
     )
     config = validate(config, chosen)
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     print(announcement(chosen, config), flush=True)
     results = run_labs(chosen, config, Console())
     print(f"\n{results_table(results)}\n\nreport: {config.out / config.profile / 'index.html'}")
-    raise typer.Exit(_status([result.state for result in results], all(result.fine for result in results)))
+    stopped = {"interrupted", "not run"} & {result.state for result in results}
+    raise typer.Exit(130 if stopped else int(not all(result.fine for result in results)))
 
 
 @app.command()
@@ -300,10 +301,8 @@ def oracle_train(
     from labkit.course.oracle.training import save_oracle, train_oracle
     from labkit.oracle.oracle import WEIGHTS, load_oracle
 
-    trained = train_oracle(seed=seed, progress=True)
-    save_oracle(trained.net, out or WEIGHTS)
-    print(table_text(oracle_table(load_oracle(path=out))))
-    print(f"\nwritten to {out or WEIGHTS} after {trained.seconds / 60:.1f} minutes")
+    save_oracle(train_oracle(seed=seed, progress=True), out or WEIGHTS)
+    print(f"{table_text(oracle_table(load_oracle(path=out)))}\n\nwritten to {out or WEIGHTS}")
 
 
 @oracle_app.command("table")
@@ -393,13 +392,3 @@ def _parameter(text: str) -> tuple[str, Any]:
     except (ValueError, TypeError) as error:
         raise LabkitError(f"-p {text}: a parameter is a finite number, a text, a list or a dict of them.") from error
     return name, value
-
-
-def _status(states: list[str], fine: bool) -> int:
-    if "interrupted" in states or "not run" in states:
-        return 130
-    return 0 if fine else 1
-
-
-def _as_interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt

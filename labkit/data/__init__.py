@@ -4,5 +4,3 @@ from labkit.data.celeba.celeba import celeba
 from labkit.data.dsprites import dsprites
 from labkit.data.fetch import fetch
 from labkit.data.olivetti import olivetti
-
-__all__ = ["celeba", "dsprites", "fetch", "olivetti"]

@@ -21,6 +21,7 @@ from labkit.data.fetch import fetch, unasked
 from labkit.data.given import DSPRITES_FILE as FILE
 from labkit.data.given import file_in, first_of, path_for
 from labkit.drawn.grid import FactorGrid
+from labkit.drawn.portraits import mapped
 from labkit.drawn.sprites import SIDE, draw_sprites
 from labkit.errors import LabkitError
 from labkit.faces.faceset import Provenance
@@ -38,6 +39,7 @@ LEVELS = (
     np.linspace(0, 1, 32),
     np.linspace(0, 1, 32),
 )
+COUNT = math.prod(map(len, LEVELS))
 ROW_BYTES = SIDE * SIDE // 8
 ROWS_AT_ONCE = 4096
 DOWNLOAD_SECONDS = 90.0
@@ -111,7 +113,6 @@ def _read(packed: np.ndarray, device: torch.device | str | None, indices: np.nda
 
 def _real(path: Path, cache: Path, device: torch.device | str | None) -> FactorGrid:
     """The grid of a file that is already packed, or of the authors' file, packed first."""
-    count = math.prod(len(level) for level in LEVELS)
     packed = _packed(cache)
     if path != packed:
         if (found := git_blob(path)) != GIT_BLOB:
@@ -119,9 +120,9 @@ def _real(path: Path, cache: Path, device: torch.device | str | None) -> FactorG
                 f"{path}: damaged, or not the official {FILE} (git names it {found[:12]}, not {GIT_BLOB[:12]}); "
                 "remove it or download it anew."
             )
-        if _opened(packed) is None:
-            _pack(path, packed, count)
-    pictures = _opened(packed)
+        if mapped(packed, (COUNT, ROW_BYTES)) is None:
+            _pack(path, packed)
+    pictures = mapped(packed, (COUNT, ROW_BYTES))
     if pictures is None:
         raise LabkitError(f"{packed}: cannot be read; delete it, it is made anew.")
     origin = Provenance(
@@ -139,17 +140,7 @@ def _packed(cache: Path) -> Path:
     return cache / f"{NAME}-{GIT_BLOB[:12]}.npy"
 
 
-def _opened(packed: Path) -> np.ndarray | None:
-    """The packed pictures (N, 512), None where they are missing or cut short."""
-    try:
-        pictures = np.lib.format.open_memmap(packed, "r")
-    except (OSError, ValueError):
-        return None
-    shape = (math.prod(len(level) for level in LEVELS), ROW_BYTES)
-    return pictures if pictures.shape == shape and pictures.dtype == np.uint8 else None
-
-
-def _pack(path: Path, packed: Path, count: int) -> None:
+def _pack(path: Path, packed: Path) -> None:
     """Write the pictures of the authors' file a bit a pixel, some at a time; of its members only two are opened.
 
     The third, `metadata`, is a pickle, which could run any program: it is left alone.
@@ -157,12 +148,12 @@ def _pack(path: Path, packed: Path, count: int) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             with archive.open("latents_classes.npy") as stream:
-                _check_order(stream, count)
+                _check_order(stream)
             with archive.open("imgs.npy") as stream, atomic_path(packed) as temporary:
-                _check_header(stream, (count, SIDE, SIDE), np.uint8)
-                target = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, ROW_BYTES))
-                for start in range(0, count, ROWS_AT_ONCE):
-                    rows = _rows(stream, min(ROWS_AT_ONCE, count - start), SIDE * SIDE, np.uint8)
+                _check_header(stream, (COUNT, SIDE, SIDE), np.uint8)
+                target = np.lib.format.open_memmap(temporary, "w+", np.uint8, (COUNT, ROW_BYTES))
+                for start in range(0, COUNT, ROWS_AT_ONCE):
+                    rows = _rows(stream, min(ROWS_AT_ONCE, COUNT - start), SIDE * SIDE, np.uint8)
                     if rows.max() > 1:
                         raise ValueError("pixels other than 0 and 1")
                     target[start : start + len(rows)] = np.packbits(rows, 1)
@@ -172,12 +163,12 @@ def _pack(path: Path, packed: Path, count: int) -> None:
         raise LabkitError(f"{path}: not the official {FILE} ({error}); download it anew.") from error
 
 
-def _check_order(stream: IO[bytes], count: int) -> None:
+def _check_order(stream: IO[bytes]) -> None:
     """The last factor must run fastest, the one colour be first: the grid counts on it."""
     sizes = [len(level) for level in LEVELS]
-    _check_header(stream, (count, len(sizes) + 1), np.int64)
-    for start in range(0, count, ROWS_AT_ONCE):
-        flat = np.arange(start, min(start + ROWS_AT_ONCE, count))
+    _check_header(stream, (COUNT, len(sizes) + 1), np.int64)
+    for start in range(0, COUNT, ROWS_AT_ONCE):
+        flat = np.arange(start, min(start + ROWS_AT_ONCE, COUNT))
         rows = _rows(stream, len(flat), len(sizes) + 1, np.int64)
         if not np.array_equal(rows[:, 1:], np.stack(np.unravel_index(flat, sizes), 1)):
             raise ValueError("its factors come in another order")
@@ -197,7 +188,7 @@ def _rows(stream: IO[bytes], count: int, width: int, dtype: type) -> np.ndarray:
 
 
 def _in_cache(cache: Path) -> Path:
-    if _opened(_packed(cache)) is not None:
+    if mapped(_packed(cache), (COUNT, ROW_BYTES)) is not None:
         return _packed(cache)
     if not (cache / FILE).is_file():
         raise LabkitError(f"nothing whole in {cache}")

@@ -75,8 +75,8 @@ def _holds(path: Path, data_set: str, marks: tuple[str, ...]) -> bool:
     fits = re.compile("|".join(map(translate, marks))).match
     if path.is_dir():
         places = [place for place in (path, path / data_set) if place.is_dir()]
-        names = [name for place in places for name in _names(place)]
-        zips = [place / name for place in places for name in _names(place) if name.lower().endswith(".zip")]
+        names = [name for place in places for name in names_in(place)]
+        zips = [place / name for place in places for name in names_in(place) if name.lower().endswith(".zip")]
     else:
         names, zips = [path.name], [path]
     return any(fits(name.lower()) for name in names) or any(
@@ -84,7 +84,8 @@ def _holds(path: Path, data_set: str, marks: tuple[str, ...]) -> bool:
     )
 
 
-def _names(folder: Path) -> list[str]:
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder; nothing where it cannot be read."""
     try:
         return os.listdir(folder)
     except OSError:

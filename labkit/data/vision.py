@@ -7,14 +7,15 @@ without an implementation, so that all which is plain torch works and a detectio
 """
 
 import sys
-import threading
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.data.fetch import is_offline
+from labkit.data.fetch import fetch, unasked
+from labkit.files import sha256
 
 OPERATORS = ("nms", "qnms")  # the names that `import torchvision` looks up whether they are loaded or not
 ADDRESS = "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth"
@@ -38,10 +39,8 @@ def _import_torchvision() -> None:
 
 _import_torchvision()
 
-from torchvision import datasets, models, transforms  # noqa: E402
-from torchvision.transforms import v2  # noqa: E402
-
-__all__ = ["StridedShortcut", "datasets", "inception_weights", "models", "transforms", "v2"]
+from torchvision import datasets, models, transforms  # noqa: E402, F401
+from torchvision.transforms import v2  # noqa: E402, F401
 
 
 class StridedShortcut(nn.Conv2d):
@@ -59,32 +58,22 @@ class StridedShortcut(nn.Conv2d):
         return F.conv2d(x[:, :, ::rows, ::columns], self.weight)
 
 
-def inception_weights(seconds: float = 60.0) -> dict[str, Tensor] | None:
-    """The state dict (104 MB) for `labkit.classifier.nets.inception_classifier`, or None and a line that says why.
+def inception_weights(seconds: float) -> dict[str, Tensor] | None:
+    """The state dict (104 MB) for `labkit.classifier.nets.InceptionV3`, or None and a line that says why.
 
-    Args:
-        seconds: given to a download; 0 looks into torch's cache only, as does `LABKIT_OFFLINE`.
+    It is taken from torch's cache, or downloaded into it in these seconds; not where `LABKIT_OFFLINE` is set.
     """
     file = Path(torch.hub.get_dir()) / "checkpoints" / ADDRESS.rsplit("/", 1)[1]
-    if not file.is_file() and (is_offline() or not seconds):
-        print("Inception v3: no ImageNet weights in the cache, and no download was allowed.")
+    download = partial(fetch, ADDRESS, "0cc3c7bd", file, timeout=seconds, digest=sha256_start)
+    try:
+        return torch.load(
+            file if file.is_file() else unasked(file.parent, download), map_location="cpu", weights_only=True
+        )
+    except Exception as error:  # whatever it is, the lab has another start
+        print(f"Inception v3: no ImageNet weights ({' '.join(str(error).split()) or type(error).__name__}).")
         return None
-    found: list[dict[str, Tensor]] = []
-    reason = f"the download took more than {seconds:g} s"
 
-    def load() -> None:
-        nonlocal reason
-        try:
-            options = {"map_location": "cpu", "progress": False, "check_hash": True, "weights_only": True}
-            found.append(torch.hub.load_state_dict_from_url(ADDRESS, **options))
-        except Exception as error:  # whatever it is, the lab has another start
-            reason = " ".join(str(error).split()) or type(error).__name__
 
-    # torch's download knows no time limit, so it runs beside us; a daemon thread holds up no exit.
-    worker = threading.Thread(target=load, daemon=True, name="inception-weights")
-    worker.start()
-    worker.join(max(seconds, 30.0) if file.is_file() else seconds)
-    if not found:
-        print(f"Inception v3: no ImageNet weights ({reason[:160]}).")
-        return None
-    return found[0]
+def sha256_start(path: Path) -> str:
+    """The letters of a file's SHA-256 that torch writes into its name."""
+    return sha256(path)[:8]

@@ -5,14 +5,3 @@ from labkit.drawn.grid import FactorGrid, grid_faces
 from labkit.drawn.portraits import synthetic_celeba
 from labkit.drawn.renderer import render
 from labkit.drawn.shots import more_people, synthetic_olivetti
-
-__all__ = [
-    "FACTORS",
-    "FactorGrid",
-    "grid_faces",
-    "more_people",
-    "render",
-    "sample_factors",
-    "synthetic_celeba",
-    "synthetic_olivetti",
-]

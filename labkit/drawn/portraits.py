@@ -138,22 +138,23 @@ class _Pictures:
 
 def _cached(path: Path, pictures: _Pictures) -> np.ndarray:
     """Pixels at `path`, drawn first where they are missing or cut short; in memory where they cannot be written."""
-    if (images := _opened(path, pictures.shape)) is not None:
+    if (images := mapped(path, pictures.shape)) is not None:
         return images
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.stem}.lock")):
-            if (images := _opened(path, pictures.shape)) is None:
+            if (images := mapped(path, pictures.shape)) is None:
                 for killed in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # what such a drawing left
                     killed.unlink()
                 pictures.write(path)
-                images = _opened(path, pictures.shape)
+                images = mapped(path, pictures.shape)
     except (OSError, NotImplementedError, LabkitError):  # the second: a file system without locks
         pass
     return pictures.in_memory() if images is None else images
 
 
-def _opened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The uint8 array in a file, mapped into memory; None where it is missing, cut short or another."""
     try:
         images = np.lib.format.open_memmap(path, "r")
     except (OSError, ValueError):

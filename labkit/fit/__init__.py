@@ -5,20 +5,3 @@ from labkit.fit.loop import Batches, Callback, FitResult, TrainingDiverged, at, 
 from labkit.fit.progress import Interrupted
 from labkit.fit.step import Update
 from labkit.fit.sweep import cell_name, grid_sweep, summary
-
-__all__ = [
-    "Batches",
-    "Callback",
-    "FitResult",
-    "Interrupted",
-    "TrainingDiverged",
-    "Update",
-    "at",
-    "cell_name",
-    "every",
-    "fit",
-    "fit_for",
-    "grid_sweep",
-    "held_out",
-    "summary",
-]

@@ -40,45 +40,14 @@ class Reference:
     Attributes:
         about: what made it (sizes, data, renderer, versions …), its metrics and verdicts, and which model is live.
         taken: what was taken so far, e.g. "sweep/0f3a…".
+        live: the model that is trained here, "" for none.
     """
 
     def __init__(self, folder: Path, run_folder: Path) -> None:
         self.folder, self.run_folder = folder, run_folder.absolute()
         self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         self.taken: list[str] = []
-        self._live = str(self.about["live"])
-
-    def offer(self, path: Path) -> Path | None:
-        """The reference's file in place of `path` of the run's folder; None where the model is to be trained."""
-        try:
-            relative = path.absolute().relative_to(self.run_folder)
-        except ValueError:
-            return None
-        theirs = self.folder / relative
-        return theirs if theirs.is_file() and _key(relative) != self._live else None
-
-    def take(self, path: Path) -> None:
-        """Remember that what was offered in place of `path` was taken."""
-        key = _key(path.absolute().relative_to(self.run_folder))
-        if key not in self.taken:
-            self.taken.append(key)
-
-    def compare(self, path: Path, rows: list[dict[str, float]], name: str) -> str:
-        """A sentence that holds the model trained live, with its checkpoint at `path`, against the reference's.
-
-        "" of any other model, and after any but the first epoch and the last.
-        """
-        theirs = self.folder / self._live / CHECKPOINT
-        if path.absolute() != self.run_folder / self._live / CHECKPOINT or not theirs.is_file():
-            return ""
-        before = torch.load(theirs, map_location="cpu", weights_only=True)["state"]["rows"]
-        if len(rows) not in (1, len(before)):
-            return ""
-        here, there = rows[-1][name], before[len(rows) - 1].get(name, float("nan"))
-        said = f"after epoch {len(rows)} this model's loss is {here:.4g}; the reference's was {there:.4g}"
-        if abs(here - there) <= NEAR * max(abs(here), abs(there)):
-            return said
-        return f"{said}: the reference is stale; `make study` makes it anew"
+        self.live = str(self.about["live"])
 
 
 def _key(relative: Path) -> str:
@@ -97,19 +66,36 @@ def active() -> Reference | None:
 
 
 def offer(path: Path) -> Path | None:
-    """See `Reference.offer`; None where no reference is in use."""
-    return _active.offer(path) if _active else None
+    """The reference's file in place of `path` of the run's folder; None where the model is to be trained."""
+    if _active is None or not (path := path.absolute()).is_relative_to(_active.run_folder):
+        return None
+    relative = path.relative_to(_active.run_folder)
+    theirs = _active.folder / relative
+    return theirs if theirs.is_file() and _key(relative) != _active.live else None
 
 
 def take(path: Path) -> None:
-    """See `Reference.take`."""
-    if _active:
-        _active.take(path)
+    """Remember that what was offered in place of `path` was taken."""
+    if _active and (key := _key(path.absolute().relative_to(_active.run_folder))) not in _active.taken:
+        _active.taken.append(key)
 
 
 def compare(path: Path | None, rows: list[dict[str, float]], name: str) -> str:
-    """See `Reference.compare`; "" where no reference is in use."""
-    return _active.compare(path, rows, name) if _active and path is not None else ""
+    """A sentence that holds the model trained live, with its checkpoint at `path`, against the reference's.
+
+    "" of any other model, and after any but the first epoch and the last.
+    """
+    if _active is None or path is None or path.absolute() != _active.run_folder / _active.live / CHECKPOINT:
+        return ""
+    theirs = _active.folder / _active.live / CHECKPOINT
+    before = torch.load(theirs, map_location="cpu", weights_only=True)["state"]["rows"] if theirs.is_file() else []
+    if not before or len(rows) not in (1, len(before)):
+        return ""
+    here, there = rows[-1][name], before[len(rows) - 1].get(name, float("nan"))
+    said = f"after epoch {len(rows)} this model's loss is {here:.4g}; the reference's was {there:.4g}"
+    if abs(here - there) <= NEAR * max(abs(here), abs(there)):
+        return said
+    return f"{said}: the reference is stale; `make study` makes it anew"
 
 
 @contextmanager

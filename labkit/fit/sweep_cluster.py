@@ -38,7 +38,8 @@ def train(address: str, cells: Sequence[Cell], train_one: TrainOne, tell: Callab
         for place, cell in enumerate(cells):
             arguments = [*program, str(place)], parcel, str(cell.path.with_suffix(".log"))
             tasks[client.submit(run_while_wanted, *arguments, pure=False, priority=BEFORE_LABS)] = cell
-        _say_away()
+        if said := os.environ.get(AWAY_VARIABLE):  # the worker that runs this lab may do something else besides
+            Path(said).touch()
         for done, future in enumerate(as_completed(tasks, loop=client.loop), 1):
             words = tasks[future].words
             try:
@@ -88,12 +89,6 @@ def _parcel(cells: Sequence[Cell], train_one: TrainOne) -> Iterator[str]:
         yield name
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _say_away() -> None:
-    """Say that this lab waits for others from here: the worker that runs it may do something else besides."""
-    if said := os.environ.get(AWAY_VARIABLE):
-        Path(said).touch()
 
 
 def _end_with_parent() -> None:

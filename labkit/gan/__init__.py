@@ -4,15 +4,3 @@ from labkit.gan.dcgan import DCGAN, DCGANConfig
 from labkit.gan.diff_augment import POLICIES, augment
 from labkit.gan.health import HealthMonitor, HealthRule
 from labkit.gan.training import discriminator_loss, generator_loss, updates
-
-__all__ = [
-    "DCGAN",
-    "POLICIES",
-    "DCGANConfig",
-    "HealthMonitor",
-    "HealthRule",
-    "augment",
-    "discriminator_loss",
-    "generator_loss",
-    "updates",
-]

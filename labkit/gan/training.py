@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -68,16 +69,10 @@ def updates(model: DCGAN, *, rate: float = 2e-4, beta1: float = 0.5, augment: tu
     def adam(net: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam(net.parameters(), rate, (beta1, 0.999), fused=True)
 
-    def step_d(model: DCGAN, real: Tensor) -> tuple[Tensor, Terms]:
-        return discriminator_step(model, real, augment)
-
-    def step_g(model: DCGAN, real: Tensor) -> Tensor:
-        return generator_step(model, real, augment)
-
     same = {"settings": {"augment": list(augment)}, "log_gradient": True, "capturable": True}
     return [
-        Update("discriminator", step_d, adam(model.discriminator), **same),
-        Update("generator", step_g, adam(model.generator), **same),
+        Update("discriminator", partial(discriminator_step, augment=augment), adam(model.discriminator), **same),
+        Update("generator", partial(generator_step, augment=augment), adam(model.generator), **same),
     ]
 
 

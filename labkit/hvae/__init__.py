@@ -2,21 +2,6 @@
 
 from labkit.hvae.discretised_logistic import log_mass
 from labkit.hvae.groups import HVAEConfig
-from labkit.hvae.measures import elbo_bits, importance_weighted_bits, redrawn, statistics_of_samples
+from labkit.hvae.measures import bounds, elbo_bits, importance_weighted_bits, redrawn, statistics_of_samples
 from labkit.hvae.nets import HVAE, count_parameters
 from labkit.hvae.training import HVAETraining, kl_weight, kl_weights, update
-
-__all__ = [
-    "HVAE",
-    "HVAEConfig",
-    "HVAETraining",
-    "count_parameters",
-    "elbo_bits",
-    "importance_weighted_bits",
-    "kl_weight",
-    "kl_weights",
-    "log_mass",
-    "redrawn",
-    "statistics_of_samples",
-    "update",
-]

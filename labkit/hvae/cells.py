@@ -113,11 +113,8 @@ def run_cells(cells: nn.Module, x: Tensor, checkpointing: bool) -> Tensor:
     """
     if not (checkpointing and torch.is_grad_enabled()):
         return cells(x)
-
-    def contexts():
-        return nullcontext(), statistics_kept(cells)
-
-    return checkpoint(cells, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+    again = lambda: (nullcontext(), statistics_kept(cells))  # noqa: E731
+    return checkpoint(cells, x, use_reentrant=False, preserve_rng_state=False, context_fn=again)
 
 
 @contextmanager

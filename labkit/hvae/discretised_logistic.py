@@ -5,8 +5,6 @@ another. A level k is the number k / 127.5 − 1 in [−1, 1] and owns the inter
 owns all below it too, the highest all above. Its probability is the mass of a logistic distribution there.
 """
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid, softplus
@@ -88,8 +86,3 @@ def expected_image(parameters: Tensor, channels: int = 3, mixtures: int = 1) -> 
     """The picture to show, (N, C, H, W) in [−1, 1]: the components' means, weighted and clipped."""
     log_weight, mean, _ = parts(parameters, channels, mixtures)
     return (log_weight.exp()[:, :, None] * mean.clamp(-1, 1)).sum(1)
-
-
-def bits_per_dim(log_likelihood_nats: Tensor, dims: int) -> Tensor:
-    """−log₂ p(x) / dims from nats: 8 for the uniform distribution over 256 levels."""
-    return -log_likelihood_nats / (dims * math.log(2))

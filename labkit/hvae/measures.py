@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.errors import LabkitError
-from labkit.faces.pixels import to_input
-from labkit.hvae.discretised_logistic import bits_per_dim
+from labkit.faces.pixels import bits_per_dim, to_input
 from labkit.hvae.nets import HVAE, HierarchicalElbo
 
 AT_ONCE = 128

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from labkit.errors import LabkitError
+from labkit.faces.pixels import bits_per_dim
 from labkit.fit.step import Update
-from labkit.hvae.discretised_logistic import bits_per_dim
 from labkit.hvae.nets import HVAE
 
 LEAST_KL = 0.01  # nats that each group counts for at least when balanced

@@ -9,27 +9,3 @@ from labkit.matching.path import independent, optimal, path
 from labkit.matching.solvers import euler, grid, heun, trajectory
 from labkit.matching.training import matching_loss, update
 from labkit.matching.unet import PixelConfig, PixelFlow
-
-__all__ = [
-    "CodeConfig",
-    "CodeFlow",
-    "GaussianVelocity",
-    "PixelConfig",
-    "PixelFlow",
-    "bend",
-    "build_code_flow",
-    "divergence",
-    "euler",
-    "gaussian_log_prob",
-    "grid",
-    "guided",
-    "heun",
-    "hutchinson",
-    "independent",
-    "log_prob",
-    "matching_loss",
-    "optimal",
-    "path",
-    "trajectory",
-    "update",
-]

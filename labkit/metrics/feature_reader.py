@@ -12,7 +12,7 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from labkit import classifier
-from labkit.classifier import AttributeReader, labelled, resnet18_classifier
+from labkit.classifier import AttributeReader, ResNet18, labelled
 from labkit.drawn.attributes import SYNTHETIC_ATTRIBUTES, attributes_of
 from labkit.drawn.factors import BINARY, FACTORS
 from labkit.drawn.renderer.render import render
@@ -104,7 +104,7 @@ def attribute_reader(
     names = tuple(faces.attribute_names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = resnet18_classifier(len(names), width)
+        net = ResNet18(len(names), width)
     fit(
         net.to(device),
         classifier.update(net, rate=2e-3, epochs=epochs, augment=True),

@@ -16,11 +16,10 @@ pixels leaves those 0.96 as they are, 1.5 pixels give 1.4 and 2.5 pixels 5.0; a 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from labkit.classifier import lite0_classifier
+from labkit.classifier import EfficientNetLite0
 from labkit.errors import LabkitError
 from labkit.oracle.oracle import as_floats, load_oracle, network_input
 
@@ -69,11 +68,6 @@ class FrechetScore:
     def __str__(self) -> str:
         return f"{self.distance:.4g} in {self.extractor}, {self.real:,} real and {self.generated:,} generated"
 
-    def table(self, label: str) -> pd.DataFrame:
-        """One row, `label`; the column of the distance carries the extractor's name."""
-        row = {f"Fréchet distance in {self.extractor}": self.distance, "real": self.real, "generated": self.generated}
-        return pd.DataFrame(row, index=[label])
-
 
 def oracle_extractor(device: torch.device | str | None = None) -> Extractor:
     """The features of the kit's factor oracle: works offline, and knows drawn faces only."""
@@ -83,7 +77,7 @@ def oracle_extractor(device: torch.device | str | None = None) -> Extractor:
 
 def lite0_extractor(device: torch.device | str | None = None) -> Extractor:
     """EfficientNet-Lite0's pooled features: for photographs, without a download; no published FID uses them."""
-    net = lite0_classifier(1)
+    net = EfficientNetLite0(1)
     count, net.head = net.head.in_features, nn.Identity()
     return Extractor(f"{net.name} pool features ({count}-d, {net.start})", count, net).eval().to(device or "cpu")
 

@@ -16,7 +16,7 @@ from labkit.faces.pixels import bits_per_dim, dequantise
 def log_prob(model: nn.Module, codes: np.ndarray | Tensor, batch_size: int = 1024) -> np.ndarray:
     """log p(x) of every row, in nats, as float64 (N,); evaluated in the model's own dtype and on its device.
 
-    Values that overflow are returned as they come (±inf or NaN): see `Shares`.
+    Values that overflow are returned as they come (±inf or NaN): see `shares`.
     """
     weight = next(model.parameters())
     codes = torch.as_tensor(codes).to(weight.device, weight.dtype)
@@ -24,31 +24,10 @@ def log_prob(model: nn.Module, codes: np.ndarray | Tensor, batch_size: int = 102
     return torch.cat(parts).double().cpu().numpy()
 
 
-@dataclass(frozen=True)
-class Shares:
-    """Shares of log-probabilities that are finite, +inf, −inf and NaN; they sum to 1."""
-
-    finite: float
-    plus_inf: float
-    minus_inf: float
-    nan: float
-
-
-def shares(values: np.ndarray) -> Shares:
-    """How many of the log-probabilities (N,) can be used at all.
-
-    Raises:
-        LabkitError: there are none.
-    """
-    values = np.asarray(values)
-    if values.size == 0:
-        raise LabkitError("shares: got no log-probabilities; pass at least one.")
-    return Shares(
-        float(np.isfinite(values).mean()),
-        float(np.isposinf(values).mean()),
-        float(np.isneginf(values).mean()),
-        float(np.isnan(values).mean()),
-    )
+def shares(values: np.ndarray) -> dict[str, float]:
+    """How many of the log-probabilities (N,), N ≥ 1, can be used at all: shares that sum to 1."""
+    kinds = {"finite": np.isfinite, "plus_inf": np.isposinf, "minus_inf": np.isneginf, "nan": np.isnan}
+    return {name: float(is_kind(values).mean()) for name, is_kind in kinds.items()}
 
 
 @dataclass(frozen=True)

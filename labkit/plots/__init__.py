@@ -9,19 +9,3 @@ from labkit.plots.images import image_grid, image_rows, neighbours, signed_maps
 from labkit.plots.latent import density, paths
 from labkit.plots.line_charts import curves, panels
 from labkit.plots.named import heat_map, plain_name, rows_by_name
-
-__all__ = [
-    "bars",
-    "cumulative",
-    "curves",
-    "density",
-    "heat_map",
-    "image_grid",
-    "image_rows",
-    "neighbours",
-    "panels",
-    "paths",
-    "plain_name",
-    "rows_by_name",
-    "signed_maps",
-]

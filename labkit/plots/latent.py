@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from labkit.errors import LabkitError
 from labkit.plots.canvas import MARGIN, Canvas, as_images, lines, same_length, side_for
@@ -83,16 +82,12 @@ def density(
     )
     axes.scatter(*points.T, s=7, color="white", edgecolor="black", linewidth=0.4)
     axes.set(xlim=extent[:2], ylim=extent[2:])
-    _colour_bar(figure, axes, drawn)
-    label_axes(axes, xlabel, ylabel)
-    return figure
-
-
-def _colour_bar(figure: Figure, axes: Axes, drawn: AxesImage) -> None:
     bar = figure.colorbar(drawn, ax=axes, shrink=0.85, pad=0.02, extend="min")
     bar.set_label("log-density (nats)", fontsize=FONT)
     bar.ax.tick_params(labelsize=SMALL)
     bar.outline.set_visible(False)
+    label_axes(axes, xlabel, ylabel)
+    return figure
 
 
 def _array(values: Any) -> np.ndarray:

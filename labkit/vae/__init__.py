@@ -17,28 +17,3 @@ from labkit.vae.measures import (
 from labkit.vae.nets import VAE, gaussian_log_likelihood, kl_divergence
 from labkit.vae.small import SmallConfig, SmallVAE
 from labkit.vae.training import update, weighted_loss
-
-__all__ = [
-    "VAE",
-    "ConditionalConfig",
-    "ConditionalVAE",
-    "InstanceNormConfig",
-    "InstanceNormVAE",
-    "KLWeight",
-    "Objective",
-    "SmallConfig",
-    "SmallVAE",
-    "active_units",
-    "decoder_sigma",
-    "disentangling_update",
-    "gaussian_log_likelihood",
-    "image_bits_per_dim",
-    "importance_weighted_bound",
-    "kl_divergence",
-    "kl_per_dimension",
-    "posteriors",
-    "reconstruct",
-    "reconstruction_error",
-    "update",
-    "weighted_loss",
-]

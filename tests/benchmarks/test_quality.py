@@ -23,7 +23,7 @@ from labkit import classifier as attributes
 from labkit import flows
 from labkit import gan as adversarial
 from labkit import vae as variational
-from labkit.classifier import labelled, resnet18_classifier
+from labkit.classifier import ResNet18, labelled
 from labkit.classifier.training import attribute_loss
 from labkit.drawn import synthetic_celeba, synthetic_olivetti
 from labkit.faces import TRAIN, VALIDATION, FaceSet, ResidentBatches, split_by_image
@@ -133,7 +133,7 @@ def classifier(seed: int) -> Reached:
     def tensors(images, labels):
         return torch.from_numpy(images).float() / 255, torch.from_numpy(labels)
 
-    plain, ours = (seeded(seed, lambda: resnet18_classifier(len(NAMES), width=8)) for _ in range(2))
+    plain, ours = (seeded(seed, lambda: ResNet18(len(NAMES), width=8)) for _ in range(2))
     as_in_a_tutorial(plain)
     adam = torch.optim.AdamW(plain.parameters(), 1e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs)

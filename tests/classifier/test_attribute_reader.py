@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from labkit.classifier.attribute_reader import AttributeReader
-from labkit.classifier.nets import resnet18_classifier
+from labkit.classifier.nets import ResNet18
 from labkit.errors import LabkitError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 3, 64, 64), dtype=np.uint8)
@@ -15,7 +15,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (5, 3, 64, 64), dtype=np.uint
 @pytest.fixture
 def reader():
     torch.manual_seed(0)
-    model = resnet18_classifier(3, width=8)
+    model = ResNet18(3, width=8)
     model(torch.rand(16, 3, 64, 64))  # statistics of batch norm that are not the default
     return AttributeReader(model, ("Smiling", "Young", "Bangs"), (64, 64), "trained on nothing")
 

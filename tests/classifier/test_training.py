@@ -10,7 +10,7 @@ from torch import nn
 
 from labkit.classifier import training as classifier
 from labkit.classifier.augment import StrongAugmentation
-from labkit.classifier.nets import resnet18_classifier
+from labkit.classifier.nets import ResNet18
 from labkit.classifier.training import (
     attribute_loss,
     batches,
@@ -46,7 +46,7 @@ def faces():
 
 def trained(faces, *, epochs=2, batch_size=16, augment=False, model=None, **options):
     torch.manual_seed(0)
-    model = model or resnet18_classifier(2, width=8)
+    model = model or ResNet18(2, width=8)
     step = update(model, rate=3e-3, epochs=epochs, augment=augment)
     pairs = batches(faces, NAMES, batch_size=batch_size)
     return fit(model, step, pairs, epochs=epochs, validate=held_out(faces, NAMES), progress=False, **options)
@@ -76,7 +76,7 @@ def test_rows_with_unknown_attributes_never_count(faces):
 @pytest.mark.parametrize(("batch_size", "sizes"), [(13, [13] * 3), (16, [16, 16, 8]), (39, [39]), (64, [40])])
 def test_a_last_image_alone_is_left_out(faces, batch_size, sizes):
     assert len(labelled(faces, TRAIN, NAMES)[0]) == 40
-    model, seen = resnet18_classifier(2, width=8), []
+    model, seen = ResNet18(2, width=8), []
     model.register_forward_pre_hook(lambda model, images: seen.append(len(images[0])) if model.training else None)
     trained(faces, epochs=1, batch_size=batch_size, model=model)
     assert seen == sizes

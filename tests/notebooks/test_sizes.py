@@ -38,7 +38,7 @@ def tables(number):
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "run.sizes":
             found = {word.arg: eval(ast.unparse(word.value), {"dict": dict}) for word in node.keywords}
-            return found | {"study": found["cpu"] | found.get("study", {})}
+            return {profile: found["cpu"] | found.get(profile, {}) for profile in ("study", *found)}
     raise AssertionError(f"{number}: no call of run.sizes")
 
 

@@ -55,7 +55,7 @@ def others(width):
     """Layers that the four above do not have."""
     return nn.Sequential(
         nn.Linear(10, width * 12), nn.Unflatten(1, (width, 3, 4)), nn.GroupNorm(2, width), nn.SiLU(),
-        nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(width, 6, 3, 2, 1), nn.InstanceNorm2d(6, affine=True),
+        nn.Upsample(scale_factor=2), nn.Conv2d(width, 6, 3, 2, 1), nn.InstanceNorm2d(6, affine=True),
         nn.ConvTranspose2d(6, 3, 3, 2, 1, output_padding=1), nn.Sigmoid(),
     )  # fmt: skip
 

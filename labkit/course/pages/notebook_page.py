@@ -17,13 +17,13 @@ class _Renderer(IPythonRenderer):
     """Markdown with formulas as MathML, which every browser shows without a script from the network."""
 
     def inline_math(self, body: str) -> str:
-        return _mathml(body, "inline")
+        return mathml(body, "inline")
 
     def block_math(self, body: str) -> str:
-        return _mathml(body, "block")
+        return mathml(body, "block")
 
     def latex_environment(self, name: str, body: str) -> str:
-        return _mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
+        return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
 
 
 class _Exporter(HTMLExporter):
@@ -54,7 +54,8 @@ def write_page(folder: Path) -> None:
     write_text(folder / PAGE, page)
 
 
-def _mathml(tex: str, display: str) -> str:
+def mathml(tex: str, display: str) -> str:
+    """A formula as MathML, "inline" or a "block"; as code where it cannot be read."""
     try:
         return convert(tex, display=display)
     except Exception:  # that library raises errors of many kinds; TeX can be read too

@@ -64,13 +64,6 @@ def interrupt_kernels(process: subprocess.Popen) -> None:
             child.send_signal(signal.SIGINT)
 
 
-def end_children() -> None:
-    """End everything that this process started."""
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            child.kill()
-
-
 def end_with_parent() -> None:
     """From now on, end this process and all that it starts when whoever started it is gone.
 
@@ -81,7 +74,9 @@ def end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.2)
-        end_children()
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

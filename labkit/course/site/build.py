@@ -155,15 +155,13 @@ def setup(app: Any) -> dict[str, bool]:
 
 def _math(display: str) -> Any:
     from docutils.nodes import SkipNode
-    from latex2mathml.converter import convert
+
+    from labkit.course.pages.notebook_page import mathml
 
     def visit(writer: Any, node: Any) -> None:
-        try:
-            formula = convert(node.astext(), display=display)
-            # One wider than a phone scrolls, by keyboard too.
-            writer.body.append(formula.replace("<math", '<math tabindex="0"', 1) if display == "block" else formula)
-        except Exception:  # that library raises errors of many kinds; TeX can be read too
-            writer.body.append(f"<code>{html.escape(node.astext())}</code>")
+        formula = mathml(node.astext(), display)
+        # One wider than a phone scrolls, by keyboard too.
+        writer.body.append(formula.replace("<math", '<math tabindex="0"', 1) if display == "block" else formula)
         raise SkipNode
 
     return visit

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from labkit.data.given import names_in
 from labkit.data.safe_zip import (
     SafeZip,
     UnreadableEntryError,
@@ -299,19 +300,12 @@ def _texts_beside(path: Path) -> dict[str, tuple[_Folder, str]]:
     if homes[0].name.lower() in ("img", IMAGE_FOLDER):
         homes.append(homes[0].parent)
     for place in (home / sub for home in homes for sub in ("", "Anno", "Eval")):
-        tables = [(name, table) for name in _names(place) if (table := _table(name))]
+        tables = [(name, table) for name in names_in(place) if (table := _table(name))]
         for name, (kind, _) in sorted(tables, key=lambda each: (each[1][1], each[0])):
             file = place / name
             if kind not in found and file.is_file() and _lies_in(place, file):
                 found[kind] = (_Folder(place), name)
     return found
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
 
 
 def _table(base: str) -> tuple[str, tuple[bool, bool]] | None:

@@ -1,5 +1,3 @@
 """From factors to pixels, in torch operations alone."""
 
 from labkit.drawn.renderer.render import render
-
-__all__ = ["render"]

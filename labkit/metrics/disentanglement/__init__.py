@@ -26,14 +26,3 @@ from labkit.metrics.disentanglement.factor_vae import factor_vae_score
 from labkit.metrics.disentanglement.gaps import mig, sap
 from labkit.metrics.disentanglement.higgins import higgins_score
 from labkit.metrics.disentanglement.table import CodeTable, DisentanglementScore, code_table
-
-__all__ = [
-    "CodeTable",
-    "DisentanglementScore",
-    "code_table",
-    "dci",
-    "factor_vae_score",
-    "higgins_score",
-    "mig",
-    "sap",
-]

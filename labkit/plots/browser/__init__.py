@@ -194,7 +194,7 @@ def _described(layer: nn.Module, weights: list[np.ndarray]) -> Iterable[dict]:
         case nn.Linear():
             yield {"op": "linear", "out": layer.out_features, **held()}
         case UpsampledConv2d():
-            yield {"op": "upsample", "factor": 2, "mode": "nearest"}
+            yield {"op": "upsample", "factor": 2}
             yield {"op": "conv2d", **_square(layer), **held()}
         case nn.Conv2d():
             yield {"op": "conv2d", **_square(layer), **held()}
@@ -202,8 +202,8 @@ def _described(layer: nn.Module, weights: list[np.ndarray]) -> Iterable[dict]:
             yield {"op": "transposed", "extra": layer.output_padding[0], **_square(layer), **held()}
         case nn.Unflatten():
             yield {"op": "reshape", "shape": list(layer.unflattened_size)}
-        case nn.Upsample(mode="nearest" | "bilinear", align_corners=None | False) if layer.scale_factor in (2, 4):
-            yield {"op": "upsample", "factor": int(layer.scale_factor), "mode": layer.mode}
+        case nn.Upsample(mode="nearest") if layer.scale_factor in (2, 4):
+            yield {"op": "upsample", "factor": int(layer.scale_factor)}
         case nn.GroupNorm():
             yield {"op": "norm", "groups": layer.num_groups, "eps": layer.eps, **held()}
         case nn.InstanceNorm2d(track_running_stats=False):

@@ -73,19 +73,10 @@
     tanh: Math.tanh,
   };
 
-  function upsample(x, layer) {
-    const [c, h, w] = x.shape, f = layer.factor, H = h * f, W = w * f, data = new Float32Array(c * H * W);
-    const smooth = layer.mode === "bilinear";
-    for (let i = 0; i < H; i++) for (let j = 0; j < W; j++) {
-      const v = smooth ? Math.max(0, (i + 0.5) / f - 0.5) : Math.floor(i / f), top = Math.floor(v);
-      const u = smooth ? Math.max(0, (j + 0.5) / f - 0.5) : Math.floor(j / f), left = Math.floor(u);
-      const bottom = Math.min(top + 1, h - 1), right = Math.min(left + 1, w - 1), a = v - top, b = u - left;
-      for (let n = 0; n < c; n++) {
-        const at = (y, z) => x.data[(n * h + y) * w + z];
-        data[(n * H + i) * W + j] = (1 - a) * ((1 - b) * at(top, left) + b * at(top, right)) +
-          a * ((1 - b) * at(bottom, left) + b * at(bottom, right));
-      }
-    }
+  function upsample(x, { factor: f }) { // by nearest neighbour
+    const [c, h, w] = x.shape, H = h * f, W = w * f, data = new Float32Array(c * H * W);
+    for (let n = 0; n < c * H; n++) for (let j = 0; j < W; j++)
+      data[n * W + j] = x.data[Math.floor(n / f) * w + Math.floor(j / f)];
     return { data, shape: [c, H, W] };
   }
 
