@@ -19,13 +19,13 @@ from torch import Tensor
 
 from labkit.errors import LabkitError
 from labkit.files import atomic_path, write_json
+from labkit.fit.state import DISCRIMINATOR
 
 ROOT = Path(__file__).resolve().parents[1] / "reference"  # a link to data/reference of the project
 ABOUT, CHECKPOINT = "about.json", "checkpoint.pt"
 LARGEST_FILE, LARGEST = 5 * 2**20, 25 * 2**20  # bytes that may be committed
 OWN = "yours"  # the folder of sweeps that depend on a student's own code; nothing in it is taken
 LIVE_SECONDS = 200.0  # a model that took longer is not trained before a student's eyes
-DISCRIMINATOR = "discriminator."  # how the names of its weights begin
 NEAR = 0.1  # relative: two machines train one model to losses that differ by less
 
 _active: "Reference | None" = None

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from labkit.errors import LabkitError
-from labkit.fit.reference import DISCRIMINATOR
 from labkit.fit.step import GuardedStep
+
+DISCRIMINATOR = "discriminator."  # how the names of its weights begin
 
 
 class TrainingState:
