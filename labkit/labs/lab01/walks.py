@@ -179,10 +179,8 @@ def _backwards(sound: Callable) -> str | None:
     for other in (end, 2 * end):
         for (name, forth), (_, back) in zip(sound((start, other)), sound((other, start)), strict=True):
             if not close(forth, back.flip(0)):
-                return (
-                    f"{name} from end to start is not start to end backwards: at w and 1 − w the ends change roles, "
-                    "and the cosine is divided by both lengths."
-                )
+                hint = f"{name} from end to start is not start to end backwards: at w and 1 − w the ends change roles"
+                return hint + (", and the cosine is divided by both lengths." if name == SPHERICAL else ".")
     return None
 
 
