@@ -101,7 +101,5 @@ def _tables(both: Callable) -> Hint | None:
         if not np.array_equal(got, right):
             off = int((got != right).argmax())
             where = f"factor {off} of {FACTORS} is {'' if got[off] else 'not '}matched, expected the opposite."
-            named = _cases(both)  # has said why
-            why = "" if named else "does the rule look at this factor's own column and its latent's own row?"
-            return Hint(where, why, FORMULA)
+            return Hint(where, "does the rule look at this factor's own column and its latent's own row?", FORMULA)
     return None
