@@ -77,7 +77,7 @@ WRONG = {
     "one temperature": (changed(lambda m, s, e, t, l: m + t[0] * s.exp() * e), {WARM: "first temperature"}),
     "reversed": (changed(lambda m, s, e, t, l: m + t[-1 - l] * s.exp() * e), {WARM: "reverse"}),
     "root": (changed(lambda m, s, e, t, l: m + t[l] ** 0.5 * s.exp() * e), {WARM: "root"}),
-    "mean too": (changed(lambda m, s, e, t, l: t[l] * (m + s.exp() * e)), dict.fromkeys((COLD, WARM), "T multiplies the deviation alone")),
+    "mean too": (changed(lambda m, s, e, t, l: t[l] * (m + s.exp() * e)), {COLD: "deviation alone", WARM: ""}),
     "priors see noise": (
         told(lambda z, e, l: e[:l]), dict.fromkeys((PLAIN, COLD, WARM, CHAIN), "handed the noise")
     ),
