@@ -73,7 +73,7 @@ WRONG = {
         changed(lambda m, s, e, t, l: m + t[l] * s.exp() * torch.randn_like(e)),
         {PLAIN: "draw none", WARM: "", CHAIN: "draw none"},
     ),
-    "no temperature": (changed(lambda m, s, e, t, l: m + s.exp() * e), {COLD: "multiply it", WARM: "not used"}),
+    "no temperature": (changed(lambda m, s, e, t, l: m + s.exp() * e), {COLD: "not used", WARM: ""}),
     "one temperature": (changed(lambda m, s, e, t, l: m + t[0] * s.exp() * e), {WARM: "first temperature"}),
     "reversed": (changed(lambda m, s, e, t, l: m + t[-1 - l] * s.exp() * e), {WARM: "reverse"}),
     "root": (changed(lambda m, s, e, t, l: m + t[l] ** 0.5 * s.exp() * e), {WARM: "root"}),
