@@ -66,7 +66,7 @@ WRONG = {
     ),
     "product of bools": (
         (bools_multiplied,),
-        dict.fromkeys((EXTREMES, INDEPENDENT, REFERENCE), "product of bools") | {CONSTANT: ""},
+        dict.fromkeys((EXTREMES, REFERENCE), "product of bools") | {CONSTANT: ""},
     ),
     "not centred": (
         (cosine,),

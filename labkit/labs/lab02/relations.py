@@ -96,14 +96,10 @@ def _extremes(phi: Callable[[np.ndarray], Any]) -> str | None:
 def _independent(phi: Callable[[np.ndarray], Any]) -> str | None:
     """Exactly independent, with unequal frequencies: 1/4 and 1/3."""
     a, b = np.meshgrid(np.arange(4) < 1, np.arange(3) < 1)
-    labels = np.stack([a.ravel(), b.ravel()], 1)
-    values = _values(phi, labels)
-    value = values[0, 1]
+    value = _values(phi, np.stack([a.ravel(), b.ravel()], 1))[0, 1]
     if abs(value) < TOLERANCE:
         return None
-    return _named(values, labels) or (
-        f"independent attributes give {value:.2f}: what both have by chance must be subtracted, p₁₁ − p₁ p₂."
-    )
+    return f"independent attributes give {value:.2f}: what both have by chance must be subtracted, p₁₁ − p₁ p₂."
 
 
 def _symmetric(phi: Callable[[np.ndarray], Any]) -> str | None:
