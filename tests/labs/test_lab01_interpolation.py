@@ -83,7 +83,10 @@ WRONG = {
         (linear, lambda a, b, n: bare_slerp(a, b, n, clamp=True, unit=False)),
         dict.fromkeys((ENDS, RADIUS, ANGLES, BACKWARDS), "divided by both lengths") | {PARALLEL: "Ω = 0"},
     ),
-    "cosine of long vectors, else straight": ((linear, long_cosine), dict.fromkeys((RADIUS, ANGLES), "both lengths")),
+    "cosine of long vectors, else straight": (
+        (linear, long_cosine),
+        dict.fromkeys((RADIUS, ANGLES), "at a right angle"),
+    ),
     "arc from end to start": ((linear, lambda a, b, n: spherical(b, a, n)), {ENDS: "from end to start"}),
     "no case for Ω = 0": ((linear, no_parallel_case), {PARALLEL: "Ω = 0"}),
     "no return": (
