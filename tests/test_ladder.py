@@ -8,6 +8,7 @@ import pytest
 
 from labkit import ladder
 from labkit import run as run_module
+from labkit.checking import Property
 from labkit.errors import CheckFailed
 from labkit.labs import lab00, lab03
 from labkit.run import start_lab
@@ -123,6 +124,19 @@ def test_a_lab_that_runs_unattended_logs_nothing_and_shows_the_whole_hint(studen
     said = fail(student, capsys, lab00.first_check, flipped)
     assert "hint:" in said and "where:" not in said
     assert not (tmp_path / ladder.ATTEMPTS).exists()
+
+
+@pytest.mark.parametrize(
+    ("missed", "denied"),
+    [
+        (Property("stays", False, "it is overwritten.", why="it is overwritten: write torch.zeros_like(x)."), False),
+        (Property("is right", False, "it is 3.", where="it is 3, expected 4."), True),
+        (Property("is equal", False, "", why="groups come with 0.44, 0.32, and should with 0.33 each."), True),
+    ],
+    ids=["named at rung one", "a case alone", "numbers alone"],
+)
+def test_rung_two_denies_no_mistake_that_rung_one_has_named(missed, denied):
+    assert any("No common mistake" in line for line in ladder.report([missed], 2)) == denied
 
 
 def test_the_third_rung_names_the_place_in_the_text(tmp_path):

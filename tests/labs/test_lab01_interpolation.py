@@ -62,10 +62,17 @@ def no_parallel_case(start, end, steps):
     return bare_slerp(start, end, steps, clamp=True)
 
 
+def long_cosine(start, end, steps):
+    """The cosine is not divided by the lengths, and what is then no angle is walked straight."""
+    if torch.sin(torch.acos((start @ end).clamp(-1, 1))) < 1e-4:
+        return linear(start, end, steps)
+    return bare_slerp(start, end, steps, clamp=True, unit=False)
+
+
 RIGHT = {"the kit's own": (linear, spherical), "lerp and a turning frame": (lerp, slerp_by_frame)}
 # Name → solution, and property → part of the hint that it must get.
 WRONG = {
-    "arange leaves out the end": ((without_end, spherical), {ENDS: "arange", BACKWARDS: "backwards"}),
+    "arange leaves out the end": ((without_end, spherical), {ENDS: "arange", BACKWARDS: "change roles."}),
     "one point too many": ((lambda a, b, n: linear(a, b, n + 1), spherical), {POINTS: "for 2 steps"}),
     "transposed": ((linear, lambda a, b, n: spherical(a, b, n).T), dict.fromkeys((POINTS,), "transposed")),
     "end to start": ((lambda a, b, n: linear(b, a, n), spherical), {ENDS: "from end to start"}),
@@ -75,6 +82,10 @@ WRONG = {
     "cosine not divided by lengths": (
         (linear, lambda a, b, n: bare_slerp(a, b, n, clamp=True, unit=False)),
         dict.fromkeys((ENDS, RADIUS, ANGLES, BACKWARDS), "divided by both lengths") | {PARALLEL: "Ω = 0"},
+    ),
+    "cosine of long vectors, else straight": (
+        (linear, long_cosine),
+        dict.fromkeys((RADIUS, ANGLES), "at a right angle"),
     ),
     "arc from end to start": ((linear, lambda a, b, n: spherical(b, a, n)), {ENDS: "from end to start"}),
     "no case for Ω = 0": ((linear, no_parallel_case), {PARALLEL: "Ω = 0"}),

@@ -43,6 +43,12 @@ def one_sided(labels):
     return np.divide(covariance, (spread**2)[:, None], out=np.zeros_like(covariance), where=spread[:, None] > 0)
 
 
+def bools_multiplied(labels):
+    share, spread = labels.mean(0), moments(labels)[1]
+    with np.errstate(all="ignore"):
+        return np.nan_to_num(((labels.T @ labels) / len(labels) - np.outer(share, share)) / np.outer(spread, spread))
+
+
 def agreement(labels):
     return (labels[:, :, None] == labels[:, None]).mean(0)
 
@@ -54,6 +60,14 @@ WRONG = {
         {SHAPE: "transpose", **dict.fromkeys((EXTREMES, INDEPENDENT, SYMMETRIC, REFERENCE, CONSTANT), "first")},
     ),
     "covariance": ((lambda labels: moments(labels)[0],), {EXTREMES: "divide the covariance", REFERENCE: "got"}),
+    "divided by variances": (
+        (lambda labels: (m := moments(labels))[0] / np.outer(m[1] ** 2, m[1] ** 2).clip(1e-12),),
+        {EXTREMES: "both variances", REFERENCE: "both variances"},
+    ),
+    "product of bools": (
+        (bools_multiplied,),
+        dict.fromkeys((EXTREMES, REFERENCE), "product of bools") | {CONSTANT: ""},
+    ),
     "not centred": (
         (cosine,),
         {EXTREMES: "subtract the mean", INDEPENDENT: "by chance", REFERENCE: "got", CONSTANT: "tells nothing"},

@@ -44,6 +44,13 @@ def in_bytes(images):
     return (odd**2).mean() / ((x - (mean + mean[..., ::-1]) / 2) ** 2).mean()
 
 
+def all_in_bytes(images):
+    mean = images.mean(0)
+    deviation = images - ((mean + mean[..., ::-1]) / 2).astype(images.dtype)
+    odd = (deviation - deviation[..., ::-1]) / 2
+    return (odd**2).mean() / (deviation.astype(float) ** 2).mean()
+
+
 RIGHT = {"numpy": (share(),), "torch": (by_torch,)}
 WRONG = {
     "mean not symmetric": ((share("mean"),), dict.fromkeys((SHARE, LOPSIDED, EXTREMES), "not made symmetric")),
@@ -59,6 +66,7 @@ WRONG = {
         dict.fromkeys((EVEN, ODD, SHARE, LOPSIDED, EXTREMES), "even part"),
     ),
     "differences of bytes": ((in_bytes,), {RANGE: "", **dict.fromkeys((ODD, SHARE, LOPSIDED, EXTREMES), "8 bits")}),
+    "all in bytes": ((all_in_bytes,), dict.fromkeys((ODD, SHARE, LOPSIDED, EXTREMES), "8 bits")),
     "nothing": ((lambda images: None,), dict.fromkeys(EVERY, "`return` is missing")),
     "one for each picture": ((lambda images: np.ones(len(images)),), dict.fromkeys(EVERY, "a number")),
 }

@@ -105,7 +105,7 @@ WALK_WRONG = {
     "no guard": ((unguarded,), {PARALLEL: "clamp"}),
     "one angle for all": (
         (one_angle,),
-        {LENGTH: "", ANGLE: "", ROWS: "keepdim"},
+        dict.fromkeys((LENGTH, ANGLE, ROWS), "mixes all rows"),
     ),
     "not divided": ((no_division,), {ENDS: "divide", LENGTH: "", PARALLEL: "middle"}),
     "on the unit sphere": (
@@ -138,6 +138,10 @@ def in_place(a, b, c):
     return expected
 
 
+def rows_first(a, b, c):
+    return (a - b + c).mean(0)
+
+
 def signs(first, second, third):
     return (lambda a, b, c: first * a.mean(0) + second * b.mean(0) + third * c.mean(0),)
 
@@ -156,12 +160,13 @@ SUM_WRONG = {
     ),
     "sums of groups": (
         (lambda a, b, c: a.sum(0) - b.sum(0) + c.sum(0),),
-        {MEANS: "means", TYPICAL: "variance"},
+        {MEANS: "added up", TYPICAL: "variance"},
     ),
     "no mean": (
         (lambda a, b, c: a - b + c,),
         {ONE: "each exemplar", MEANS: "", TYPICAL: ""},
     ),
+    "mean of the rows' sums": ((rows_first,), {MEANS: "each group by itself"}),
     "a dimension left": ((lambda a, b, c: combine(a, b, c)[None],), {ONE: "should be"}),
     "in place": ((in_place,), {UNTOUCHED: "in place"}),
 }  # fmt: skip

@@ -255,6 +255,12 @@ def moves_by_hand(generator, discriminator, *rest):
     return losses
 
 
+def discriminator_again(generator, discriminator, optimizer_d, *rest):
+    losses = step(generator, discriminator, optimizer_d, *rest)
+    optimizer_d.step()
+    return losses
+
+
 def never(which):
     def lazy(generator, discriminator, optimizer_d, optimizer_g, real, latent_dim):
         still = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
@@ -277,7 +283,7 @@ STEP_WRONG = {
     "detach forgotten": (changed(detach=False), {G_DOWN: "detach", ORDER: "", CLEARED: ""}),
     "saturating": (
         changed(wish=lambda logits: -softplus(logits).mean()),
-        {RETURNED: "saturating", G_DOWN: "saturates", ORDER: "", CLEARED: ""},
+        {RETURNED: "saturating", G_DOWN: "saturates", ORDER: "in turn", CLEARED: "in turn"},
     ),
     "generator's sign": (
         changed(wish=lambda logits: -softplus(-logits).mean()),
@@ -289,6 +295,7 @@ STEP_WRONG = {
     "generator's fakes detached": (
         changed(seen=torch.Tensor.detach), {G_DOWN: "not moved", ORDER: "", CLEARED: ""}
     ),
+    "D steps again": ((discriminator_again,), dict.fromkeys((D_DOWN, CLEARED), "a second time")),
     "gradients never cleared": (changed(clear=False), {CLEARED: "zero_grad"}),
     "both losses first": ((old_judge,), {ORDER: "of before", CLEARED: ""}),
     "both backwards first": (

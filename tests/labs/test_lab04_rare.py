@@ -93,9 +93,9 @@ LIMITS_WRONG = {
     "not divided": ((undivided,), {EDGES: "should give", SCORE: "not divided"}),
     "high, low": (
         (lambda c, n, z: wilson(c, n, z)[::-1],),
-        {TWO: "low, high", EDGES: "", Z: "", COVERAGE: ""},
+        dict.fromkeys((TWO, EDGES, Z, COVERAGE), "low, high"),
     ),
-    "math.sqrt": ((one_number_only,), {ARRAYS: "TypeError"}),
+    "math.sqrt": ((one_number_only,), {ARRAYS: "the module math"}),
     "of counts": (
         (lambda c, n, z: tuple(n * limit for limit in wilson(c, n, z)),),
         {TWO: "limits of a share", EDGES: "", SCORE: "", COVERAGE: ""},
@@ -127,6 +127,10 @@ def by_loops(group, person):
 def by_images(group, person):
     found = np.array([1 / (group == one).sum() for one in group])
     return found / found.sum()
+
+
+def people_per_image(group, person):
+    return np.array([len(np.unique(person[group == one])) / (group == one).sum() for one in group])
 
 
 def by_people(group, person):
@@ -162,7 +166,11 @@ WEIGHTS_WRONG = {
         {GROUP: "as often as they occur", PERSON: "shots"},
     ),
     "by images": ((by_images,), {PERSON: "shots"}),
-    "by people alone": ((by_people,), {GROUP: "still more often"}),
+    "by people alone": ((by_people,), {GROUP: "the same in all groups"}),
+    "by images of both": (
+        (lambda g, p: (w := weights(g, p) * people_per_image(g, p)) / w.sum(),),
+        {GROUP: "pictures are counted"},
+    ),
     "one for each group": ((lambda g, p: weights(g, p) * 3,), {PROBABILITY: "number of groups"}),
     "not divided": ((lambda g, p: 1000 * weights(g, p),), {PROBABILITY: "divide by the sum"}),
     "first shots only": ((first_shot,), {LOST: "images of these people", SHOTS: "first one"}),

@@ -103,6 +103,10 @@ def centred(codes, levels, *rest):
     return solution()(codes, levels, *rest)
 
 
+def alike(codes, levels, factor, points, *rest):
+    return np.repeat(solution()(codes, levels, factor, 1, *rest), points, 0)
+
+
 ALL = (SHAPE, HELD, MEAN, OWN, SCATTER, SEED)
 WRONG = {
     "levels drawn uniformly": ((lambda *given: by_loops(*given, uniform=True),), {MEAN: "equally often"}),
@@ -125,6 +129,7 @@ WRONG = {
         {MEAN: "divide by `pairs`", SCATTER: "quarter"},
     ),
     "positive differences": ((solution(lambda d: 2 * d.clip(0).mean(1)),), {MEAN: "and its negative"}),
+    "a generator for each point": ((alike,), dict.fromkeys((MEAN, OWN, SCATTER, SEED), "before the loop")),
     "nothing fixed": ((solution(pairs_of=nothing_fixed),), {HELD: "share its value", MEAN: "over many pairs"}),
     "all but one fixed": (
         (solution(pairs_of=rest_fixed),),

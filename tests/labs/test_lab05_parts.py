@@ -60,6 +60,13 @@ def logs_averaged(d, p):
     return own - joint, joint - marginals, marginals - p.sum(1)
 
 
+def over_draws(d, p):
+    count = math.log(len(d))
+    own, joint = d.diagonal().sum(0), torch.logsumexp(d.sum(2), 0) - count
+    marginals = (torch.logsumexp(d, 0) - count).sum(1)
+    return own - joint, joint - marginals, marginals - p.sum(1)
+
+
 def q_detached(d, p):
     own, joint, marginals = terms(d)
     return own - joint.detach(), joint - marginals, marginals - p.sum(1)
@@ -86,8 +93,9 @@ WRONG = {
     ),
     "logs averaged": (
         (logs_averaged,),
-        {INFORMATION: "logsumexp over j", CORRELATION: "over j first", DIMENSIONS: "Σ_m", REACHED: ""},
+        dict.fromkeys((INFORMATION, CORRELATION, DIMENSIONS), "mean is of densities"),
     ),
+    "over the draws": ((over_draws,), dict.fromkeys((INFORMATION, CORRELATION, DIMENSIONS), "runs over j")),
     "exp without care": ((exp_without_care,), {LARGE: "logsumexp"}),
     "exp, limited": ((exp_limited,), {LARGE: "only hides it"}),
     "changed places": (

@@ -44,6 +44,10 @@ def own_stride(kernels, strides):
     return 1 + sum((k - 1) * s for k, s in zip(kernels, strides))
 
 
+def steps_with_own(kernels, strides):
+    return 1 + sum((k - 1) * math.prod(strides[: i + 1]) for i, k in enumerate(kernels))
+
+
 def counting(change):
     return (lambda c, e, k, d: change(c, e * c, k, d, weights(c, e, k, d)), field)
 
@@ -63,7 +67,7 @@ WRONG = {
     "never depthwise": (counting(lambda c, h, k, d, right: 2 * c * h + k**2 * h * h), {DEPTHWISE: "other kind"}),
     "k for k²": (
         counting(lambda c, h, k, d, right: 2 * c * h + k * h * (1 if d else h)),
-        {ORDINARY: "k · k", DEPTHWISE: "k · k"},
+        {ORDINARY: "torch counts", DEPTHWISE: "k · k"},
     ),
     "one 1×1": (counting(lambda c, h, k, d, right: right - c * h), {ORDINARY: "two 1×1", DEPTHWISE: "two 1×1"}),
     "no 1×1": (counting(lambda c, h, k, d, right: right - 2 * c * h), dict.fromkeys(BOTH, "are missing")),
@@ -76,6 +80,7 @@ WRONG = {
     "sum of kernels": (seeing(lambda k, s: sum(k)), {PLAIN: "k − 1", STRIDED: "k − 1"}),
     "no strides": (seeing(lambda k, s: 1 + sum(each - 1 for each in k)), {STRIDED: "later layers"}),
     "own stride": (seeing(own_stride), {STRIDED: "own stride"}),
+    "steps with its own stride": (seeing(steps_with_own), {STRIDED: "see 15 pixels, not 21. a layer's own stride"}),
     "each stride is 2": (seeing(lambda k, s: field(k, [min(each, 2) for each in s])), {STRIDED: "see 39"}),
     "three layers at most": (seeing(lambda k, s: field(k[:3], s[:3])), {STRIDED: "see 39"}),
     "product of kernels": (seeing(lambda k, s: math.prod(k)), {PLAIN: "see 8", STRIDED: ""}),

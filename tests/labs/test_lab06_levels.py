@@ -73,13 +73,13 @@ WRONG = {
         changed(lambda m, s, e, t, l: m + t[l] * s.exp() * torch.randn_like(e)),
         {PLAIN: "draw none", WARM: "", CHAIN: "draw none"},
     ),
-    "no temperature": (changed(lambda m, s, e, t, l: m + s.exp() * e), {COLD: "multiply it", WARM: "not used"}),
+    "no temperature": (changed(lambda m, s, e, t, l: m + s.exp() * e), {COLD: "not used", WARM: ""}),
     "one temperature": (changed(lambda m, s, e, t, l: m + t[0] * s.exp() * e), {WARM: "first temperature"}),
     "reversed": (changed(lambda m, s, e, t, l: m + t[-1 - l] * s.exp() * e), {WARM: "reverse"}),
     "root": (changed(lambda m, s, e, t, l: m + t[l] ** 0.5 * s.exp() * e), {WARM: "root"}),
-    "mean too": (changed(lambda m, s, e, t, l: t[l] * (m + s.exp() * e)), {COLD: "mean alone", WARM: "alone"}),
+    "mean too": (changed(lambda m, s, e, t, l: t[l] * (m + s.exp() * e)), {COLD: "deviation alone", WARM: ""}),
     "priors see noise": (
-        told(lambda z, e, l: e[:l]), {PLAIN: "handed the noise", COLD: "", WARM: "", CHAIN: "not the noise"}
+        told(lambda z, e, l: e[:l]), dict.fromkeys((PLAIN, COLD, WARM, CHAIN), "handed the noise")
     ),
     "priors see the last two": (told(lambda z, e, l: z[-2:]), ALL | {SHAPES: "was given 2 levels"}),
     "priors see it reversed": (

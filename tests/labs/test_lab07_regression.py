@@ -119,7 +119,7 @@ WRONG = {
     ),
     "target is the data": (
         with_target(lambda noise, data, x: data),
-        {ZERO: "a difference", MEAN: "expected", TWO_POINTS: "lower loss"},
+        dict.fromkeys((ZERO, MEAN, TWO_POINTS), "a difference"),
     ),
     "target is the noise": (
         with_target(lambda noise, data, x: noise),
@@ -127,7 +127,7 @@ WRONG = {
     ),
     "field at the data": (
         at(lambda noise, data, x, time: (data, time)),
-        {PLACES: "end of the path", MEAN: "expected", TWO_POINTS: "lower loss"},
+        dict.fromkeys((PLACES, MEAN, TWO_POINTS), "end of the path"),
     ),
     "field at the noise": (
         at(lambda noise, data, x, time: (noise, time)),

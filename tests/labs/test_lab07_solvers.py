@@ -50,6 +50,13 @@ def even_steps(solver):
     return lambda velocity, x, times: solver(velocity, x, torch.linspace(times[0], times[-1], len(times)).to(times))
 
 
+def of_one_length(velocity, x, times):
+    """The field is asked at the grid's times, but each step is as long as the others."""
+    for start in times[:-1]:
+        x = x + (times[-1] - times[0]) / (len(times) - 1) * velocity(x, start)
+    return x
+
+
 def forgets_last_step(solver):
     return lambda velocity, x, times: (
         solver(velocity, x, times[:-1]) if len(times) > 2 else solver(velocity, x, times)
@@ -216,6 +223,7 @@ WRONG = {
     "from the point ahead": ((euler, stepping(from_ahead)), {HEUN: "only serves to look"} | OFF_2),
     "the midpoint rule": ((euler, stepping(midpoint)), {HEUN: "midpoint"}),
     "even steps": ((even_steps(euler), heun), {GRID: "even steps"}),
+    "steps of one length": ((of_one_length, heun), {GRID: "even steps"}),
     "Heun's steps even": ((euler, even_steps(heun)), {GRID: "even steps"}),
     "last step left out": (
         (euler, forgets_last_step(heun)), {GRID: "four single steps", COUNT: "enough"} | OFF_2

@@ -62,8 +62,8 @@ def interpolation(linear: Function, spherical: Function) -> list[Property]:
                 lambda angle: _ends(sound(_on_sphere(0, angle)), _on_sphere(0, angle)), ANGLES
             ),
             "the straight path is evenly spaced": weak(lambda: _even(straight())),
-            "the spherical path keeps the radius of its ends": lambda: _first(_radius, arcs()),
-            "the spherical path turns by equal angles": weak(lambda: _first(_angles, arcs())),
+            "the spherical path keeps the radius of its ends": lambda: _judged(_radius, arcs()),
+            "the spherical path turns by equal angles": weak(lambda: _judged(_angles, arcs())),
             "swapped ends give the same path backwards": weak(lambda: _backwards(sound)),
             "ends in one direction are no problem": weak(lambda: _parallel(both)),
         }
@@ -102,6 +102,14 @@ def _on_sphere(seed: int, degrees: float = 50.0) -> Ends:
 def _first(judge: Callable[[Any], "str | None"], cases: Iterable[Any]) -> str | None:
     """The first hint that a path or an angle gets."""
     return next((hint for case in cases if (hint := judge(case))), None)
+
+
+def _judged(judge: Callable[[Tensor], Hint | None], paths: list[Tensor]) -> Hint | None:
+    """The first hint, or that Ω is wrong: at a right angle its cosine is 0, whatever it is divided by."""
+    if judge(paths[ANGLES.index(50.0)]) and not judge(paths[ANGLES.index(90.0)]):
+        why = "Ω is wrong: its cosine is the dot product divided by both lengths."
+        return Hint("between ends at a right angle the path is right, at 50° it is not.", why, WEIGHTS)
+    return _first(judge, paths)
 
 
 def _apart() -> Ends:
@@ -171,10 +179,8 @@ def _backwards(sound: Callable) -> str | None:
     for other in (end, 2 * end):
         for (name, forth), (_, back) in zip(sound((start, other)), sound((other, start)), strict=True):
             if not close(forth, back.flip(0)):
-                return (
-                    f"{name} from end to start is not start to end backwards: at w and 1 − w the ends change roles, "
-                    "and the cosine is divided by both lengths."
-                )
+                hint = f"{name} from end to start is not start to end backwards: at w and 1 − w the ends change roles"
+                return hint + (", and the cosine is divided by both lengths." if name == SPHERICAL else ".")
     return None
 
 

@@ -67,7 +67,9 @@ def _shape(phi: Callable[[np.ndarray], Any]) -> str | None:
 
 
 def _extremes(phi: Callable[[np.ndarray], Any]) -> str | None:
-    _values(phi, _labels())  # a matrix of images would not fit into memory below
+    # A matrix of images would not fit into memory below.
+    if hint := _named(_values(phi, _labels()), _labels()):
+        return hint
     a = random_numbers(1).permutation(np.array([1, 1, 1, 0, 0, 0, 0, 0, 1, 0], bool))
     a = np.tile(a, MANY // len(a))  # enough rows to overflow 8 and 16 bits
     rare = np.arange(MANY) < MANY // 10_000
@@ -123,8 +125,20 @@ def _reference(phi: Callable[[np.ndarray], Any]) -> str | None:
         return f"it is {ROWS}/{ROWS - 1} of φ: covariance and deviations must both divide by N, or both by N − 1."
     if np.allclose(values, expected * (ROWS - 1) / ROWS, atol=1e-5):
         return f"it is {ROWS - 1}/{ROWS} of φ: covariance and deviations must both divide by N, or both by N − 1."
+    if hint := _named(values, labels):
+        return hint
     i, j = np.unravel_index(np.nanargmax(np.abs(values - expected)), values.shape)
     return f"attributes {i} and {j}: got {values[i, j]:.3f}, not the correlation of the two columns."
+
+
+def _named(values: np.ndarray, labels: np.ndarray) -> str | None:
+    share = labels.mean(0)
+    variance, chance = np.outer(share * (1 - share), share * (1 - share)), np.outer(share, share)
+    if np.allclose(values, (labels.T.astype(float) @ labels / len(labels) - chance) / variance, atol=1e-5):
+        return "the covariance is divided by both variances: take the square root of p₁(1 − p₁) p₂(1 − p₂)."
+    if np.allclose(values, ((labels.T @ labels) / len(labels) - chance) / np.sqrt(variance), atol=1e-5):
+        return "a product of bools says whether two occur together, not how often: use labels.astype(float)."
+    return None
 
 
 def _as_many(phi: Callable[[np.ndarray], Any], labels: np.ndarray, expected: np.ndarray) -> str | None:

@@ -34,6 +34,7 @@ def odd_share(share: Function) -> list[Property]:
     )
 
 
+BYTES = "whole numbers of 8 bits have none below 0: convert to float first."
 FORMULA = "d = x − (m + mirrored m) / 2, with m the mean picture; ((d − mirrored d) / 2)².mean() / (d²).mean()"
 
 
@@ -91,11 +92,14 @@ def _asked(value: Function, pictures: np.ndarray) -> Hint | None:
         (lambda: said(_known(pictures, half=1)), "the odd part is half of the difference from the mirrored picture."),
         (lambda: said(1 - right), "that is the share of the even part."),
         (lambda: said(right / max(1 - right, 1e-9)), "that divides by the even part, not by all of the variation."),
-        (lambda: said(_in_bytes(pictures)), "whole numbers of 8 bits have none below 0: convert to float first."),
+        (lambda: said(_in_bytes(pictures)), BYTES),
         (lambda: said(_means(pictures, 1)), "sizes are averaged, not squares."),
         (lambda: said(_means(pictures, 0.5)), "that is the root of the share."),
     ]
-    return explain(said(got), right, mistakes, FORMULA)
+    hint = explain(said(got), right, mistakes, FORMULA)
+    if hint and not hint.why and abs(value(pictures.astype(float)) - right) < 0.02:
+        return hint._replace(why=BYTES)
+    return hint
 
 
 def _range(value: Function) -> str | None:

@@ -7,7 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.checking import Missed, Mistake, Property, as_tensor, close, evaluate, explain, normal, untouched, weak
+from labkit.checking import (
+    Hint,
+    Missed,
+    Mistake,
+    Property,
+    as_tensor,
+    close,
+    evaluate,
+    explain,
+    normal,
+    untouched,
+    weak,
+)
 
 ROWS, LATENTS = 4, 7
 WEIGHTS = (0.2, 0.5, 0.7)
@@ -104,10 +116,12 @@ def _ends(walk: Function) -> str | None:
     return "at w = 0 the weights are 1 and 0, at w = 1 they are 0 and 1: divide both sines by sin Ω."
 
 
-def _length(walk: Function) -> str | None:
+def _length(walk: Function) -> str | Hint | None:
     norms = torch.stack([_sound(walk, _on_sphere(), weight).norm(dim=1) for weight in WEIGHTS])
     if close(norms, torch.full_like(norms, 3.0)):
         return None
+    if hint := _rows(walk):
+        return hint
     shortest = norms[1].min().item()
     if shortest < 3:
         return (
@@ -121,7 +135,7 @@ def _between(a: Tensor, b: Tensor) -> Tensor:
     return torch.cosine_similarity(a, b, dim=1).clamp(-1, 1).acos()
 
 
-def _angle(walk: Function) -> str | None:
+def _angle(walk: Function) -> str | Hint | None:
     start, end = _on_sphere()
     whole = _between(start, end)
     for weight in WEIGHTS:
@@ -130,7 +144,7 @@ def _angle(walk: Function) -> str | None:
             continue
         if close(turned, (1 - weight) * whole, 1e-4):
             return "it walks backwards: sin((1 − w)Ω) belongs to the start, sin(wΩ) to the end."
-        return (
+        return _rows(walk) or (
             f"at w = {weight} a row has turned by {math.degrees(turned[0]):.1f}° of "
             f"{math.degrees(whole[0]):.1f}°; a straight line, even if put back to its length, does not turn evenly."
         )
@@ -145,13 +159,17 @@ def _arc(start: Tensor, end: Tensor, weight: float) -> Tensor:
     return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / torch.sin(angle)
 
 
-def _rows(walk: Function) -> str | None:
+def _rows(walk: Function) -> Hint | None:
     start, end = _on_sphere()
     together = _sound(walk, (start, end), 0.3)
     apart = torch.cat([_sound(walk, (a[None], b[None]), 0.3) for a, b in zip(start, end, strict=True)])
     if close(together, apart):
         return None
-    return "a row comes out differently beside other rows: Ω is (N, 1), from sums over dimension 1 with keepdim=True."
+    return Hint(
+        "a row comes out differently beside other rows.",
+        "each pair has its own angle: yours mixes all rows of the batch.",
+        "Ω is (N, 1), from sums over dimension 1 with keepdim=True.",
+    )
 
 
 def _parallel(walk: Function) -> str | None:
@@ -219,18 +237,25 @@ def _single(combine: Function) -> str | None:
     return explain(_sum(combine, groups), expected, _mistakes(groups), "it should be a − b + c, unscaled.")
 
 
-def _means(combine: Function) -> str | None:
+def _means(combine: Function) -> str | Hint | None:
     """Whatever a function makes of single exemplars, of many it must make the same of their means."""
     for counts in ((3, 3, 3), (2, 5, 4), (6, 4, 9)):
-        groups = _groups(*counts)
-        found = _sum(combine, groups)
+        groups, sizes = _groups(*counts), ", ".join(map(str, counts))
+        try:
+            found = _sum(combine, groups)
+        except (RuntimeError, ValueError):
+            if len(set(counts)) == 1:
+                raise
+            where = f"groups of {sizes} exemplars stop it with an error."
+            return Hint(where, "groups may have different sizes, so average each group by itself first.", ".mean(0)")
         expected = _sum(combine, tuple(group.mean(0, keepdim=True) for group in groups))
         if found.shape == expected.shape and close(found, expected):
             continue
         if close(found, _sum(combine, tuple(group[:1] for group in groups))):
             return "only the first exemplar of each group counts."
-        sizes = ", ".join(map(str, counts))
-        return f"groups of {sizes} exemplars do not give what their means give: .mean(0) of each."
+        totals = [group.sum(0, keepdim=True) for group in groups]
+        why = "the exemplars of a group are added up, not averaged." if close(found, _sum(combine, totals)) else ""
+        return Hint(f"groups of {sizes} exemplars do not give what their means give.", why, ".mean(0) of each.")
     return None
 
 

@@ -9,12 +9,13 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, normal, results, untouched, weak
+from labkit.checking import Hint, Missed, Property, as_tensor, close, evaluate, normal, results, untouched, weak
 
 GROUPS, PEOPLE, MOST_SHOTS, ALBUM = 3, 160, 6, 300
 RARE, FEW = 0.02, 100  # a group's share, and images seen of all
 Function = Callable[..., Any]
 Limits = tuple[Tensor, Tensor]
+SWAPPED = "the first limit lies above the second: return low, high."
 SQUARE = "in the score interval p(1 − p) stands at the limit p itself, not at the share seen"
 
 
@@ -76,7 +77,7 @@ def _two(limits: Function) -> str | None:
         if low.numel() != 1 or high.numel() != 1:
             return f"for one count each limit should be one number, not of shape {tuple(low.shape)}."
         if bool(low > high):
-            return "the first limit lies above the second: return low, high."
+            return SWAPPED
         share = count / total
         if not float(low) <= share <= float(high):
             return (
@@ -91,6 +92,8 @@ def _edges(limits: Function) -> str | None:
     room = z**2 / (total + z**2)
     for count, wanted in ((0, (0.0, room)), (total, (1 - room, 1.0))):
         low, high = (float(limit) for limit in _limits(limits, count, total, z))
+        if high < low - 1e-9:
+            return SWAPPED
         if high - low < 1e-9:
             return (
                 f"{count} of {total} gives an interval of width 0, as if {total} images could prove that a group "
@@ -162,6 +165,8 @@ def _z_of(limits: Function, count: int, total: int) -> str | None:
     widths = [high - low for low, high in found.values()]
     if abs(widths[1] - widths[0]) < 1e-9:
         return "the interval is as wide at z = 1 as at z = 2.5: use the argument z, not 1.96."
+    if max(widths) < 0:
+        return SWAPPED
     if widths[1] < 1.2 * widths[0]:
         return "a larger z should give a wider interval: z stands in front of the root."
     for z, (low, high) in found.items():
@@ -171,9 +176,13 @@ def _z_of(limits: Function, count: int, total: int) -> str | None:
     return None
 
 
-def _arrays(limits: Function) -> str | None:
+def _arrays(limits: Function) -> str | Hint | None:
     counts, totals = np.array([0, 1, 20, 60_000]), np.array([20, 25, 20, 130_000])
-    low, high = _limits(limits, counts.copy(), totals.copy(), 1.5)
+    try:
+        low, high = _limits(limits, counts.copy(), totals.copy(), 1.5)
+    except TypeError as error:
+        where = f"four counts at once give a TypeError: {error}."
+        return Hint(where, "what works on one number, as the module math does, does not on arrays.", "np.sqrt")
     if low.shape != (4,) or high.shape != (4,):
         return f"for arrays of four counts each limit should be (4,), not {tuple(low.shape)}: np.sqrt, not math.sqrt."
     one_by_one = [_limits(limits, int(c), int(n), 1.5) for c, n in zip(counts, totals, strict=True)]
@@ -187,6 +196,8 @@ def _coverage(limits: Function) -> str | None:
     held = 0.0
     for count in range(FEW + 1):
         low, high = _limits(limits, count, FEW, 1.96)
+        if bool(low.sum() > high.sum()):
+            return SWAPPED
         held += binom.pmf(count, FEW, RARE) * bool(low.sum() <= RARE <= high.sum())
     if 0.93 <= held <= 0.99:
         return None
@@ -245,13 +256,21 @@ def _totals(weights: np.ndarray, names: np.ndarray) -> np.ndarray:
     return np.array([weights[names == one].sum() for one in np.unique(names)])
 
 
-def _groups_equal(weigh: Function) -> str | None:
-    weights, group, _ = _weights(weigh)
+def _groups_equal(weigh: Function) -> str | Hint | None:
+    weights, group, person = _weights(weigh)
     totals = _totals(weights, group)
     if np.ptp(totals) < 1e-6:
         return None
     shares = np.array([(group == one).mean() for one in np.unique(group)])
     said = ", ".join(f"{total:.2f}" for total in totals)
+    people = np.array([len(np.unique(person[group == one])) for one in np.unique(group)])
+    for wrong, why in (
+        (people, "each person weighs the same in all groups, so the group with more people is drawn more often."),
+        (people / shares, "a group's pictures are counted where its people should be."),
+    ):
+        if np.allclose(totals, wrong / wrong.sum(), atol=1e-6):
+            where = f"groups are drawn with {said}, and should be with {1 / GROUPS:.2f} each."
+            return Hint(where, why, "1 / (groups · people of the group · images of the person)")
     if np.allclose(totals, shares, atol=1e-6):
         return f"groups are drawn with {said}, as often as they occur: weigh an image by 1 over its group's size."
     if np.corrcoef(totals, shares)[0, 1] > 0.9:

@@ -191,7 +191,15 @@ def _discriminator(step: Function) -> str | None:
         _down(judge, change(painter, judge), RATE)
         return _flat(judge.parameters())
 
+    def twice() -> Tensor:
+        painter, judge = _nets(done)
+        first = torch.autograd.grad(_loss_d(painter, judge, z[0]), list(judge.parameters()))
+        for loss, z_of in ((_loss_d, z[0]), (_loss_g, z[-1])):
+            _down(judge, loss(painter, judge, z_of), RATE)
+        return _flat(judge.parameters()) - RATE * _flat(first)
+
     mistakes: list[Mistake] = [
+        (twice, "optimizer_d steps a second time, after the generator's backward(): it steps once in each call."),
         (lambda: _flat(done.before[1]), "it has not moved: optimizer_d.step() comes after its loss's backward()."),
         (lambda: after(lambda p, j: -_loss_d(p, j, z[0])), "it goes up its loss: the sign is flipped."),
         (
@@ -274,6 +282,8 @@ def _cleared(step: Function) -> str | None:
         _down(painter, _loss_g(painter, judge, of_g), RATE)
     if close(done.judged, _flat(judge.parameters())) and close(done.painted, _flat(painter.parameters())):
         return None
+    if hint := _order(step) or _discriminator(step):
+        return hint  # what one call does wrong, two do as well
     if close(done.judged, _flat(done.before[1])):
         return "a discriminator that wins is not updated: each call is one update of either net."
     return (

@@ -95,7 +95,10 @@ def _mean(points: Function) -> str | None:
     right = np.average([np.abs(each).mean((0, 1)) for each in apart], 0, often)
     alike = np.mean([np.abs(each).mean((0, 1)) for each in apart], 0)
     squared = np.average([(each**2).mean((0, 1)) for each in apart], 0, often)
-    got = points(codes).mean(0).numpy()
+    drawn = points(codes)
+    if hint := _alike(drawn):
+        return hint
+    got = drawn.mean(0).numpy()
     mistakes = [
         (alike, "each level comes equally often: draw the first of a pair from all rows."),
         (right * PAIRS, "the differences are added up: take the mean over the pairs."),
@@ -148,6 +151,8 @@ def _own_value(points: Function) -> str | None:
     level = _levels()[:, 0]
     codes = (normal(ROWS, 1, seed=4) * torch.tensor(level == 0)[:, None]).numpy()  # varies within one level alone
     got = points(codes, count=400)[:, 0]
+    if hint := _alike(got):
+        return hint
     if got.mean() > 0 and got.std() / got.mean() < 0.6:
         return None
     return "all pairs of a point share one value: draw the shared value anew for each pair."
@@ -156,7 +161,10 @@ def _own_value(points: Function) -> str | None:
 def _scatter(points: Function) -> str | None:
     codes = normal(ROWS, 1, seed=5).numpy()
     # Counted from one pair, where one too many shows.
-    few, many = (points(codes, count=2000, pairs=pairs)[:, 0].std() for pairs in (1, 16))
+    one, sixteen = (points(codes, count=2000, pairs=pairs)[:, 0] for pairs in (1, 16))
+    if hint := _alike(sixteen):
+        return hint
+    few, many = one.std(), sixteen.std()
     if 3.4 < few / many < 4.7:
         return None
     return (
@@ -172,4 +180,11 @@ def _seed(points: Function) -> str | None:
         return "one seed gives two results: draw everything from np.random.default_rng(seed)."
     if torch.equal(one, other):
         return "another seed gives the same points: make the generator from the seed."
-    return "all points are alike: draw each anew." if torch.equal(one[0], one[1]) else None
+    return _alike(one)
+
+
+def _alike(points: Tensor) -> str | None:
+    """That the generator was made anew for each point, and so drew the same."""
+    if not points.any() or not bool((points == points[:1]).all()):
+        return None
+    return "all points are alike: make the generator once, before the loop, and draw each point anew."

@@ -26,6 +26,9 @@ ROWS, LATENTS = 7, 3
 MANY = 800  # densities (N, N, M) of so many cross to the grader in one message of 16 MB
 NAMES = ("the index-code information", "the total correlation", "the dimension-wise KL")
 Function = Callable[..., Any]
+# Of a wrong q(z) and, in the same way, of wrong marginals.
+OF_LOGS = "the mean is of densities: logsumexp over j, then − log N."
+OVER_I = "the mean runs over j, dimension 1."
 
 
 def kl_in_three(function: Function) -> list[Property]:
@@ -91,8 +94,8 @@ def _information(parts: Function) -> str | None:
             (lambda: joint - own, "its sign is flipped."),
             (lambda: own - joint - count, "q(z) is the mean of the posteriors, not their sum: subtract log N."),
             (lambda: own - marginals, "that sets q(z | x) against the product of marginals: take q(z) itself."),
-            (lambda: own - densities.sum(2).mean(1), "the mean is of densities: logsumexp over j, then − log N."),
-            (lambda: own - (torch.logsumexp(densities.sum(2), 0) - count), "the mean runs over j, dimension 1."),
+            (lambda: own - densities.sum(2).mean(1), OF_LOGS),
+            (lambda: own - (torch.logsumexp(densities.sum(2), 0) - count), OVER_I),
             (lambda: own - prior.sum(1), "that is the whole KL: q(z) is the mean posterior, not the prior."),
             (lambda: joint - marginals, "the parts have changed places."),
         ],
@@ -104,10 +107,15 @@ def _correlation(parts: Function) -> str | None:
     densities, prior = _given()
     own, joint, marginals = _known(densities)
     count = math.log(ROWS)
+    information, correlation, _ = parts(densities, prior)
+    of_logs = close(information, own - densities.sum(2).mean(1))
+    over_i = torch.logsumexp(densities.sum(2), 0) - (torch.logsumexp(densities, 0) - count).sum(1) - count
     return explain(
-        parts(densities, prior)[1],
+        correlation,
         joint - marginals,
         [
+            (lambda: over_i, OVER_I),
+            *([(lambda: torch.zeros(ROWS), OF_LOGS)] if of_logs else []),
             (lambda: marginals - joint, "its sign is flipped."),
             (
                 lambda: joint - marginals + (1 - LATENTS) * count,
@@ -137,6 +145,8 @@ def _dimensions(parts: Function) -> str | None:
         marginals - log_p,
         [
             (lambda: log_p - marginals, "its sign is flipped."),
+            (lambda: densities.mean(1).sum(1) - log_p, OF_LOGS),
+            (lambda: (torch.logsumexp(densities, 0) - count).sum(1) - log_p, OVER_I),
             (lambda: marginals - log_p + LATENTS * count, "each marginal is a mean: subtract log N for each m."),
             (lambda: marginals - log_p / LATENTS, "log p(z) is a mean over m: it is the sum."),
             (lambda: joint - log_p, "the product of marginals of q is wanted, not q(z)."),
@@ -152,6 +162,8 @@ def _gradients(parts: Function) -> Hint | None:
     own, joint, marginals = _known(densities)
     right = own - joint, joint - marginals, marginals - prior.sum(1)
     for got, wanted in zip(parts(densities, prior), right, strict=True):
+        if close(got.detach(), torch.zeros(ROWS)):
+            continue  # what is always 0 has no gradient; that it is 0 another property tells
         if hint := same_gradients(got, wanted, densities=densities, log_prior=prior):
             return hint
     return None

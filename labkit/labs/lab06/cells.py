@@ -1,10 +1,13 @@
 """Check of what a cell of convolutions costs and sees."""
 
+from itertools import accumulate
+from operator import mul
+
 import torch
 from torch import nn
 from torch.nn.functional import conv1d
 
-from labkit.checking import WRITTEN, Function, Property, evaluate, number
+from labkit.checking import WRITTEN, Function, Hint, Property, evaluate, number
 
 CELLS = ((16, 3, 5), (24, 2, 7), (7, 4, 3))  # channels C, expansion E, side k of the kernel
 STACKS = (
@@ -45,7 +48,7 @@ def _counted(channels: int, expansion: int, kernel: int, depthwise: bool) -> int
     return sum(layer.weight.numel() for layer in layers)
 
 
-def _weights(weights: Function, depthwise: bool) -> str | None:
+def _weights(weights: Function, depthwise: bool) -> Hint | None:
     for c, e, k in CELLS:
         expected = _counted(c, e, k, depthwise)
         got = number(weights(c, e, k, depthwise), "the count")
@@ -64,7 +67,7 @@ def _weights(weights: Function, depthwise: bool) -> str | None:
             ends + (c if depthwise else c * c) * k**2: "the k×k convolution works on the expanded channels, E · C.",
             expected + 2 * hidden + c: "leave the biases out: normalisation follows.",
         }
-        return hints.get(got, f"for C = {c}, E = {e}, k = {k} torch counts {expected:,}, you {got:,.0f}.")
+        return Hint(f"for C = {c}, E = {e}, k = {k} torch counts {expected:,}, you {got:,.0f}.", hints.get(got, ""))
     return None
 
 
@@ -78,7 +81,7 @@ def _seen(kernels: list[int], strides: list[int]) -> int:
     return int((gradient != 0).sum())
 
 
-def _field(receptive_field: Function, stacks: tuple) -> str | None:
+def _field(receptive_field: Function, stacks: tuple) -> str | Hint | None:
     for kernels, strides in stacks:
         expected = _seen(kernels, strides)
         given = list(kernels), list(strides)
@@ -88,6 +91,7 @@ def _field(receptive_field: Function, stacks: tuple) -> str | None:
         if got == expected:
             continue
         grown = sum(k - 1 for k in kernels)
+        own = "a layer's own stride does not widen what it sees; the product of all strides before it does."
         after = 1
         for k, s in zip(kernels, strides):
             after = (after + k - 1) * s
@@ -96,10 +100,9 @@ def _field(receptive_field: Function, stacks: tuple) -> str | None:
             sum(kernels): "each layer adds k − 1, not k: neighbouring windows overlap.",
             1 + sum(kernels): "each layer adds k − 1, not k: neighbouring windows overlap.",
             1 + grown: "a stride makes the steps of all later layers longer: multiply by the strides before.",
-            1
-            + sum(
-                (k - 1) * s for k, s in zip(kernels, strides)
-            ): "a layer's own stride does not widen what it sees; the product of all strides before it does.",
+            1 + sum((k - 1) * s for k, s in zip(kernels, strides)): own,
+            1 + sum((k - 1) * s for k, s in zip(kernels, accumulate(strides, mul))): own,
         }
-        return hints.get(got, f"kernels {kernels} with strides {strides} see {expected} pixels, not {got:g}.")
+        where = f"kernels {kernels} with strides {strides} see {expected} pixels, not {got:g}."
+        return Hint(where, hints.get(got, ""))
     return None

@@ -152,6 +152,8 @@ def _cold(latents: Function) -> str | None:
     zeros = (0.0,) * len(SIZES)
     if _alike(latents(zeros), _right(zeros)):
         return None
+    if hint := _named(latents(WARM, written=False), WARM):
+        return hint
     return "with T = 0 nothing of the noise may be left: multiply it by the temperature, and leave the mean alone."
 
 
@@ -174,7 +176,9 @@ def _chain(latents: Function) -> str | None:
     moved = [b - a for a, b in zip(latents(ONES), latents(ONES, 2.0), strict=True)]
     expected = [b - a for a, b in zip(_right(ONES), _right(ONES, 2.0), strict=True)]
     if any(bool((change.abs() < 1e-9).all()) for change in moved):
-        return "the prior's first level moved, and a level below did not: hand priors[l] the latents, not the noise."
+        return _named(latents(ONES), ONES) or (
+            "the prior's first level moved, and a level below did not: hand priors[l] the latents, not the noise."
+        )
     if all(bool((a * b > 0).float().mean() > 0.5) for a, b in zip(moved, expected, strict=True)):
         return None
     return "when the first level moves, those below must follow: hand priors[l] the latents drawn so far."

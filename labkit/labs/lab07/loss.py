@@ -123,7 +123,7 @@ def _mean(loss: Callable[..., Any]) -> str | None:
     noise, data, time = _pairs()
     error = _Field()(torch.lerp(noise, data, time[:, None]), time).detach() - (data - noise)
     square = error.square()
-    return explain(
+    hint = explain(
         _value(loss, _Field(), (noise, data, time)).detach(),
         square.mean(),
         [
@@ -140,6 +140,7 @@ def _mean(loss: Callable[..., Any]) -> str | None:
         ],
         "compare the field with the target by the mean of the squared differences.",
     )
+    return hint and (_places(loss) or _right(loss) or hint)  # of a wrong place or target the mean is wrong as well
 
 
 def _gradient(loss: Callable[..., Any]) -> str | None:
@@ -179,6 +180,8 @@ def _two_points(loss: Callable[..., Any]) -> str | None:
     less, best, more = value(-0.2), value(0.0), value(0.2)
     if min(less, more) > best + 1e-3 and abs(more - less) < 0.05 * (more + less - 2 * best):
         return None
+    if hint := _places(loss) or _right(loss):
+        return hint  # of a wrong place or target the least loss is elsewhere as well
     return (
         "with data at two points the loss should be least at v(x, t) = E[x₁ − x₀ | x_t = x], the mean velocity of "
         "all pairs that pass through x; here another field has a lower loss."
