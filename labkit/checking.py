@@ -452,8 +452,9 @@ def law(sample: Any, cdf: Callable[[Tensor], Tensor], what: str) -> str | None:
     z = torch.special.ndtri(under.clamp(1e-16, 1 - 1e-16))
     fourth = (z**4 - 6 * z**2 + 3).mean().item() * (count / 24) ** 0.5
     if count > 10_000 and abs(fourth) > FOURTH:
-        tails = "long" if fourth > 0 else "short"
-        return f"{what} does not follow its law: its tails are too {tails}. A sum of uniform numbers is not normal."
+        return (
+            f"{what} does not follow its law: its tails are too long, or too short as those of added uniform numbers."
+        )
     return None
 
 

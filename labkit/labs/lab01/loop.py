@@ -123,9 +123,7 @@ def training_loop(train: Callable[..., Any]) -> list[Property]:
             ),
             "the loss falls on an easy problem": lambda: _falls(run(epochs=20)),
             "each batch makes one step along its own gradient": weak(
-                lambda: (
-                    _steps(run()) or _all_of_them(run(bad=LARGE)) or _steps(run(sizes=MORE, features=FEATURES))
-                )
+                lambda: _steps(run()) or _all_of_them(run(bad=LARGE)) or _steps(run(sizes=MORE, features=FEATURES))
             ),
             "a batch with a non-finite loss leaves no trace": weak(lambda: _no_trace(run)),
         }

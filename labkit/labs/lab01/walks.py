@@ -190,12 +190,15 @@ def _parallel(both: Callable) -> str | None:
         start = normal(FEATURES, seed=seed)
         for end in (start, 2 * start, -start):
             # An even number: half-way between opposite ends lies 0, which has no direction.
-            for name, points in both((start, end.clone()), 4 if end[0] * start[0] < 0 else STEPS):
+            steps = 4 if end[0] * start[0] < 0 else STEPS + seed % 2
+            for name, points in both((start, end.clone()), steps):
+                points = points.T if points.shape == (FEATURES, steps) else points
+                if len(points) != steps:
+                    return f"{name} has {len(points)} points where both ends have one direction, not {steps}."
                 if not bool(points.isfinite().all()):
                     return f"{name} is not finite where sin Ω = 0: clamp the cosine to [−1, 1], walk straight there."
                 if end[0] * start[0] < 0:
                     continue  # of opposite ends no arc is the shortest
-                points = _sound(name, points)
                 away = points - torch.outer(points @ start, start) / start.square().sum()
                 if not close(away, torch.zeros_like(away), 1e-4):
                     return f"{name} leaves the line on which both ends lie."

@@ -139,7 +139,8 @@ def _explain_wide(got: Tensor, expected: Tensor) -> str | None:
     if close(got / expected, torch.ones(LATENTS)):
         return None
     off = int((got / expected - 1).abs().argmax())
-    said = f"for {size(200, 300)} images, means of up to 300 and a log_var of −60 to 20 latent {off} gives {got[off]:.5g}"
+    given = f"{size(200, 300)} images, means of up to 300 and a log_var of −60 to 20"
+    said = f"for {given} latent {off} gives {got[off]:.5g}"
     return f"{said}, expected {expected[off]:.5g}: is a value limited, or the number of images written in?"
 
 

@@ -123,7 +123,13 @@ def _far() -> list[Case]:
 
 
 def _moved() -> list[Case]:
-    moved = [*_near(1.002, -400.0), *_near(0.998, -400.0), *_near(1.002, 400.0), ([-1.0] * 5, -2.0), ([-1.0] * 5, 0.0)]
+    moved = [
+        *_near(1.002, -400.0),
+        *_near(0.998, -400.0),
+        *_near(1.002, 400.0),
+        ([-1.0] * 5, -2.0),
+        ([-1.0] * 5, 0.0),
+    ]
     return [*moved, *(case for scale in (1e-6, 1e6) for case in _near(1.002, scale=scale))]
 
 

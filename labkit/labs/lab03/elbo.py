@@ -193,8 +193,8 @@ def _tiny_variance(value: Function) -> str | None:
         return None
     return (
         f"from log_var = {low[1]:.0f} to {low[2]:.0f} the KL must grow by as much as from {low[0]:.0f} to "
-        f"{low[1]:.0f}: add nothing to the variance, limit neither it nor log_var, and take the logarithm of no ratio "
-        "that can be 0."
+        f"{low[1]:.0f}: add nothing to the variance, limit neither it nor log_var, and take the logarithm of no "
+        "ratio that can be 0."
     )
 
 

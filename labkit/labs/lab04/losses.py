@@ -45,7 +45,9 @@ class Painter(nn.Module):
         _asked_in_train(self)
         z = as_tensor(z, "the generator's noise").to(self.weight.dtype)
         if z.ndim != 2 or z.shape[1] != self.latents:
-            raise Missed(f"the generator takes noise (N, latent_dim) = (…, {self.latents}); yours is {tuple(z.shape)}.")
+            raise Missed(
+                f"the generator takes noise (N, latent_dim) = (…, {self.latents}); yours is {tuple(z.shape)}."
+            )
         images = self.draw(z)
         self.given.append(z.detach())
         self.drawn.append(images.detach())

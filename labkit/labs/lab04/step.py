@@ -174,6 +174,9 @@ def _sure(step: Function) -> str | None:
 
 def _noise(step: Function) -> str | None:
     one, again = (_run(step, 0.0, 0.0, rows=MANY, latents=OTHER).painter.given for _ in range(2))
+    few = _run(step, 0.0, 0.0).painter.given[-1]
+    if len(few) != ROWS:
+        return f"for {ROWS} real faces the generator is given noise for {len(few)}."
     return noise_hint(one[0], again[0]) or noise_hint(one[-1], again[-1])
 
 
