@@ -308,7 +308,7 @@ def _called(node: ast.Call) -> str:
 
 def _kind(value: Any) -> str:
     if isinstance(value, torch.Tensor | np.ndarray | np.generic):
-        tensor = torch.as_tensor(value)
+        tensor = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
         if not tensor.is_floating_point():
             return "whole" if isinstance(value, np.ndarray) else "other"
         if bool(((tensor == 0) | (tensor == 1)).all()) and tensor.numel() > 1:
