@@ -143,9 +143,7 @@ WRONG = {
     "bad batch counted": (spoilt_loop(on_bad="counted"), {TRACE: "divisor"}),
     "bad loss added": (spoilt_loop(on_bad="added"), {TRACE: "add the loss after the test"}),
     "-inf kept": (spoilt_loop(skip="too high"), {TRACE: "-inf"}),
-    "no item, no loss": (
-        spoilt_loop(divide=lambda total, items, last: total / max(items, 1)), {TRACE: "NaN, not 0"}
-    ),
+    "no item, no loss": (spoilt_loop(divide=lambda total, items, last: total / max(items, 1)), {TRACE: "NaN, not 0"}),
     "limited": (spoilt_loop(number_of=lambda loss: min(loss.item(), 1e6)), {MEAN: "limit nothing"}),
     "64 items at most": (spoilt_loop(weight=lambda batch: min(len(batch), 64)), {MEAN: ""}),
     "no item, no divisor": (spoilt_loop(divide=lambda total, items, last: total / items), {TRACE: "divides by zero"}),
