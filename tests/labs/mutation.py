@@ -209,6 +209,12 @@ def _values(node: ast.AST, kinds: set[str], sign: str) -> Iterator[ast.AST]:
         yield _expr(text, x=node)
 
 
+def _written_in(node: ast.AST, kinds: set[str]) -> Iterator[ast.AST]:
+    """Whole numbers that an expression was in a run of the model solution, such as a size, in its place."""
+    for number in sorted(int(kind[1:]) for kind in kinds if kind.startswith("="))[:2]:
+        yield ast.Constant(number)
+
+
 def _tuples(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) > 1:
         yield ast.Tuple([node.elts[1], node.elts[0], *node.elts[2:]], ast.Load())
@@ -249,7 +255,10 @@ def mutants(task: "Task", source: str) -> dict[str, str]:
     original, found = ast.unparse(tree), {}
     for node in nodes:
         made = [each for rule in RULES for each in rule(node)] + list(_exchanged(node, others))
-        made += _values(node, seen.get(id(node), set()), _sign(node, signs))
+        kinds = seen.get(id(node), set())
+        if isinstance(node, ast.Name | ast.BinOp):
+            made += _values(node, kinds, _sign(node, signs))
+        made += _written_in(node, kinds)
         for new in made:
             text = _with(tree, node, new)
             if text and text != original:
@@ -264,7 +273,8 @@ def _kinds(task: "Task", tree: ast.AST, nodes: list[ast.AST]) -> dict[int, set[s
     wanted = {
         id(n): n
         for n in nodes
-        if isinstance(n, ast.Name | ast.BinOp) and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)
+        if isinstance(n, ast.Name | ast.BinOp | ast.Call | ast.Subscript)
+        and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)
     }
     found: dict[int, set[str]] = {key: set() for key in wanted}
 
@@ -298,12 +308,14 @@ def _called(node: ast.Call) -> str:
 
 def _kind(value: Any) -> str:
     if isinstance(value, torch.Tensor | np.ndarray | np.generic):
-        tensor = torch.as_tensor(value)
+        tensor = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
         if not tensor.is_floating_point():
             return "whole" if isinstance(value, np.ndarray) else "other"
         if bool(((tensor == 0) | (tensor == 1)).all()) and tensor.numel() > 1:
             return "flags"
         return "tensor" if isinstance(value, torch.Tensor) else "array"
+    if type(value) is int:
+        return f"={value}"
     return "float" if isinstance(value, float) else "other"
 
 

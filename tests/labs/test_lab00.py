@@ -148,4 +148,4 @@ def test_student_cannot_spoil_the_inputs_of_the_next_property(prove):
         x.zero_()
         return value
 
-    prove.right(first_check, (overwrites,))
+    prove.wrong(first_check, (overwrites,), {"one log-density for each row of x": "work on a copy"})

@@ -30,7 +30,7 @@ def loop(model, batches, optimizer, epochs):
             optimizer.step()
             total += loss.item() * len(batch)
             items += len(batch)
-        history.append(total / max(items, 1))
+        history.append(total / items if items else np.nan)
     return history
 
 
@@ -56,7 +56,7 @@ def spoilt_loop(
     sign=1,
     skip="test",
     weight=len,
-    divide=lambda total, items, last: total / max(items, 1),
+    divide=lambda total, items, last: total / items if items else np.nan,
     number_of=lambda loss: loss.item(),
     late=False,
     on_bad="continue",
@@ -143,6 +143,9 @@ WRONG = {
     "bad batch counted": (spoilt_loop(on_bad="counted"), {TRACE: "divisor"}),
     "bad loss added": (spoilt_loop(on_bad="added"), {TRACE: "add the loss after the test"}),
     "-inf kept": (spoilt_loop(skip="too high"), {TRACE: "-inf"}),
+    "no item, no loss": (spoilt_loop(divide=lambda total, items, last: total / max(items, 1)), {TRACE: "NaN, not 0"}),
+    "limited": (spoilt_loop(number_of=lambda loss: min(loss.item(), 1e6)), {MEAN: "limit nothing"}),
+    "64 items at most": (spoilt_loop(weight=lambda batch: min(len(batch), 64)), {MEAN: ""}),
     "no item, no divisor": (spoilt_loop(divide=lambda total, items, last: total / items), {TRACE: "divides by zero"}),
     "one loss per batch": ((per_batch,), {ONE: "after the inner loop", MEAN: "cannot be compared"}),
     "no return": (

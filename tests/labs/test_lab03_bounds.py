@@ -22,7 +22,7 @@ ROWS, SINGLE, LOG_MEAN, EXACT, NEAR, LARGE = (
     "it is the log of the mean weight",
     "where q is exact it is log p(x) with any draws",
     "a poor q and many draws come near log p(x)",
-    "terms of −100,000 nats stay finite",
+    "terms of −1,000,000 nats stay finite",
 )
 
 

@@ -12,7 +12,7 @@ WORD, SIDE, HOLDS, ZERO, FEW = (
     "it says above, below or undecided",
     "an interval on one side of the bar decides",
     "one that holds the bar leaves it undecided",
-    "it does not matter where zero is",
+    "it does not matter where zero is, nor how large the values are",
     "fewer than five seeds decide nothing",
 )
 EVERY = (WORD, SIDE, HOLDS, ZERO, FEW)

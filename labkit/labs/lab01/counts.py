@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checking import Function, Property, evaluate, number, random_numbers, untouched, weak
+from labkit.checking import Function, Property, evaluate, number, random_numbers, size, untouched, weak
 
 # Counts of which one of each row is asked for: what rounds to another power on either side of a limit.
 COUNTS = ((66, 65, 68, 69), (90, 89, 88, 87), (91, 92, 93, 94), (96, 97, 99, 101), (127, 126, 125, 123), (3,), (11,),
@@ -76,13 +76,18 @@ def _passes(count: Callable[[float], float]) -> str | None:
 
 
 def _fine(components_for: Function) -> str | None:
-    """Shares a hundred-thousandth beside a sum, of ratios that half precision cannot hold."""
-    ratios = 0.7 ** np.arange(12)
-    ratios /= ratios.sum()
-    for k, total in enumerate(np.cumsum(ratios)[:11], start=1):
-        for share, wanted in ((total - 1e-5, k), (total + 1e-5, k + 1)):
-            if (got := number(components_for(float(share), ratios.copy()), "components_for")) != wanted:
-                return f"the first {k} sum to {total:.6f}: a share of {share:.6f} takes {wanted}, not {got:g}."
+    """Shares a hundred-thousandth beside a sum, of ratios of many sizes that half precision cannot hold."""
+    for falls, some in ((0.7, 12), (0.995, 900 + size(0, 99))):
+        ratios = falls ** np.arange(some)
+        ratios *= 0.98 / ratios.sum()  # the last components are left out, as PCA does when asked for a few
+        for k in {*range(1, 11), some - 20 * (some > 20) - 1}:
+            total = ratios[:k].sum()
+            for share, wanted in ((total - 1e-5, k), (total + 1e-5, k + 1)):
+                if (got := number(components_for(float(share), ratios.copy()), "components_for")) != wanted:
+                    return (
+                        f"the first {k} of {some} ratios sum to {total:.6f}, all to {ratios.sum():.2f}: a share of "
+                        f"{share:.6f} takes {wanted}, not {got:g}."
+                    )
     return None
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Missed, Property, close, drawing_seed, evaluate, explain, normal, weak
+from labkit.checking import Hint, Missed, Property, close, drawing_seed, evaluate, explain, normal, weak
 
 EPOCHS, RATE = 3, 0.1
 HIGH = 3.0  # a rate at which the loss rises from step to step
-LARGE = 1e4  # items whose loss is large, but a loss
+LARGE = 1e8  # items whose loss is large, but a loss
 SIZES = (4, 4, 2)  # the last batch is smaller, as it is with 400 faces in batches of 32
+MORE, FEATURES = (300, 40, *[7] * 20), 70  # other sizes, of which none may be written in
 
 
 class _Gaussian(nn.Module):
@@ -22,11 +23,10 @@ class _Gaussian(nn.Module):
     In such units that densities are mostly above 1: a negative log-likelihood may be negative.
     """
 
-    log_units = 6.0
-
-    def __init__(self) -> None:
+    def __init__(self, features: int = 2, log_units: float = 6.0) -> None:
         super().__init__()
-        self.mean = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+        self.mean = nn.Parameter(torch.zeros(features, dtype=torch.float64))
+        self.log_units = log_units
         self.trains = True  # in no call was it in eval()
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -42,23 +42,24 @@ class _Gaussian(nn.Module):
 
 
 class _Batches:
-    """Ten items in three batches, shuffled by epoch; `bad` takes the place of a fourth batch in the middle."""
+    """Items in batches, shuffled by epoch; `bad` takes the place of one more batch in the middle."""
 
-    count, batch_size = sum(SIZES), SIZES[0]
-
-    def __init__(self, bad: float | None = None, good: bool = True) -> None:
-        self.bad, self.good, self.asked, self.drawn = bad, good, [], 0
-        self.data = 1.5 + normal(self.count, 2, seed=8)
+    def __init__(
+        self, bad: float | None = None, good: bool = True, sizes: tuple[int, ...] = SIZES, features: int = 2
+    ) -> None:
+        self.bad, self.good, self.sizes, self.asked, self.drawn = bad, good, sizes, [], 0
+        self.count, self.batch_size = sum(sizes), sizes[0]
+        self.data = 1.5 + normal(self.count, features, seed=8)
         self.count += 4 * (bad is not None)
 
     def __len__(self) -> int:
-        return len(SIZES) + (self.bad is not None)
+        return len(self.sizes) + (self.bad is not None)
 
     def of(self, epoch: int) -> list[Tensor]:
         order = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(drawing_seed(epoch)))
-        batches = list(self.data[order].split(list(SIZES)))
+        batches = list(self.data[order].split(list(self.sizes)))
         if self.bad is not None:
-            batches.insert(1, torch.full((4, 2), self.bad, dtype=torch.float64))
+            batches.insert(1, torch.full((4, self.data.shape[1]), self.bad, dtype=torch.float64))
         return batches if self.good else batches[1:2]
 
     def epoch(self, number: int) -> Iterator[Tensor]:
@@ -76,6 +77,7 @@ class _Trained:
     weights: Tensor
     batches: _Batches
     trains: bool
+    log_units: float
 
     @property
     def values(self) -> list[float]:
@@ -97,14 +99,16 @@ def training_loop(train: Callable[..., Any]) -> list[Property]:
     """
 
     def run(
-        epochs: int = EPOCHS, rate: float = RATE, bad: float | None = None, good: bool = True, momentum: float = 0.0
+        epochs: int = EPOCHS, rate: float = RATE, momentum: float = 0.0, log_units: float = 6.0, **given: Any
     ) -> _Trained:
-        model, batches = _Gaussian(), _Batches(bad, good)
+        batches = _Batches(**given)
+        model = _Gaussian(batches.data.shape[1], log_units)
         losses = train(model, batches, torch.optim.SGD(model.parameters(), rate, momentum), epochs)
         if not hasattr(losses, "__len__") or not hasattr(losses, "__iter__"):
             kind = "None: the `return` is missing" if losses is None else type(losses).__name__
             raise Missed(f"return a list with one loss per epoch, not {kind}.")
-        return _Trained(list(losses), model.mean.detach().clone(), batches, model.trains and model.training)
+        trains = model.trains and model.training
+        return _Trained(list(losses), model.mean.detach().clone(), batches, trains, log_units)
 
     return evaluate(
         {
@@ -112,11 +116,14 @@ def training_loop(train: Callable[..., Any]) -> list[Property]:
             "losses are plain numbers": weak(lambda: _plain(run())),
             "every epoch gets its own batches": lambda: _own_batches(run()) or _own_batches(run(7), 7),
             "each loss is the mean over the epoch's items": lambda: (
-                _mean(run(rate=0.0)) or _mean_on_the_way(run(rate=HIGH))
+                _mean(run(rate=0.0))
+                or _mean_on_the_way(run(rate=HIGH))
+                or _mean_far_out(run)
+                or _mean(run(rate=0.0, sizes=MORE, features=FEATURES))
             ),
             "the loss falls on an easy problem": lambda: _falls(run(epochs=20)),
             "each batch makes one step along its own gradient": weak(
-                lambda: _steps(run()) or _all_of_them(run(bad=LARGE))
+                lambda: _steps(run()) or _all_of_them(run(bad=LARGE)) or _steps(run(sizes=MORE, features=FEATURES))
             ),
             "a batch with a non-finite loss leaves no trace": weak(lambda: _no_trace(run)),
         }
@@ -151,12 +158,12 @@ def _own_batches(done: _Trained, epochs: int = EPOCHS) -> str | None:
 
 
 def _mean(done: _Trained) -> str | None:
-    losses = [_losses(done.batches.of(epoch)) for epoch in done.batches.asked[:EPOCHS]]
-    sizes = torch.tensor(SIZES, dtype=torch.float64)
-    each = torch.stack(losses) if losses else torch.zeros(0, len(SIZES))
+    every = [done.batches.of(epoch) for epoch in done.batches.asked[:EPOCHS]]
+    sizes = torch.tensor([len(batch) for batch in done.batches.of(0)], dtype=torch.float64)
+    each = torch.stack([_losses(one, done.log_units) for one in every]) if every else torch.zeros(0, len(sizes))
     if done.numbers(EPOCHS).isnan().any():
         return "the loss of an epoch of finite losses is NaN: is a batch left out? A finite loss may be negative."
-    n = len(SIZES)
+    n = len(sizes)
     expected = (each * sizes).sum(1) / sizes.sum()
     return explain(
         done.numbers(EPOCHS),
@@ -191,6 +198,12 @@ def _mean(done: _Trained) -> str | None:
     )
 
 
+def _mean_far_out(run: Callable[..., _Trained]) -> "str | Hint | None":
+    """Losses of a wide range, still losses: of items far away, and of densities far above 1."""
+    far = _mean(run(rate=0.0, bad=LARGE)) or _mean(run(rate=0.0, log_units=LARGE))
+    return far and "where losses are very large, or far below 0, the mean is off: limit nothing, leave none out."
+
+
 def _mean_on_the_way(done: _Trained) -> str | None:
     """At a rate so high that the loss rises, each batch under the weights that it met."""
     if _steps(done, HIGH) is not None:
@@ -201,7 +214,7 @@ def _mean_on_the_way(done: _Trained) -> str | None:
         for batch in batches:
             moved = weights - HIGH * (weights - batch.mean(0))
             for i, met in enumerate((weights, moved)):
-                loss = 0.5 * (batch - met).square().sum(1) - _Gaussian.log_units
+                loss = 0.5 * (batch - met).square().sum(1) - done.log_units
                 totals[i] += loss.sum().item() / sum(SIZES)
             weights = moved
         expected.append(totals[0]), later.append(totals[1])
@@ -216,10 +229,10 @@ def _mean_on_the_way(done: _Trained) -> str | None:
     )
 
 
-def _losses(batches: list[Tensor]) -> Tensor:
+def _losses(batches: list[Tensor], log_units: float) -> Tensor:
     """The loss of each batch under the untrained model."""
     with torch.no_grad():
-        return torch.stack([_Gaussian().nll(batch) for batch in batches])
+        return torch.stack([_Gaussian(batch.shape[1], log_units).nll(batch) for batch in batches])
 
 
 def _falls(done: _Trained) -> str | None:
@@ -246,7 +259,7 @@ def _steps(done: _Trained, rate: float = RATE) -> str | None:
                 "gradients add up over batches: optimizer.zero_grad() before each backward.",
             ),
             (
-                lambda: torch.zeros(2),
+                lambda: torch.zeros_like(done.weights),
                 "no weight ever moves: after loss.backward() comes optimizer.step(), with zero_grad() before both.",
             ),
             (
@@ -285,7 +298,7 @@ def _replay(epochs: list[list[Tensor]], keep: float = 0.0, late: bool = False, r
 
     The gradient of the Gaussian's loss is its mean less the batch's.
     """
-    weights, gradient = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    weights = gradient = torch.zeros(epochs[0][0].shape[1] if epochs else 2, dtype=torch.float64)
     for batch in [batch for batches in epochs for batch in batches]:
         fresh = keep * gradient + weights - batch.mean(0)
         weights = weights - rate * (gradient if late else fresh)
@@ -295,7 +308,7 @@ def _replay(epochs: list[list[Tensor]], keep: float = 0.0, late: bool = False, r
 
 def _replay_epochs(epochs: list[list[Tensor]]) -> Tensor:
     """Weights after one step per epoch along the sum of its batches' gradients."""
-    weights = torch.zeros(2, dtype=torch.float64)
+    weights = 0.0
     for batches in epochs:
         weights = weights - RATE * sum(weights - batch.mean(0) for batch in batches)
     return weights
@@ -303,6 +316,8 @@ def _replay_epochs(epochs: list[list[Tensor]]) -> Tensor:
 
 def _no_trace(run: Callable[..., _Trained]) -> str | None:
     """A loop that skips a bad batch ends where it would have ended without that batch."""
+    still = run(rate=0.0)
+    sound = len(still.losses) == EPOCHS and _mean(still) is None  # else another property tells that
     for bad in (math.nan, math.inf, -math.inf):
         clean, dirty = run(momentum=0.9), run(bad=bad, momentum=0.9)
         if not bool(dirty.weights.isfinite().all()):
@@ -313,11 +328,15 @@ def _no_trace(run: Callable[..., _Trained]) -> str | None:
             return "the bad batch changes where the weights end: no backward and no step for it."
         if not all(map(math.isfinite, dirty.values)):
             return f"the bad batch's {bad} is in the epoch's loss: add the loss after the test."
-        comparable = len(dirty.losses) == EPOCHS and _mean(run(rate=0.0)) is None
+        comparable = len(dirty.losses) == EPOCHS and sound
         if comparable and not close(dirty.numbers(EPOCHS), clean.numbers(EPOCHS)):
             return "the bad batch's items are counted in the divisor: count the items of the batches used."
     try:
-        run(bad=math.nan, good=False)
+        alone = run(bad=math.nan, good=False)
     except ZeroDivisionError:
-        return "an epoch without one finite batch divides by zero items: divide by max(items, 1), or give NaN."
+        return "an epoch without one finite batch divides by zero items: its mean is NaN."
+    if hint := _plain(alone):
+        return hint
+    if sound and not all(map(math.isnan, alone.values)):
+        return f"an epoch without one finite batch has no mean loss: NaN, not {alone.values[0]:g}."
     return None

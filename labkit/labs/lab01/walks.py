@@ -15,15 +15,19 @@ from labkit.checking import (
     Property,
     as_tensor,
     close,
+    dtype,
     evaluate,
     normal,
+    size,
     untouched,
     weak,
 )
 
 FEATURES, STEPS = 6, 10
 ANGLES = (8.0, 50.0, 90.0, 125.0, 178.5)  # small, acute, right, obtuse, nearly opposite
+OPPOSITE = 179.7  # float32 has no more digits of its sine
 RADIUS = 3.1  # its square is off in few bits
+RADII = RADIUS, 1e3 * RADIUS, 1e-3 * RADIUS
 WEIGHTS = "weights are sin((1 − w)Ω)/sin Ω and sin(wΩ)/sin Ω, with Ω = acos of the dot product over both lengths."
 Ends = tuple[Tensor, Tensor]
 LINEAR, SPHERICAL = "the straight path", "the spherical path"
@@ -47,7 +51,9 @@ def interpolation(linear: Function, spherical: Function) -> list[Property]:
         return _sound(LINEAR, _walk(linear, LINEAR, _apart(), STEPS))
 
     def arcs() -> list[Tensor]:
-        return [_sound(SPHERICAL, _walk(spherical, SPHERICAL, _on_sphere(0, angle), STEPS)) for angle in ANGLES]
+        angles = (*ANGLES, OPPOSITE) if dtype() == torch.float64 else ANGLES
+        ends = [_on_sphere(0, angle, radius) for radius in RADII for angle in angles]
+        return [_sound(SPHERICAL, _walk(spherical, SPHERICAL, each, STEPS)) for each in ends]
 
     return evaluate(
         {
@@ -90,13 +96,13 @@ def _sound(name: str, points: Tensor) -> Tensor:
     return points.T if points.shape == (FEATURES, STEPS) else points
 
 
-def _on_sphere(seed: int, degrees: float = 50.0) -> Ends:
+def _on_sphere(seed: int, degrees: float = 50.0, radius: float = RADIUS) -> Ends:
     """Two directions at an angle, scaled to one radius: a path that takes them for unit vectors goes wrong."""
     a, b = normal(2, FEATURES, seed=seed)
     a = a / a.norm()
     across = b - (a @ b) * a
     angle = math.radians(degrees)
-    return RADIUS * a, RADIUS * (math.cos(angle) * a + math.sin(angle) * across / across.norm())
+    return radius * a, radius * (math.cos(angle) * a + math.sin(angle) * across / across.norm())
 
 
 def _first(judge: Callable[[Any], "str | None"], cases: Iterable[Any]) -> str | None:
@@ -118,7 +124,7 @@ def _apart() -> Ends:
 
 
 def _shapes(both: Callable) -> str | None:
-    for steps in (2, 5, 9):
+    for steps in (2, 5, size(40, 90)):
         for name, points in both(_apart(), steps):
             if points.shape == (FEATURES, steps):
                 return f"{name} is transposed: one row per point, (steps, d)."
@@ -148,7 +154,8 @@ def _even(points: Tensor) -> str | None:
 
 
 def _radius(points: Tensor) -> Hint | None:
-    radius = points.norm(dim=1)
+    wanted = min(RADII, key=lambda radius: abs(math.log(radius / points[0].norm().clamp(min=1e-9))))
+    points, radius = points * RADIUS / wanted, points.norm(dim=1) * RADIUS / wanted
     # Between nearly opposite ends float32, which is right too, has fewer digits.
     opposite = torch.cosine_similarity(points[0], points[-1], dim=0) < -0.99
     if close(radius, torch.full_like(radius, RADIUS), 1e-3 if opposite else TOLERANCE):
@@ -189,12 +196,15 @@ def _parallel(both: Callable) -> str | None:
         start = normal(FEATURES, seed=seed)
         for end in (start, 2 * start, -start):
             # An even number: half-way between opposite ends lies 0, which has no direction.
-            for name, points in both((start, end.clone()), 4 if end[0] * start[0] < 0 else STEPS):
+            steps = 4 if end[0] * start[0] < 0 else STEPS + seed % 2
+            for name, points in both((start, end.clone()), steps):
+                points = points.T if points.shape == (FEATURES, steps) else points
+                if len(points) != steps and _shapes(both) is None:
+                    return f"{name} has {len(points)} points where both ends have one direction, not {steps}."
                 if not bool(points.isfinite().all()):
                     return f"{name} is not finite where sin Ω = 0: clamp the cosine to [−1, 1], walk straight there."
                 if end[0] * start[0] < 0:
                     continue  # of opposite ends no arc is the shortest
-                points = _sound(name, points)
                 away = points - torch.outer(points @ start, start) / start.square().sum()
                 if not close(away, torch.zeros_like(away), 1e-4):
                     return f"{name} leaves the line on which both ends lie."

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checking import Function, Missed, Property, evaluate, random_numbers, untouched, weak
+from labkit.checking import Function, Missed, Property, evaluate, random_numbers, size, untouched, weak
 
 SHARES, OTHERS = (0.8, 0.1, 0.1), (0.4, 0.15, 0.45)
 PARTS = ("training", "validation", "test")
@@ -20,6 +20,7 @@ def person_split(split: Function) -> list[Property]:
         split: its parts are disjoint in people, hold about `shares` of the images, and follow from the seed.
     """
     identity = _identities()
+    fewer = _fewer(identity)
     made: list[list[np.ndarray]] = []
 
     def parts() -> list[np.ndarray]:
@@ -35,11 +36,15 @@ def person_split(split: Function) -> list[Property]:
                     or untouched([identity], lambda given: split(given, SHARES, 3))
                 )
             ),
-            "no image is lost": weak(lambda: _lost(parts(), identity)),
+            "no image is lost": weak(
+                lambda: _lost(parts(), identity) or _lost(_parts(split, fewer, OTHERS, 4), fewer)
+            ),
             "no image stands in two parts": weak(lambda: _twice(parts())),
-            "nobody stands in two parts": weak(lambda: _leaks(parts(), identity)),
+            "nobody stands in two parts": weak(
+                lambda: _leaks(parts(), identity) or _leaks(_parts(split, fewer, OTHERS, 4), fewer)
+            ),
             "the parts have about the sizes asked for": lambda: (
-                _sizes(parts(), SHARES) or _sizes(_parts(split, _fewer(identity), OTHERS, 4), OTHERS)
+                _sizes(parts(), SHARES) or _sizes(_parts(split, fewer, OTHERS, 4), OTHERS)
             ),
             "one seed gives one split, another seed another": lambda: (
                 _seed(split, identity) or _by_chance(split, identity)
@@ -56,8 +61,8 @@ def _identities() -> np.ndarray:
 
 
 def _fewer(identity: np.ndarray) -> np.ndarray:
-    """The images of half the people."""
-    return identity[identity < np.median(np.unique(identity))]
+    """The images of about half the people, of a number that no share divides."""
+    return identity[identity < np.unique(identity)[PEOPLE // 2 - 1 - 10 * size(0, 5)]]
 
 
 def _shapes(result: Any, identity: np.ndarray) -> str | None:

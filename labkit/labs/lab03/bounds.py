@@ -18,6 +18,7 @@ from labkit.checking import (
     normal,
     one_per_row,
     results,
+    size,
     untouched,
     weak,
 )
@@ -72,7 +73,7 @@ def importance_weighted(bound: Function) -> list[Property]:
             "it is the log of the mean weight": lambda: _log_mean(value),
             "where q is exact it is log p(x) with any draws": lambda: _exact(value),
             "a poor q and many draws come near log p(x)": lambda: _near(value),
-            "terms of −100,000 nats stay finite": weak(lambda: _large(value)),
+            "terms of −1,000,000 nats stay finite": weak(lambda: _large(value)),
         }
     )
 
@@ -83,8 +84,9 @@ def _posteriors(rows: int = ROWS) -> tuple[Tensor, Tensor]:
 
 def _wide() -> tuple[Tensor, Tensor]:
     """Posteriors that leave the usual range, of another number of images: nothing is limited, no count written in."""
-    mean, log_var = _posteriors(ROWS + 4)
+    mean, log_var = _posteriors(size(200, 300))
     log_var[0] += 20.0
+    log_var[:, 1] -= 60.0
     return 50 * mean, log_var
 
 
@@ -136,15 +138,20 @@ def _explain_wide(got: Tensor, expected: Tensor) -> str | None:
     """What is right for usual posteriors and wrong for `_wide` ones."""
     if close(got / expected, torch.ones(LATENTS)):
         return None
-    said = f"for {ROWS + 4} images, means of up to 300 and a log_var of 20 latent 0 gives {got[0]:.5g}"
-    return f"{said}, expected {expected[0]:.5g}: is a value limited, or the number of images written in?"
+    off = int((got / expected - 1).abs().argmax())
+    given = f"{size(200, 300)} images, means of up to 300 and a log_var of −60 to 20"
+    said = f"for {given} latent {off} gives {got[off]:.5g}"
+    return f"{said}, expected {expected[off]:.5g}: is a value limited, or the number of images written in?"
 
 
 def _total(both: Function) -> str | None:
     mean, log_var = _posteriors()
     noise = normal(MANY, ROWS, LATENTS, seed=3)
     drawn = (mean + torch.exp(log_var / 2) * noise).flatten(0, 1).var(0, correction=0)
-    total = sum(both(mean, log_var))
+    first, second = both(mean, log_var)
+    if first.shape != second.shape:
+        return f"parts of shapes {tuple(first.shape)} and {tuple(second.shape)} do not add up."
+    total = first + second
     if close(total, drawn, 0.02):
         return None
     got = total.flatten()[0]
@@ -238,8 +245,8 @@ def _near(value: Function) -> str | None:
 
 def _large(value: Function) -> str | None:
     # Each image by another amount: the largest of a whole batch is of no use to the others.
-    shift = (1e5 + 400.0 * torch.arange(ROWS))[:, None]
-    for draw in (0, DRAWS - 1):
+    low = (1e6 + 400.0 * torch.arange(ROWS))[:, None]
+    for draw, shift in ((0, low), (DRAWS - 1, low), (0, -low)):
         terms = _terms()
         # Neither an image's mean, nor a fixed draw, nor one of the terms alone says what to subtract.
         for term, by in zip(terms, (2000.0, -4000.0, -5000.0), strict=True):
@@ -247,9 +254,9 @@ def _large(value: Function) -> str | None:
         got = _rows(value, (terms[0] - shift.to(terms[0].dtype), *terms[1:]))
         if not bool(got.isfinite().all()):
             return (
-                "exp(−100,000) is 0 on a computer, and log 0 infinite: torch.logsumexp takes the largest weight of "
+                "exp(−1,000,000) is 0 on a computer, and log 0 infinite: torch.logsumexp takes the largest weight of "
                 "each image out first."
             )
         if not close(got + shift[:, 0], _rows(value, terms), 0.05):  # float32 has no more digits of such numbers
-            return "100,000 nats less in every term should give 100,000 nats less."
+            return "a million nats less, or more, in every term should give a million less, or more."
     return None

@@ -77,18 +77,20 @@ class _Parts:
     def _through(self, part: str, joined: Tensor, weight: Tensor) -> Tensor:
         joined = as_tensor(joined, f"what the {part} is given")
         wanted = self.rows, len(weight)
-        if joined.shape != wanted:
+        if joined.ndim != 2 or len(joined) > self.rows or joined.shape[1] != len(weight):
             raise Missed(f"the {part} takes {wanted}, joined along dimension 1; yours is {tuple(joined.shape)}.")
-        self.seen[part] = joined
-        self.gave = joined @ weight
-        return self.gave
+        # A row at a time, or all together.
+        before = self.seen.get(part, joined[:0])
+        self.seen[part] = torch.cat((before[: self.rows - len(joined)], joined))
+        self.gave = self.seen[part] @ weight
+        return joined @ weight
 
 
 def _conditions(rows: int, columns: int, seed: int) -> Tensor:
-    """1, −1 and 0, which is unknown; all of the first row is known."""
+    """1, −1 and 0, which is unknown, and surer or less sure; all of the first row is known."""
     values = normal(rows, columns, seed=seed)
     known = (values.abs() > 0.4) | (torch.arange(rows) == 0)[:, None]
-    return values.sign() * known
+    return values.sign() * known * torch.where(values.abs() > 1, 1, 1 + values.abs())
 
 
 def _given(sizes: tuple[int, int, int, int] = SIZES) -> tuple[Tensor, Tensor]:
@@ -160,11 +162,13 @@ def _matters(reconstruct: Function) -> str | None:
 
 
 def _gradient(reconstruct: Function) -> Hint | None:
-    parts, (features, condition) = _Parts(), _given()
+    parts, (features, condition) = _Parts(), (each.requires_grad_() for each in _given())
     found = _pass(reconstruct, parts, features, condition)
     right = torch.cat((torch.cat((features, condition), 1) @ parts.first, condition), 1) @ parts.second
     both = (found, right) if found.shape == right.shape else (found.sum(), right.sum())
-    return same_gradients(*both, **{"the encoder": parts.first})
+    # Of a wrong picture only whether the encoder learns is asked.
+    given = {"features": features, "condition": condition} if close(found, right.detach(), 1e-4) else {}
+    return same_gradients(*both, **{"the encoder": parts.first}, **given)
 
 
 def _asked(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm, t
 
-from labkit.checking import Hint, Property, evaluate, random_numbers, weak
+from labkit.checking import Hint, Property, evaluate, random_numbers, untouched, weak
 
 ABOVE, BELOW, UNDECIDED = "above", "below", "undecided"
 LEAST = 5  # seeds
@@ -28,10 +28,12 @@ def verdict_over_seeds(decide: Callable[[Sequence[float], float], Any]) -> list[
 
     return evaluate(
         {
-            "it says above, below or undecided": weak(lambda: _words(decide)),
+            "it says above, below or undecided": weak(
+                lambda: _words(decide) or untouched(_far()[0], lambda values, bar: decide(values, bar))
+            ),
             "an interval on one side of the bar decides": lambda: asked([*_far(), *_near(1.002)]),
             "one that holds the bar leaves it undecided": weak(lambda: asked([*_near(0.998), ([2.0] * 6, 2.0)])),
-            "it does not matter where zero is": lambda: asked(_moved()),
+            "it does not matter where zero is, nor how large the values are": lambda: asked(_moved()),
             "fewer than five seeds decide nothing": weak(lambda: asked(_few())),
         }
     )
@@ -106,10 +108,10 @@ def _samples(shift: float = 0.0) -> list[list[float]]:
     return [[*(shift + generator.normal(size=n))] for n in (5, 6, 9, 20)]
 
 
-def _near(share: float, shift: float = 0.0) -> list[Case]:
+def _near(share: float, shift: float = 0.0, scale: float = 1.0) -> list[Case]:
     """Bars at this share of the interval's reach, on either side of the mean."""
     found = []
-    for values in _samples(shift):
+    for values in ([scale * value for value in sample] for sample in _samples(shift)):
         low, high = _interval(values, _student)
         middle, reach = (low + high) / 2, share * (high - low) / 2
         found += [(values, middle - reach), (values, middle + reach)]
@@ -121,7 +123,14 @@ def _far() -> list[Case]:
 
 
 def _moved() -> list[Case]:
-    return [*_near(1.002, -400.0), *_near(0.998, -400.0), *_near(1.002, 400.0), ([-1.0] * 5, -2.0), ([-1.0] * 5, 0.0)]
+    moved = [
+        *_near(1.002, -400.0),
+        *_near(0.998, -400.0),
+        *_near(1.002, 400.0),
+        ([-1.0] * 5, -2.0),
+        ([-1.0] * 5, 0.0),
+    ]
+    return [*moved, *(case for scale in (1e-6, 1e6) for case in _near(1.002, scale=scale))]
 
 
 def _few() -> list[Case]:

@@ -27,28 +27,36 @@ from labkit.checking import (
 )
 
 ROWS, LATENTS, SIDE = 24, 5, 2
-MANY = 3000  # rows whose noise is judged by its law
+MANY, OTHER = 20_000, 8  # rows and latents of the noise that is judged by its law
+SURE = {torch.float64: 24.0, torch.float32: 6.0}  # logits: farther out torch's BCELoss has no exact gradient
 Function = Callable[..., Any]
 
 
 class Painter(nn.Module):
-    """A generator (N, LATENTS) → (N, 3, SIDE, SIDE) in [−1, 1] that remembers what it was given and gave."""
+    """A generator (N, latents) → (N, 3, SIDE, SIDE) in [−1, 1] that remembers what it was given and gave."""
 
-    def __init__(self) -> None:
+    def __init__(self, latents: int = LATENTS) -> None:
         super().__init__()
-        self.weight = nn.Parameter(normal(LATENTS, 3 * SIDE * SIDE, seed=1))
+        self.weight = nn.Parameter(normal(latents, 3 * SIDE * SIDE, seed=1))
         self.given: list[Tensor] = []
         self.drawn: list[Tensor] = []
 
     def forward(self, z: Tensor) -> Tensor:
         _asked_in_train(self)
         z = as_tensor(z, "the generator's noise").to(self.weight.dtype)
-        if z.ndim != 2 or z.shape[1] != LATENTS:
-            raise Missed(f"the generator takes noise (N, latent_dim) = (…, {LATENTS}); yours is {tuple(z.shape)}.")
+        if z.ndim != 2 or z.shape[1] != self.latents:
+            raise Missed(
+                f"the generator takes noise (N, latent_dim) = (…, {self.latents}); yours is {tuple(z.shape)}."
+            )
         images = self.draw(z)
         self.given.append(z.detach())
         self.drawn.append(images.detach())
         return images
+
+    @property
+    def latents(self) -> int:
+        """Numbers of noise for each image."""
+        return len(self.weight)
 
     def draw(self, z: Tensor) -> Tensor:
         """The same, without a note of it."""
@@ -86,8 +94,7 @@ class Biased(Judge):
     def judge(self, x: Tensor) -> Tensor:
         own = x.detach().flatten(1)
         known = (torch.cdist(own, self.real, compute_mode="donot_use_mm_for_euclid_dist") < 1e-6).any(1)
-        # In float32 the logarithm of a sigmoid, as of torch's BCELoss, would not be exact farther out.
-        sure = torch.where(own[:, 0] > -0.5, 22.0 if dtype() == torch.float64 else 6.0, self.of_dark).to(own)
+        sure = torch.where(own[:, 0] > -0.5, SURE[dtype()], self.of_dark).to(own)
         return super().judge(x) / 3 + torch.where(known == self.wins, sure, -sure)
 
 
@@ -125,7 +132,7 @@ def discriminator_loss(loss: Function) -> list[Property]:
 def _value(loss: Function, painter: Painter, judge: Judge, real: Tensor) -> Tensor:
     """The loss with its graph, one number even of a function that gives one per row."""
     given = real.clone()
-    got = as_tensor(loss(painter, judge, given, LATENTS), "the loss")
+    got = as_tensor(loss(painter, judge, given, painter.latents), "the loss")
     if not torch.equal(given, real):
         raise Missed(WRITTEN)
     if not painter.given:
@@ -151,8 +158,8 @@ def _one_number(loss: Function) -> str | None:
 
 def noise_hint(z: Tensor, again: Tensor) -> str | None:
     """None if the noise of two calls for `MANY` faces is fresh and standard normal, a row for each face."""
-    if z.shape != (MANY, LATENTS):
-        return f"for {MANY} real faces there should be noise of shape {MANY, LATENTS}, not {tuple(z.shape)}."
+    if z.shape != (MANY, OTHER):
+        return f"for {MANY} real faces there should be noise of shape {MANY, OTHER}, not {tuple(z.shape)}."
     if torch.equal(z, again):
         return "two calls had the same noise: draw it inside the function, and set no seed there."
     if bool((z[1:] == z[:1]).all()):
@@ -167,7 +174,7 @@ def noise_hint(z: Tensor, again: Tensor) -> str | None:
 
 def _noise(loss: Function) -> str | None:
     def draw() -> Tensor:
-        painter = Painter()
+        painter = Painter(OTHER)
         _value(loss, painter, Judge(), faces(MANY))
         return painter.given[0]
 

@@ -205,7 +205,7 @@ def _coverage(limits: Function) -> str | None:
     return f"at z = 1.96, of the intervals from {FEW} images {held:.1%} hold a share of {RARE:.0%}: it is {kind}."
 
 
-def _faces() -> tuple[np.ndarray, np.ndarray]:
+def _faces(groups: int = GROUPS) -> tuple[np.ndarray, np.ndarray]:
     """Group and person of each image in disorder: people of 1 to 6 shots, groups of unequal size, odd names.
 
     Counts and names, one person's album too, are beyond 8 bits, where they would overflow or meet each other.
@@ -215,6 +215,7 @@ def _faces() -> tuple[np.ndarray, np.ndarray]:
     size = numbers[1].argsort().argsort().numpy()
     shots[size == PEOPLE - 1] = ALBUM
     group = np.where(size < 4, 7, np.where(size < 12, 2, 7 + 256))
+    group[group == 2] = 7 if groups < GROUPS else 2
     names = 500 + 4 * numbers[2].argsort().numpy()
     order = normal(int(shots.sum()), seed=6).argsort().numpy()
     return np.repeat(group, shots)[order], np.repeat(names, shots)[order]
@@ -232,7 +233,10 @@ def _weights(weigh: Function) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _probabilities(weigh: Function) -> str | None:
-    group, person = _faces()
+    return _sum_of_all(weigh, *_faces()) or _sum_of_all(weigh, *_faces(GROUPS - 1))
+
+
+def _sum_of_all(weigh: Function, group: np.ndarray, person: np.ndarray) -> str | None:
     total = float(as_tensor(weigh(group.copy(), person.copy()), "the weights").sum())
     _weights(weigh)
     if abs(total - 1) < 1e-6:

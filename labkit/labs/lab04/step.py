@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from labkit.checking import WRITTEN, Missed, Mistake, Property, close, evaluate, explain, weak
+from labkit.checking import WRITTEN, Hint, Missed, Mistake, Property, close, dtype, evaluate, explain, weak
 from labkit.labs.lab04.losses import (
     LATENTS,
     MANY,
+    OTHER,
     ROWS,
+    SURE,
     Biased,
     Function,
     Judge,
@@ -69,15 +71,21 @@ def gan_step(step: Function) -> list[Property]:
 
 
 def _run(
-    step: Function, rate_d: float, rate_g: float, calls: int = 1, rows: int = ROWS, judge: Judge | None = None
+    step: Function,
+    rate_d: float,
+    rate_g: float,
+    calls: int = 1,
+    rows: int = ROWS,
+    judge: Judge | None = None,
+    latents: int = LATENTS,
 ) -> _Done:
-    painter, judge = Painter(), judge or Judge()
+    painter, judge = Painter(latents), judge or Judge()
     optimizers = (torch.optim.SGD(judge.parameters(), lr=rate_d), torch.optim.SGD(painter.parameters(), lr=rate_g))
     before = _copies(painter), _copies(judge)
     returned = []
     for _ in range(calls):
         given = faces(rows)
-        returned.append(step(painter, judge, *optimizers, given, LATENTS))
+        returned.append(step(painter, judge, *optimizers, given, latents))
         as_found(painter, judge)
         if not torch.equal(given, faces(rows)):
             raise Missed(WRITTEN)
@@ -165,7 +173,10 @@ def _sure(step: Function) -> str | None:
 
 
 def _noise(step: Function) -> str | None:
-    one, again = (_run(step, 0.0, 0.0, rows=MANY).painter.given for _ in range(2))
+    one, again = (_run(step, 0.0, 0.0, rows=MANY, latents=OTHER).painter.given for _ in range(2))
+    few = _run(step, 0.0, 0.0).painter.given[-1]
+    if len(few) != ROWS:
+        return f"for {ROWS} real faces the generator is given noise for {len(few)}."
     return noise_hint(one[0], again[0]) or noise_hint(one[-1], again[-1])
 
 
@@ -180,10 +191,13 @@ def _alone(step: Function, which: str) -> str | None:
     return f"the {which} moved although its own optimizer stood still: each optimizer steps its own net alone."
 
 
-def _discriminator(step: Function) -> str | None:
-    done = _run(
-        step, RATE, 0.0, judge=Biased(faces(), wins=False, of_dark=0.0)
-    )  # large losses, so that a limit shows
+def _discriminator(step: Function) -> "str | Hint | None":
+    return _steps_of_d(step, 0.0) or _steps_of_d(step, SURE[dtype()])
+
+
+def _steps_of_d(step: Function, of_dark: float) -> "str | Hint | None":
+    """With large losses, of some faces or of all, so that a limit on one or on their mean shows."""
+    done = _run(step, RATE, 0.0, judge=Biased(faces(), wins=False, of_dark=of_dark))
     z = done.painter.given
 
     def after(change: Callable[[Painter, Judge], Tensor]) -> Tensor:
@@ -215,8 +229,12 @@ def _discriminator(step: Function) -> str | None:
     return explain(done.judged, expected, mistakes, "its step is not −rate · gradient of its loss.")
 
 
-def _generator(step: Function) -> str | None:
-    done = _run(step, 0.0, RATE, judge=Biased(faces(), wins=True, of_dark=0.0))
+def _generator(step: Function) -> "str | Hint | None":
+    return _steps_of_g(step, 0.0) or _steps_of_g(step, SURE[dtype()])
+
+
+def _steps_of_g(step: Function, of_dark: float) -> "str | Hint | None":
+    done = _run(step, 0.0, RATE, judge=Biased(faces(), wins=True, of_dark=of_dark))
     z = done.painter.given
 
     def after(change: Callable[[Painter, Judge], Tensor]) -> Tensor:

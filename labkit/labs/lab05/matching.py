@@ -37,7 +37,7 @@ def match_factors(match: Callable[[np.ndarray], Any]) -> list[Property]:
         found = match(explained.copy())
         if found is None:
             raise Missed("it returns None: the `return` is missing.")
-        if not isinstance(found, tuple | list) or len(found) != 2:
+        if not (isinstance(found, tuple | list) or np.ndim(found) == 2) or len(found) != 2:
             raise Missed("return two things: the latents, and whether each factor is matched.")
         latents, matched = (np.asarray(each) for each in found)
         count = explained.shape[1]

@@ -98,15 +98,15 @@ def _without(guided: Function) -> Any:
 def _further(guided: Function) -> Any:
     told, without = _both(2)
     return explain(
-        _result(guided, _Told(), 7.5, 2),
-        told + 7.5 * (told - without),
+        _result(guided, _Told(), 7.3, 2),
+        told + 7.3 * (told - without),
         [
-            (lambda: without + 7.5 * (told - without), "weight 1 is the plain model there: start from v(…, label)."),
-            (lambda: told + 7.5 * (without - told), "it leads away from the label: the difference is reversed."),
-            (lambda: told + 7.5 * told, "the velocity without a label is missing."),
+            (lambda: without + 7.3 * (told - without), "weight 1 is the plain model there: start from v(…, label)."),
+            (lambda: told + 7.3 * (without - told), "it leads away from the label: the difference is reversed."),
+            (lambda: told + 7.3 * told, "the velocity without a label is missing."),
             (lambda: told + (told - without), "the weight is missing."),
-            (lambda: 7.5 * (told - without), "the model's own velocity is missing: guidance is added to it."),
-            (lambda: (told + 7.5 * (told - without)) / 8.5, "a mean of the two is too much: nothing is divided."),
+            (lambda: 7.3 * (told - without), "the model's own velocity is missing: guidance is added to it."),
+            (lambda: (told + 7.3 * (told - without)) / 8.3, "a mean of the two is too much: nothing is divided."),
         ],
         "v(x, t, label) + weight · (v(x, t, label) − v(x, t, 0)).",
     )

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, one_per_row, weak
+from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, one_per_row, size, weak
 from labkit.matching import GaussianVelocity, gaussian_log_prob
 
 ROWS, FEATURES, STEPS = 4, 2, 40
@@ -166,7 +166,7 @@ def _still(nats: Callable) -> str | None:
 
 def _gaussian(nats: Callable) -> str | None:
     field = GaussianVelocity(*(torch.tensor(each, dtype=torch.float64) for each in ([0.5, -0.5], [0.5, 0.6])))
-    x = field.flow(normal(ROWS, FEATURES, seed=4))
+    x = field.flow(normal(size(ROWS + 1, 2 * ROWS), FEATURES, seed=4))
     got, expected = nats(field, x), field.log_prob(x)
     off = (got - expected).abs().max().item()
     if off < NATS:
