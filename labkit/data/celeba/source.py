@@ -41,6 +41,7 @@ IMAGE_FOLDER = "img_align_celeba"
 ZIP_NAMES = ("img_align_celeba.zip", "archive.zip", "celeba-dataset.zip", "celeba.zip")
 ANNOTATIONS = {"attributes": "list_attr_celeba", "identity": "identity_celeba", "partition": "list_eval_partition"}
 TABLE = re.compile(rf"({'|'.join(ANNOTATIONS.values())}).*\.(txt|csv|tsv)", re.IGNORECASE)  # also "… (1).txt"
+LIKE_A_TABLE = re.compile(r"(attr|ident|part|label|anno|meta).*\.(txt|xlsx?|ods|jsonl?|parquet)", re.IGNORECASE)
 UNUSED = ("list_bbox_celeba", "list_landmarks_align_celeba", "list_landmarks_celeba", "readme", "labels")
 
 
@@ -174,13 +175,13 @@ class _Listing:
             kind, rank = table[0], (*table[1], len(parts(name)))
             if kind not in self.texts or rank < self.texts[kind][0]:
                 self.texts[kind] = (rank, key)
+        elif stem.startswith(tuple(ANNOTATIONS.values())) and not base.startswith("."):
+            self.dropped[name] = f"{base} has labels in a form that is not read: unpack it, or save it as csv"
         elif suffix == ".zip":
             self.zips.append(name)
         elif stem in UNUSED:
             pass
-        elif stem.startswith(tuple(ANNOTATIONS.values())):
-            self.dropped[name] = f"{base} has labels in a form that is not read: save it as csv"
-        elif suffix in (".csv", ".tsv") and not base.startswith("."):
+        elif not base.startswith(".") and (suffix in (".csv", ".tsv") or LIKE_A_TABLE.search(base)):
             self.dropped[name] = (
                 f"{base} has no known name: if it has the labels, call it {ANNOTATIONS['attributes']}.csv"
             )
