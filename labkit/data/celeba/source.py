@@ -182,9 +182,8 @@ class _Listing:
         elif stem in UNUSED:
             pass
         elif not base.startswith(".") and (suffix in (".csv", ".tsv") or LIKE_A_TABLE.search(base)):
-            self.dropped[name] = (
-                f"{base} has no known name: if it has the labels, call it {ANNOTATIONS['attributes']}.csv"
-            )
+            table = next((table for kind, table in ANNOTATIONS.items() if kind[:4] in stem), "list_attr_celeba")
+            self.dropped[name] = f"{base} has no known name: if it has the labels, call it {table}.csv"
         elif base.startswith(".") or suffix not in IMAGE_SUFFIXES:
             self.dropped[name] = "not an image name"
         elif bomb or size > IMAGE_BYTES:
@@ -248,8 +247,11 @@ def _walk(root: Path, below: str, dropped: dict[str, str]) -> Iterator[tuple[str
         relative = os.path.join(below, entry.name)
         if not entry.is_dir(follow_symlinks=False):
             yield relative, entry
-        elif not entry.name.startswith((".", "__MACOSX")) and relative.count(os.sep) < DEPTH:
-            yield from _walk(root, relative, dropped)
+        elif not entry.name.startswith((".", "__MACOSX")):
+            if relative.count(os.sep) < DEPTH:
+                yield from _walk(root, relative, dropped)
+            else:
+                dropped[shown(relative)] = "a folder too deep in others, which was not looked into"
 
 
 def _open_folder(path: Path) -> Source:

@@ -246,4 +246,7 @@ def test_a_table_that_is_not_read_is_named_with_what_to_do(tmp_path, name):
     else:
         given.rename(given.with_name(name))
     said = " ".join(open_source(tmp_path / "faces").dropped.values())
-    assert any(remedy in said for remedy in ("save it as csv", "call it list_attr_celeba.csv", "put there what"))
+    assert any(
+        remedy in said
+        for remedy in ("save it as csv", "call it list_attr_celeba.csv", "identity_celeba.csv", "put there")
+    )
