@@ -297,13 +297,11 @@ def _choose(members: list[tuple[Member, Named]], lab: Lab, sure: bool) -> Submis
         return Submission(
             "", refused=f"no notebook was handed in{f': {reasons[0]}' if reasons else f', but {held}'}; {REMEDY}."
         )
-    folders = sorted({member.parts[1] for member, _ in pool if len(member.parts) > 2})
-    if len(folders) > 1 and not sure:
-        return Submission(
-            "",
-            refused=f"its notebooks lie in several folders ({', '.join(map(repr, folders[:3]))}): leave one of them "
-            "there; if it holds a whole class, give that folder itself to --from.",
-        )
+    folders = {member.parts[1] if len(member.parts) > 2 and not member.written else "" for member, _ in notebooks}
+    if len(folders) > 1 and "" not in folders and not sure:  # nor do some lie beside them, or in a person's own zip
+        held = ", ".join(map(repr, sorted(folders)[:3]))
+        said = f"its notebooks lie in several folders ({held}): leave one of them there; if it holds a whole class, "
+        return Submission("", refused=f"{said}give that folder itself to --from.")
     newest, named = max(pool, key=_age)
     modified, taken = named.when or newest.modified, "/".join(newest.parts)
     if newest.refused:
