@@ -8,6 +8,7 @@ import struct
 import threading
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,8 @@ class _ClosingFile(io.FileIO):
         self.close()
 
 
-def list_entries(path: Path) -> list[zipfile.ZipInfo]:
-    """The entries of a zip as its directory states them, folders left out.
+def list_entries(path: Path, *, folders: bool = False) -> list[zipfile.ZipInfo]:
+    """The entries of a zip as its directory states them, folders left out unless they are asked for.
 
     Raises:
         LabkitError: an HTML page, another kind of archive, a zip cut short, entries that overlap, or a file that
@@ -105,7 +106,7 @@ def list_entries(path: Path) -> list[zipfile.ZipInfo]:
             length = stream.seek(0, os.SEEK_END)
         _check_kind(path, start, length)
         with zipfile.ZipFile(path) as archive:
-            entries = [info for info in archive.infolist() if not info.filename.endswith(("/", "\\"))]
+            entries = [info for info in entries_of(archive) if folders or not info.filename.endswith(("/", "\\"))]
     except PermissionError as error:
         raise LabkitError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error, EOFError) as error:
@@ -116,6 +117,15 @@ def list_entries(path: Path) -> list[zipfile.ZipInfo]:
     if sum(info.compress_size for info in entries) > length:
         raise LabkitError(f"{path}: not a zip to trust, its entries claim more bytes than it has; download it again.")
     return entries
+
+
+def entries_of(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """All entries, named as their maker meant: macOS writes UTF-8 and does not say so, as the format wants."""
+    for info in archive.infolist():
+        if not info.flag_bits & 0x800:
+            with suppress(UnicodeError):
+                info.filename = info.filename.encode("cp437").decode("utf-8")
+    return archive.infolist()
 
 
 def refusal(info: zipfile.ZipInfo) -> str | None:
@@ -168,5 +178,5 @@ def _check_kind(path: Path, start: bytes, length: int) -> None:
         raise LabkitError(f"{path}: a 7z archive; unpack it and give the folder.")
     if not start.startswith(b"PK"):
         raise LabkitError(
-            f"{path}: neither a folder nor a zip; give img_align_celeba.zip, Kaggle's archive.zip or a folder."
+            f"{path}: neither a folder nor a zip; unpack it with the program that made it, and give the folder."
         )

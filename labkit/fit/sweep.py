@@ -21,6 +21,7 @@ from labkit.scheduler import SCHEDULER_VARIABLE
 
 HASH_LETTERS = 12
 FORMAT = "labkit sweep 1"
+DIGEST = "result sha256"  # tells a digit that a bad disk or a hand has changed; cells of the reference have none
 
 Config = Mapping[str, Any] | Any
 TrainOne = Callable[[Any, int, Path], Mapping[str, float]]
@@ -41,7 +42,7 @@ class Cell:
         return ", ".join(f"{name} = {value}" for name, value in self.values.items()) + f", seed {self.seed}"
 
     def read(self) -> dict[str, float] | None:
-        """The numbers of a finished cell; None where there is no file, or one cut short.
+        """The numbers of a finished cell; None where there is no file, one cut short, or numbers not as written.
 
         Raises:
             LabkitError: the file is whole and another's.
@@ -66,6 +67,8 @@ class Cell:
                 f"{self.path}: is no cell of this sweep (made by something else, or another config of the same "
                 "name); choose another folder, or delete the file to train that model anew."
             ) from None
+        if content.get(DIGEST, _digest(content["result"])) != _digest(content["result"]):
+            return None
         if path is offered:
             reference.take(self.path)
         return result
@@ -80,7 +83,7 @@ class Cell:
             result = _numbers(train_one(self.config, self.seed, self.path.with_suffix("")), self.values)
         about = {"format": FORMAT, "config": self.values, "seed": self.seed}
         written = {name: value if math.isfinite(value) else str(value) for name, value in result.items()}
-        write_json(self.path, about | {"result": written})
+        write_json(self.path, about | {"result": written, DIGEST: _digest(written)})
         return result
 
 
@@ -101,8 +104,9 @@ def grid_sweep(
 
     A finished cell is one JSON file under `folder`, written whole or not at all; called again, the sweep trains
     only what has none. A kill loses at most the model in training, and not even that if `train_one` passes the
-    folder it is given to `fit` as run_dir. A file cut short is trained anew. Cells of other configs or seeds may
-    lie there too, and are left alone. The code of `train_one` is not compared: name in the config what makes it.
+    folder it is given to `fit` as run_dir. A file cut short, or whose numbers are not those that were written, is
+    trained anew. Cells of other configs or seeds may lie there too, and are left alone. The code of `train_one` is
+    not compared: name in the config what makes it.
 
     With the address of a dask scheduler in `LABKIT_SCHEDULER` (`labkit run --scheduler` sets it), its workers train
     the cells, each in a process of its own; they must see `folder` under the same path. `train_one` and all that it
@@ -173,7 +177,11 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def cell_name(values: Mapping[str, Any]) -> str:
     """Name of the files of one cell: the first 12 hexadecimal digits of the SHA-256 of its values as JSON."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:HASH_LETTERS]
+    return _digest(values)[:HASH_LETTERS]
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(config: Config) -> dict[str, Any]:

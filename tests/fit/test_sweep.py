@@ -116,6 +116,16 @@ def test_a_torn_cell_is_trained_anew(tmp_path, content):
     assert json.loads(torn.read_text())["format"]
 
 
+@pytest.mark.parametrize(("was", "becomes"), [("1.0", "1.1"), ('"loss"', '"lost"')])
+def test_a_number_that_is_not_the_one_written_is_not_believed(tmp_path, was, becomes):
+    train = Trainer()
+    table = grid_sweep(CONFIGS, train, tmp_path, [0], progress=False)
+    changed = next(path for path in tmp_path.glob("*.json") if '"a": 1' in path.read_text())
+    changed.write_text(changed.read_text().replace(was, becomes))
+    pd.testing.assert_frame_equal(grid_sweep(CONFIGS, train, tmp_path, [0], progress=False), table)
+    assert train.calls == [(1, 0), (2, 0), (1, 0)]
+
+
 @pytest.mark.parametrize(
     "change",
     [

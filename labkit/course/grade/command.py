@@ -89,7 +89,7 @@ def run(
     scheduler: Annotated[str | None, typer.Option(help="tcp://… of a dask scheduler: more machines")] = None,
     unsafe: UnsafeOption = False,
     container: ContainerOption = False,
-    student: Annotated[str, typer.Option(help="run this one alone, and once more")] = "",
+    student: Annotated[str, typer.Option(help="run this one alone, once more, with more time")] = "",
 ) -> None:
     """Execute what is prepared and not yet run, each in a sandbox of its own."""
     from labkit.course.grade.run import run_submissions
@@ -201,11 +201,9 @@ def demo(
     from labkit.course.grade.demo import run_demo
     from labkit.course.grade.layout import need_nbgrader
     from labkit.course.grade.run import run_submissions
-    from labkit.course.grade.sandbox.limits import Limits
 
     need_nbgrader()
-    # Its cells take seconds, so its endless loop need not take longer than half a minute.
-    settings = {"jobs": jobs, "unsafe": unsafe, "container": container, "limits": Limits(cell_seconds=30)}
+    settings = {"jobs": jobs, "unsafe": unsafe, "container": container}
     _show(run_demo(course, lambda place: run_submissions(place, **settings)))
 
 

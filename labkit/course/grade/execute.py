@@ -4,12 +4,11 @@ Whatever the submission does is a result: a killed kernel, a time-out, a flood o
 before keeps its result, and what comes after gets the reason.
 """
 
-import ast
 import asyncio
 import json
+import math
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shutil import copytree, rmtree
@@ -29,10 +28,10 @@ from labkit.course.grade.exercises import Exercise, exercises
 from labkit.course.grade.limited import Overrun, cpu_limit
 from labkit.course.grade.sandbox.kernels import Kernel
 from labkit.course.grade.sandbox.limits import MEBIBYTE, WALL_FACTOR, Limits
-from labkit.course.grade.talk.channel import DYING_SECONDS, PROTOCOL, Channel, monitor_address
+from labkit.course.grade.talk.channel import DYING_SECONDS, Channel, monitor_address
 from labkit.course.grade.talk.conversation import Conversation
 from labkit.course.grade.talk.protocol.exchange import NoAnswer
-from labkit.course.run.labs import Lab, read_notebook
+from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_json, write_text
 
@@ -126,33 +125,31 @@ def leave_outcome(
     return outcome
 
 
-def probe(lab: Lab, kernel: Kernel, limits: Limits) -> None:
-    """Run what every submission begins with, the imports of the instructor's notebook, in an empty notebook.
+def probe(lab: Lab, kernel: Kernel, limits: Limits) -> float:
+    """Run the instructor's own notebook as a submission is run; seconds that its dearest cell or exercise computes.
 
     Raises:
         LabkitError: it fails here, so that it would fail for everybody; says how.
         Overrun: the kernel did not start.
     """
-    lines = [f"import {PROTOCOL}.answering"]
-    for cell in read_notebook(lab.path)["cells"]:
-        if cell["cell_type"] == "code":
-            with suppress(SyntaxError):  # of IPython's own commands
-                tree = ast.parse(cell["source"])
-                lines += [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    cells = new_notebook(cells=[new_code_cell("\n".join(lines))])
-    for each in (each for several in exercises(lab.path).values() for each in several):
+    cells, asked, result = nbformat.read(lab.path, as_version=4), exercises(lab.path), Result()
+    for each in (each for several in asked.values() for each in several):
         each.load()
-    result = Result()
     with TemporaryDirectory(prefix="labkit-") as room:
         (work := Path(room) / "work").mkdir()
-        Executor(cells, Path(room), work, {}, kernel, limits, 0, result, Path(room) / PROGRESS).run()
-    errors = [each for each in cells.cells[0].outputs if each.output_type == "error"]
-    if errors or result.reason:
-        said = f"{errors[0].ename}: {errors[0].evalue}" if errors else result.reason
+        client = Executor(cells, Path(room), work, asked, kernel, limits, 0, result, Path(room) / PROGRESS)
+        client.run()
+    wrong = [each["hint"] for one in result.exercises.values() for each in one["properties"] if not each["passed"]]
+    if wrong or result.reason:
+        outputs = [each for cell in cells.cells for each in cell.get("outputs", ())]
+        errors = [f"{each.ename}: {each.evalue}" for each in outputs if each.output_type == "error"]
+        said = [*errors, result.reason or wrong[0]]
         raise LabkitError(
-            f"{lab.path}: its imports fail where submissions run ({said}), so nobody was graded; install labkit and "
-            "its packages into the environment of this command (with --container build the image anew)."
+            f"{lab.path}: the course's own notebook fails where submissions run ({said[0]}), so nobody was graded; "
+            "install labkit and its packages into the environment of this command (with --container build the image "
+            "anew), or mend the notebook."
         )
+    return client.dearest
 
 
 class Executor(NotebookClient):
@@ -179,11 +176,12 @@ class Executor(NotebookClient):
         settings["iopub_timeout"] = LAST_OUTPUT_SECONDS
         super().__init__(cells, km=manager, timeout_func=self._wall_left, **settings)
         self._start = kernel.start_settings(work)
-        self._spent = kernel.clock(manager)
+        self._spent = kernel.clock(manager, limits)
         self._asked, self._limits, self._salt = asked, limits, salt
         self._result, self._progress = result, progress
         self._ends = time.monotonic() + WALL_FACTOR * limits.notebook_seconds
         self._output_left = limits.output_bytes
+        self.dearest = 0.0  # seconds that one cell or exercise has computed at most; infinite if it cannot be seen
         self._monitors: list[zmq.Socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -222,11 +220,12 @@ class Executor(NotebookClient):
         if time.monotonic() > self._ends:
             self._result.stop("time-out", self._too_long(), again=True)
             raise Stopped
-        watch = asyncio.create_task(self._watch())
+        watch, before = asyncio.create_task(self._watch()), self._spent()
         try:
             cell = await super().async_execute_cell(cell, cell_index, **settings)
         finally:
             watch.cancel()
+            self._note(before)
         if self._result.status != "ok":
             raise Stopped
         name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
@@ -284,12 +283,16 @@ class Executor(NotebookClient):
         return f"it printed more than {self._limits.output_bytes / MEBIBYTE:.0f} MB."
 
     def _wall_left(self, cell: NotebookNode) -> float:
-        return max(0.1, min(WALL_FACTOR * self._limits.cell_seconds, self._ends - time.monotonic()))
+        return max(0.1, min(self._limits.wall_seconds, self._ends - time.monotonic()))
 
     def _too_long(self) -> str:
-        notebook = time.monotonic() > self._ends
-        seconds = self._limits.notebook_seconds if notebook else self._limits.cell_seconds
-        return f"{'the notebook' if notebook else 'a cell'} took longer than {WALL_FACTOR * seconds:.0f} s."
+        if time.monotonic() > self._ends:
+            return f"the notebook took longer than {WALL_FACTOR * self._limits.notebook_seconds:.0f} s."
+        return f"a cell took longer than {self._limits.wall_seconds:.0f} s."
+
+    def _note(self, before: float) -> None:
+        spent = self._spent() - before
+        self.dearest = max(self.dearest, math.inf if self._spent.is_wall else spent)
 
     def _alive(self) -> bool:
         alive = asyncio.run_coroutine_threadsafe(self.km.is_alive(), self._loop)
@@ -302,15 +305,17 @@ class Executor(NotebookClient):
             self._alive,
             spent=self._spent,
             seconds=max(1.0, min(self._limits.cell_seconds, self._limits.notebook_seconds - self._spent())),
-            wall_seconds=max(1.0, min(WALL_FACTOR * self._limits.cell_seconds, self._ends - time.monotonic())),
+            wall_seconds=max(1.0, min(self._limits.wall_seconds, self._ends - time.monotonic())),
             output_bytes=self._output_left,
         )
+        before = self._spent()
         write_json(self._progress, {"asking": name, "exercises": _clean(self._result.exercises)})
         try:
             with salted(self._salt), cpu_limit(self._limits.check_seconds):
                 found, broken = ask(channel, self._asked[name], self._limits.check_seconds)
         finally:
             channel.stop()
+            self._note(before)
         self._result.exercises[name] = found
         if broken:
             status = "time-out" if "within" in broken else "kernel died"

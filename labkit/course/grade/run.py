@@ -63,11 +63,13 @@ def run_submissions(
     Args:
         place: with a scheduler all workers must see the course's folder under the same path.
         scheduler: address of a dask.distributed scheduler; then its workers do the work.
-        student: run this one alone, also where there is an outcome.
+        student: run this one alone, also where there is an outcome, and within `limits` as they are: where there are
+            more, a cell may compute a few times what the dearest of the course's own notebook does, see
+            `Limits.beside`.
 
     Raises:
         LabkitError: there is nothing prepared, or not of that student, no sandbox, the scheduler cannot be reached,
-            or what every notebook begins with fails in the sandbox.
+            or the course's own notebook fails in the sandbox.
     """
     place = replace(place, course=Path(place.course).resolve())
     lab = place.lab
@@ -91,6 +93,7 @@ def run_submissions(
             kernel,
             limits or Limits(),
             _salt(each),
+            alone=bool(student),
             state=state,
         )
         for each in prepared
@@ -157,34 +160,41 @@ def do(task: Task) -> None:
         execute(task.submission, task.out, task.lab, state=task.state, **settings)
 
 
-def _probe(task: Task) -> None:
+def _probe(task: Task) -> float:
     from labkit.course.grade.execute import probe
 
-    probe(task.lab, task.kernel, task.limits)
+    return probe(task.lab, task.kernel, task.limits)
 
 
-def _try_imports(task: Task) -> None:
+def _try_own(task: Task) -> float:
     """The probe, in a process of its own like every submission; a killed one is no verdict, so it is tried again."""
     for left in reversed(range(1 + RETRIES)):
         try:
-            return run_limited(_probe, task, cpu_seconds=None, wall_seconds=PATIENCE)
+            return run_limited(_probe, task, cpu_seconds=None, wall_seconds=_wall(task))
         except Overrun as ended:
             if not left:
                 raise LabkitError(
-                    f"{task.lab.path}: its imports could not be tried where submissions run ({ended}), so nobody was "
-                    "graded; give this machine more memory or less other work, and run the command again."
+                    f"{task.lab.path}: could not be tried where submissions run ({ended}), so nobody was graded; "
+                    "give this machine more memory or less other work, and run the command again."
                 ) from None
+
+
+def _beside(tasks: Sequence[Task], dearest: float) -> list[Task]:
+    return [each if each.alone else replace(each, limits=each.limits.beside(dearest)) for each in tasks]
 
 
 def _limited(task: Task) -> None:
     """A task in a process of its own, so that nothing it meets reaches another."""
-    wall = WALL_FACTOR * task.limits.notebook_seconds + PATIENCE
-    run_limited(do, task, cpu_seconds=None, wall_seconds=wall)
+    run_limited(do, task, cpu_seconds=None, wall_seconds=_wall(task))
+
+
+def _wall(task: Task) -> float:
+    return WALL_FACTOR * task.limits.notebook_seconds + PATIENCE
 
 
 def _on_this_machine(tasks: Sequence[Task], jobs: int) -> None:
     """Several at a time; what ended without an outcome, or by the clock, is tried again alone before that counts."""
-    _try_imports(tasks[0])
+    tasks = _beside(tasks, _try_own(tasks[0]))
     certain: dict[Path, str] = {}
     with ThreadPoolExecutor(jobs) as pool:
         waiting = {pool.submit(_limited, task): task for task in tasks}
@@ -219,7 +229,7 @@ def _on_dask(tasks: Sequence[Task], scheduler: str) -> None:
     from distributed import as_completed
 
     with connect(scheduler) as client:
-        client.submit(_try_imports, tasks[0], pure=False).result()
+        tasks = _beside(tasks, client.submit(_try_own, tasks[0], pure=False).result())
         waiting = {client.submit(_limited, task, pure=False, retries=RETRIES): task for task in tasks}
         for done in as_completed(waiting, loop=client.loop):
             _say(waiting[done], done)

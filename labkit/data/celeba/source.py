@@ -41,6 +41,7 @@ IMAGE_FOLDER = "img_align_celeba"
 ZIP_NAMES = ("img_align_celeba.zip", "archive.zip", "celeba-dataset.zip", "celeba.zip")
 ANNOTATIONS = {"attributes": "list_attr_celeba", "identity": "identity_celeba", "partition": "list_eval_partition"}
 TABLE = re.compile(rf"({'|'.join(ANNOTATIONS.values())}).*\.(txt|csv|tsv)", re.IGNORECASE)  # also "… (1).txt"
+LIKE_A_TABLE = re.compile(r"(attr|ident|part|label|anno|meta).*\.(txt|xlsx?|ods|jsonl?|parquet)", re.IGNORECASE)
 UNUSED = ("list_bbox_celeba", "list_landmarks_align_celeba", "list_landmarks_celeba", "readme", "labels")
 
 
@@ -174,16 +175,15 @@ class _Listing:
             kind, rank = table[0], (*table[1], len(parts(name)))
             if kind not in self.texts or rank < self.texts[kind][0]:
                 self.texts[kind] = (rank, key)
+        elif stem.startswith(tuple(ANNOTATIONS.values())) and not base.startswith("."):
+            self.dropped[name] = f"{base} has labels in a form that is not read: unpack it, or save it as csv"
         elif suffix == ".zip":
             self.zips.append(name)
         elif stem in UNUSED:
             pass
-        elif stem.startswith(tuple(ANNOTATIONS.values())):
-            self.dropped[name] = f"{base} has labels in a form that is not read: save it as csv"
-        elif suffix in (".csv", ".tsv") and not base.startswith("."):
-            self.dropped[name] = (
-                f"{base} has no known name: if it has the labels, call it {ANNOTATIONS['attributes']}.csv"
-            )
+        elif not base.startswith(".") and (suffix in (".csv", ".tsv") or LIKE_A_TABLE.search(base)):
+            table = next((table for kind, table in ANNOTATIONS.items() if kind[:4] in stem), "list_attr_celeba")
+            self.dropped[name] = f"{base} has no known name: if it has the labels, call it {table}.csv"
         elif base.startswith(".") or suffix not in IMAGE_SUFFIXES:
             self.dropped[name] = "not an image name"
         elif bomb or size > IMAGE_BYTES:
@@ -247,8 +247,11 @@ def _walk(root: Path, below: str, dropped: dict[str, str]) -> Iterator[tuple[str
         relative = os.path.join(below, entry.name)
         if not entry.is_dir(follow_symlinks=False):
             yield relative, entry
-        elif not entry.name.startswith((".", "__MACOSX")) and relative.count(os.sep) < DEPTH:
-            yield from _walk(root, relative, dropped)
+        elif not entry.name.startswith((".", "__MACOSX")):
+            if relative.count(os.sep) < DEPTH:
+                yield from _walk(root, relative, dropped)
+            else:
+                dropped[shown(relative)] = "a folder too deep in others, which was not looked into"
 
 
 def _open_folder(path: Path) -> Source:

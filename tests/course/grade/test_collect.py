@@ -77,6 +77,19 @@ CASES = {
         {f"doejane_1_2_{STEM}.ipynb": book("doejane_1"), f"doejane_9_3_{STEM}.ipynb": book("doejane_9")},
         {"doejane_1", "doejane_9"},
     ),
+    "Canvas, anonymous": (
+        {f"anon_a1B2c_78_{STEM}.ipynb": book("anon_a1B2c"), f"anon_x1y2z_79_{STEM}-1.ipynb": book("anon_x1y2z")},
+        {"anon_a1B2c", "anon_x1y2z"},
+    ),
+    "Brightspace": (
+        {
+            f"12-7 - Ada Lovelace - Nov 20, 2026 1030 AM/{STEM}.ipynb": book("old"),
+            f"12-7 - Ada Lovelace - Nov 21, 2026 930 AM/{STEM}.ipynb": book("Ada_Lovelace"),
+            f"13-7 - Bo - Nov 20, 2026 1130 PM/{STEM}.ipynb": book("Bo"),
+            "index.html": b"<html>",
+        },
+        {"Ada_Lovelace", "Bo"},
+    ),
     "Moodle, with students' zips": (
         {
             "Ada L_1_assignsubmission_file_/lab.zip": packed({f"{STEM}.ipynb": book("Ada_L_1")}),
@@ -94,6 +107,15 @@ CASES = {
         {"jdoe"},
     ),
     "Google Classroom": ({f"Ada Lovelace - {STEM}.ipynb": book("Ada_Lovelace"), "Bo - x.pdf": b""}, {"Ada_Lovelace"}),
+    "Google Classroom, a dash in a name": (
+        {f"Anne - {who} - {STEM}.ipynb": book(f"Anne_-_{who}") for who in ("Marie", "Sophie")}
+        | {f"Bo - {STEM}.ipynb": book("Bo")},
+        {"Anne_-_Marie", "Anne_-_Sophie", "Bo"},
+    ),
+    "endings that no notebook has": (
+        {f"{who}/x{ending}": book(who) for who, ending in (("ada", ""), ("bo", ".txt"), ("cy", ".ipynb.download"))},
+        {"ada", "bo", "cy"},
+    ),
     "Gradescope": (
         {
             f"assignment_77_export/submission_1/{STEM}.ipynb": book("Ada_Lovelace"),
@@ -219,6 +241,40 @@ def test_nobody_goes_missing_and_what_was_there_instead_is_named(tmp_path):
     assert [each.student for each in collect(source, LAB)[0]] == [popper], "the same name, whoever else is there"
 
 
+def test_nobody_goes_missing_from_a_zip_either(tmp_path):
+    files = {
+        "ada/": b"",
+        f"bo/.ipynb_checkpoints/{STEM}.ipynb": book("bo"),
+        "cy.zip": packed({}),
+        "__MACOSX/._x": b"",
+    }
+    (tmp_path / "in.zip").write_bytes(packed(files | {f"dee/{STEM}.ipynb": book("dee")}))
+    found, left_out = collect(tmp_path / "in.zip", LAB)
+    assert {each.student: bool(each.refused) for each in found} == {"ada": 1, "bo": 1, "cy": 1, "dee": 0}
+    assert not left_out and all("hand in the .ipynb" in each.refused for each in found if each.refused)
+
+
+def test_names_in_utf8_are_read_where_a_zip_does_not_say_that_they_are(tmp_path):
+    """As macOS writes them; what is no UTF-8 is of the code page that a zip's format names."""
+    data = packed({f"J\u00f6rg/{STEM}.ipynb": book("J\u00f6rg")})
+    written = "J\u00f6rg".encode()
+    assert data.count(written) == 2
+    bare = bytearray(data)
+    for signature, place in ((b"PK\3\4", 7), (b"PK\1\2", 9)):
+        bare[data.index(signature) + place] &= ~0x08
+    for name, content in (("utf8", bytes(bare)), ("cp437", bytes(bare).replace(written, b"Jo\x81rg"))):
+        (tmp_path / f"{name}.zip").write_bytes(content)
+    students = {name: collect(tmp_path / f"{name}.zip", LAB)[0][0].student for name in ("utf8", "cp437")}
+    assert students == {"utf8": "J\u00f6rg", "cp437": "Jo\u00fcrg"}
+
+
+def test_a_class_in_one_folder_is_not_taken_for_one_student(tmp_path):
+    files = {f"Lab 1, group A/{who}/{STEM}.ipynb": book(who) for who in ("ada", "bo")}
+    (tmp_path / "in.zip").write_bytes(packed(files))
+    (found,), _ = collect(tmp_path / "in.zip", LAB)
+    assert found.read is None and "several folders ('ada', 'bo')" in found.refused and "--from" in found.refused
+
+
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59-12:00", "20.11.2026", ""])
 def test_a_deadline_that_is_no_day_of_ours_is_refused(text):
     with pytest.raises(LabkitError, match="is no day and no moment"):
@@ -264,6 +320,40 @@ def test_a_notebook_in_any_of_unicodes_forms_is_taken(place, answered, tmp_path,
     result = prepare(place, tmp_path / "in")
     assert not result.students["ada"]["refused"]
     assert RIGHT["essay"] in place.of("ada").notebook("submitted").read_text(encoding="utf-8")
+
+
+def test_a_notebook_that_notepad_saved_as_ansi_is_taken(place, answered, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "ada.ipynb").write_bytes(answered.replace("A density", "D\u00e9j\u00e0").encode("cp1252"))
+    assert not prepare(place, tmp_path / "in").students["ada"]["refused"]
+    assert "D\u00e9j\u00e0" in place.of("ada").notebook("submitted").read_text(encoding="utf-8")
+
+
+INSTEAD = {
+    "but empty": b"",
+    "but a web page": b"\n<!DOCTYPE html><html>",
+    "but a zip or an Office file": packed({"word/document.xml": b""}),
+    "but a PDF": b"%PDF-1.7",
+    "but one cut short or damaged": b'{"cells": [',
+    "that can be read; hand": b"Dear teacher",
+}
+
+
+@pytest.mark.parametrize("words", INSTEAD)
+def test_what_is_no_notebook_is_named_with_what_to_do(place, tmp_path, words):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "ada.ipynb").write_bytes(INSTEAD[words])
+    refused = prepare(place, tmp_path / "in").students["ada"]["refused"]
+    assert words in refused and "hand in the .ipynb file itself" in refused
+
+
+@pytest.mark.parametrize("content", [b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"<html>", b"", b"\x1f\x8b"])
+@pytest.mark.parametrize("name", ["in.zip", "in.rar"])
+def test_another_archive_is_refused_with_what_to_do_and_nothing_of_photographs(tmp_path, content, name):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(LabkitError, match=r"unpack it|download (it )?again") as caught:
+        collect(tmp_path / name, LAB)
+    assert "celeba" not in str(caught.value)
 
 
 def test_a_moodle_number_reaches_prepared_json(place, answered, tmp_path):

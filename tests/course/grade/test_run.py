@@ -1,6 +1,7 @@
 """Many submissions: in parallel, resumed after a kill of the run and of a worker, each done once."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -129,7 +130,7 @@ def test_a_submission_that_no_worker_gets_done_stops_nobody_and_says_so(tmp_path
         about = {"student": "ada", "status": "ok", "reason": ""}
         write_json(task.out / room.OUTCOME, about | {"notebook_sha256": sha256(task.submission / lab.path.name)})
 
-    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: 1.0)
     monkeypatch.setattr(room, "_limited", work_on)
     _, bob = run_submissions(Place(tmp_path, lab), unsafe=True)
     assert (bob["student"], bob["status"]) == ("bob", "refused") and "by hand" in bob["reason"]
@@ -145,7 +146,7 @@ def test_an_instructors_error_stops_all(tmp_path, monkeypatch):
     def fail(task):
         raise LabkitError("no sandbox.")
 
-    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: 1.0)
     monkeypatch.setattr(room, "_limited", fail)
     with pytest.raises(LabkitError, match="no sandbox"):
         run_submissions(Place(tmp_path, lab), unsafe=True)
@@ -197,7 +198,7 @@ def test_what_the_clock_stopped_is_run_again_alone_before_it_counts(tmp_path, mo
         outcome = {"notebook_sha256": sha256(task.submission / lab.path.name), "again": late, "student": student}
         write_json(task.out / room.OUTCOME, outcome | {"status": "time-out" if late else "ok", "reason": ""})
 
-    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: 1.0)
     monkeypatch.setattr(room, "_limited", work_on)
     found = run_submissions(Place(tmp_path, lab), unsafe=True)
     assert [each["status"] for each in found] == ["ok", "ok"]
@@ -217,7 +218,7 @@ def test_a_worker_that_is_ended_for_its_computing_time_keeps_what_was_asked_befo
         write_json(task.out / "progress.json", {"asking": SECOND, "exercises": asked})
         raise Overrun("it took more computing time than it may", certain=True)
 
-    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: 1.0)
     monkeypatch.setattr(room, "_limited", work_on)
     (found,) = run_submissions(Place(tmp_path, lab), unsafe=True)
     assert share(found, FIRST) == 1 and share(found, SECOND) == 0 and len(done) == 1
@@ -234,13 +235,41 @@ def test_a_submission_whose_kernel_does_not_start_stops_nobody_else(tmp_path):
     assert good["status"] == "ok" and share(good, FIRST) == share(good, SECOND) == 1
 
 
-def test_where_every_notebook_would_fail_nobody_is_graded(tmp_path):
+WRONG = {
+    "No module named 'of_another_checkout'": ("import sys", "import sys, of_another_checkout"),
+    "one number for the whole batch": ("x.square().sum(dim=1))", "x.square().sum())"),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_where_the_courses_own_notebook_fails_nobody_is_graded(tmp_path, words):
     lab = lab_in(tmp_path)
-    lab.path.write_text(lab.path.read_text().replace("import sys", "import sys, of_another_checkout"))
+    lab.path.write_text(lab.path.read_text().replace(*WRONG[words]))
     submit(tmp_path, lab, "ada")
-    with pytest.raises(LabkitError, match=r"No module named 'of_another_checkout'.*nobody was graded"):
+    with pytest.raises(LabkitError, match=rf"{words}.*nobody was graded"):
         run_submissions(Place(tmp_path, lab), unsafe=True)
     assert not outcomes(tmp_path)
+
+
+def test_a_cell_may_compute_a_few_times_what_the_dearest_of_the_course_does(tmp_path, monkeypatch):
+    """So an endless loop costs seconds; one student alone, whom nobody waits for, has all the time there is."""
+    lab = lab_in(tmp_path)
+    done = []
+
+    def work_on(task):
+        done.append(task.limits)
+        about = {"notebook_sha256": sha256(task.submission / lab.path.name), "status": "ok", "reason": ""}
+        write_json(task.out / room.OUTCOME, about | {"student": "ada"})
+
+    monkeypatch.setattr(room, "_limited", work_on)
+    for dearest in (0.1, 4.0, 1000.0, math.inf):
+        submit(tmp_path, lab, "ada", between=f"{dearest}")
+        monkeypatch.setattr(room, "run_limited", lambda *args, dearest=dearest, **settings: dearest)
+        run_submissions(Place(tmp_path, lab), unsafe=True)
+    run_submissions(Place(tmp_path, lab), unsafe=True, student="ada")
+    most = Limits().cell_seconds
+    assert [each.cell_seconds for each in done] == [10, 20, most, most, most]
+    assert {each.wall_seconds for each in done} == {Limits().wall_seconds}
 
 
 def test_a_corrected_check_or_a_name_runs_what_it_touches_again(tmp_path, monkeypatch):
@@ -254,7 +283,7 @@ def test_a_corrected_check_or_a_name_runs_what_it_touches_again(tmp_path, monkey
         about = {"notebook_sha256": sha256(task.submission / lab.path.name), "checks": task.state, "status": "ok"}
         write_json(task.out / room.OUTCOME, about | {"student": done[-1], "reason": ""})
 
-    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: None)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: 1.0)
     monkeypatch.setattr(room, "_limited", work_on)
     place = Place(tmp_path, lab)
     run_submissions(place, unsafe=True)

@@ -231,7 +231,11 @@ def test_a_table_is_known_also_by_the_name_that_a_browser_or_an_editor_gave_it(t
 
 
 @pytest.mark.parametrize(
-    "name", ["list_attr_celeba.xlsx", "list_attr_celeba.txt.gz", "my_attributes.csv", "link.txt"]
+    "name",
+    [
+        *("list_attr_celeba.xlsx", "list_attr_celeba.txt.gz", "list_attr_celeba.csv.zip", "my_attributes.csv"),
+        *("metadata.jsonl", "identity.txt", "link.txt"),
+    ],
 )
 def test_a_table_that_is_not_read_is_named_with_what_to_do(tmp_path, name):
     write_official(tmp_path / "faces", IMAGES, identity=None, partition=None)
@@ -242,4 +246,7 @@ def test_a_table_that_is_not_read_is_named_with_what_to_do(tmp_path, name):
     else:
         given.rename(given.with_name(name))
     said = " ".join(open_source(tmp_path / "faces").dropped.values())
-    assert any(remedy in said for remedy in ("save it as csv", "call it list_attr_celeba.csv", "put there what"))
+    assert any(
+        remedy in said
+        for remedy in ("save it as csv", "call it list_attr_celeba.csv", "identity_celeba.csv", "put there")
+    )

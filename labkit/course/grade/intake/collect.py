@@ -1,7 +1,7 @@
 """Tells whose each file is that was handed in, and which notebook of a student counts.
 
-Names are understood as Moodle, Canvas, Blackboard, Google Classroom and Gradescope write them, and become
-harmless ones. A sentence quotes a name by repr, since it may hold what no file or terminal should.
+Names are understood as Moodle, Canvas, Blackboard, Brightspace, Google Classroom and Gradescope write them, and
+become harmless ones. A sentence quotes a name by repr, since it may hold what no file or terminal should.
 """
 
 import os
@@ -10,11 +10,12 @@ import unicodedata
 import zlib
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from labkit.course.grade.intake.members import Member, RefusedError, members_of
+from labkit.course.grade.intake.members import REMEDY, Member, RefusedError, members_of
 from labkit.course.grade.layout import STUDENT, Place
 from labkit.course.run.labs import Lab
 from labkit.data.safe_zip import is_unsafe
@@ -26,7 +27,13 @@ MOODLE = re.compile(
     r"(?P<who>(?P<name>.+?)(?:_(?P<participant>\d+))?)_assignsubmission_(?:[a-z]+_?)?(?P<file>.*)", re.DOTALL
 )
 BLACKBOARD = re.compile(r"(?P<who>.+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:\.txt|_(?P<file>.*))?", re.DOTALL)
-CANVAS = re.compile(r"(?P<who>[^_]+)(?P<late>_late)?_(?P<id>\d+)_\d+_(?P<file>.+)", re.IGNORECASE | re.DOTALL)
+CANVAS = re.compile(  # a person's number is left out of anonymous names
+    r"(?P<who>(?P<anonymous>anon_[a-z0-9]{5})|[^_]+)(?P<late>_late)?(?(anonymous)|_(?P<id>\d+))_\d+_(?P<file>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+BRIGHTSPACE = re.compile(
+    r"(?P<id>\d+)-\d+ ?- ?(?P<who>.+?) ?- ?(?P<when>\w{3} \d{1,2}, \d{4} \d{3,4} [AP]M)", re.DOTALL
+)
 CLASSROOM = re.compile(r"(?P<who>.+?) - (?P<file>.+)", re.DOTALL)
 GRADESCOPE = re.compile(r"submission_\d+")
 METADATA = "submission_metadata.yml"
@@ -77,7 +84,9 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
     members = _unwrapped(members_of(source), source, lab)
     teams, people = _gradescope(members)
     classroom = _is_classroom(members, lab)
-    named = [(member, _named(member, classroom)) for member in members if member.parts[-1:] != (METADATA,)]
+    named = [
+        (member, _named(member, lab if classroom else None)) for member in members if member.parts[-1:] != (METADATA,)
+    ]
     named = _without_assignment(named)
     loose = _loose_owners(named, lab)
     users = defaultdict(set)
@@ -98,7 +107,7 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
     submissions, taken = [], set()
     # Whose name is harmless as it is keeps it, whoever else's becomes the same.
     for name in sorted(groups, key=lambda name: (_harmless(name, set()) != name, name)):
-        if (chosen := _choose(groups[name], lab)) is None:
+        if (chosen := _choose(groups[name], lab, bool(people[name]))) is None:
             left_out.append(f"{name!r}: nothing in it is for {Place(source, lab).name}.")
             continue
         student = _harmless(name, taken)
@@ -163,14 +172,15 @@ def _bare(stem: str, lab: Lab) -> str:
     return re.sub(rf"[ _-]*{name}([ _-]*\(?\d+\)?)?$|^{name}[ _-]+", "", stem, flags=re.IGNORECASE)
 
 
-def _named(member: Member, classroom: bool) -> Named:
+def _named(member: Member, classroom: Lab | None) -> Named:
     """What the first component of a member's path says, and the file's own name."""
     first, last = member.parts[0][:255], member.parts[-1][-255:]  # the patterns' time grows with the square
     loose = len(member.parts) == 1 and ENDING.search(first)
-    patterns = {"blackboard": BLACKBOARD, "canvas": CANVAS, "moodle": MOODLE} | (
-        {"": CLASSROOM} if loose and classroom else {}
-    )
-    matches = ((system, pattern.fullmatch(first)) for system, pattern in patterns.items())
+    patterns = [("blackboard", BLACKBOARD), ("canvas", CANVAS), ("moodle", MOODLE), ("brightspace", BRIGHTSPACE)]
+    if loose and classroom:  # " - " may stand in a name, too
+        ending = rf"(?P<who>.+) - (?P<file>{re.escape(classroom.stem)}.*)"
+        patterns += [("", re.compile(ending, re.IGNORECASE | re.DOTALL)), ("", CLASSROOM)]
+    matches = ((system, pattern.fullmatch(first)) for system, pattern in patterns)
     system, found = next((each for each in matches if each[1]), ("", None))
     groups = found.groupdict() if found else {}
     file, attempt = _plain(groups.get("file") or first if len(member.parts) == 1 else last)
@@ -186,10 +196,10 @@ def _named(member: Member, classroom: bool) -> Named:
 
 
 def _moment(text: str) -> float:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d-%H-%M-%S").timestamp()
-    except (ValueError, OverflowError, OSError):
-        return 0.0
+    for form in ("%Y-%m-%d-%H-%M-%S", "%b %d, %Y %I%M %p"):
+        with suppress(ValueError, OverflowError, OSError):
+            return datetime.strptime(re.sub(r" (\d{3} [AP]M)", r" 0\1", text), form).timestamp()
+    return 0.0
 
 
 def _plain(name: str) -> tuple[str, int]:
@@ -222,6 +232,10 @@ def _is_notebook(member: Member, named: Named) -> bool:
     """By its ending; what ends in .json is one if it says so."""
     if not named.file.lower().endswith(".json"):
         return bool(ENDING.search(named.file))
+    return _says_so(member)
+
+
+def _says_so(member: Member) -> bool:
     try:
         return not member.refused and b"nbformat" in member.read(10**8).replace(b"\0", b"")
     except RefusedError:
@@ -265,24 +279,33 @@ def _gradescope(members: list[Member]) -> tuple[dict[str, list[str]], dict[str, 
     return folders, people
 
 
-def _choose(members: list[tuple[Member, Named]], lab: Lab) -> Submission | None:
-    """The one notebook that counts; None if all that is there belongs to other labs."""
+def _choose(members: list[tuple[Member, Named]], lab: Lab, sure: bool) -> Submission | None:
+    """The one notebook that counts; None if all that is there belongs to other labs.
+
+    Args:
+        sure: that all of it is one person's, as its system says.
+    """
     mine = [each for each in members if not _of_another_lab(*each, lab)]
     if not mine:
         return None
     notebooks = [each for each in mine if _is_notebook(*each)]
     exact = [each for each in notebooks if ENDING.sub("", each[1].file).lower() == lab.stem.lower()]
     pool = exact or [each for each in notebooks if not each[1].file.endswith(".json")] or notebooks
-    if not pool:
+    if not (pool := pool or [each for each in mine if _says_so(each[0])]):  # under the name of a text, or of nothing
         reasons = [member.refused for member, _ in mine if member.refused]
         held = ", ".join(repr(member.parts[-1][:60]) for member, _ in mine[:3])
         return Submission(
-            "", refused=f"no notebook was handed in{f': {reasons[0]}' if reasons else f', but {held}'}."
+            "", refused=f"no notebook was handed in{f': {reasons[0]}' if reasons else f', but {held}'}; {REMEDY}."
         )
+    folders = {member.parts[1] if len(member.parts) > 2 and not member.written else "" for member, _ in notebooks}
+    if len(folders) > 1 and "" not in folders and not sure:  # nor do some lie beside them, or in a person's own zip
+        held = ", ".join(map(repr, sorted(folders)[:3]))
+        said = f"its notebooks lie in several folders ({held}): leave one of them there; if it holds a whole class, "
+        return Submission("", refused=f"{said}give that folder itself to --from.")
     newest, named = max(pool, key=_age)
     modified, taken = named.when or newest.modified, "/".join(newest.parts)
     if newest.refused:
-        return Submission("", modified, taken, refused=f"{newest.parts[-1]!r}: {newest.refused}.")
+        return Submission("", modified, taken, refused=f"{newest.parts[-1]!r}: {newest.refused}; {REMEDY}.")
     which = f"{newest.parts[-1][:60]!r}, the one named as the lab" if len(pool) < len(notebooks) else "the newest one"
     notes = [f"{len(notebooks)} notebooks were handed in; {which} counts."] if len(notebooks) > 1 else []
     beside = [each.read for each, _ in mine if each.parts == (*newest.parts[:-1], ATTEMPTS) and not each.refused]

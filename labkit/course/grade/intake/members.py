@@ -9,16 +9,19 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from zipfile import ZipInfo
 
-from labkit.data.safe_zip import SafeZip, entry_of, is_bomb, list_entries, parts, refusal
+from labkit.data.safe_zip import SafeZip, entries_of, entry_of, is_bomb, list_entries, parts, refusal
 from labkit.errors import LabkitError
 
 DEPTH = 20
 MAX_FILES = 20_000
+REMEDY = "hand in the .ipynb file itself, as Jupyter saves it"
 MAX_ZIP_BYTES = 200_000_000  # of a student's zip within a zip, which is held in memory while it is looked at
 
 
@@ -45,7 +48,7 @@ def members_of(source: Path) -> list[Member]:
     """
     if source.is_dir():
         return list(_in_folder(source, ()))
-    if source.suffix.lower() == ".zip" and source.is_file():
+    if source.is_file():
         return list(_in_zip(source))
     raise LabkitError(f"{source}: is neither a folder nor a zip; give the one that holds what was handed in.")
 
@@ -62,7 +65,7 @@ def _in_folder(folder: Path, above: tuple[str, ...]) -> Iterator[Member]:
         yield Member((*above, folder.name), 0.0, _nothing, fault)
         return
     for entry in entries:
-        if entry.name.startswith(".") or entry.name == "__MACOSX":
+        if _hidden(entry.name):
             continue
         where, path = (*above, entry.name), Path(entry.path)
         about = entry.stat(follow_symlinks=False)
@@ -86,22 +89,19 @@ def _in_folder(folder: Path, above: tuple[str, ...]) -> Iterator[Member]:
 
 def _student_zip(path: Path, where: tuple[str, ...], modified: float) -> Iterator[Member]:
     """The members of a student's own zip, dated as the zip is: the dates inside are the student's to choose."""
-    above = (*where[:-1], path.stem)
-    try:
-        for member in _in_zip(path, above, own=True):
-            yield replace(member, modified=modified, written=member.modified)
-    except LabkitError:
-        yield Member((*above, path.name), modified, _nothing, "it is no zip that can be read")
+    above, found = (*where[:-1], path.stem), []
+    with suppress(LabkitError):
+        found = [replace(each, modified=modified, written=each.modified) for each in _in_zip(path, above, own=True)]
+    yield from found or [Member((*above, path.name), modified, _nothing, "it is no zip that can be read, or empty")]
 
 
 def _in_zip(path: Path, above: tuple[str, ...] = (), *, own: bool = False) -> Iterator[Member]:
     """The members of a zip; of one that holds everybody's, also those of the students' own zips within it."""
-    archive, entries = SafeZip(path), list_entries(path)
+    archive, entries = SafeZip(path), list_entries(path, folders=True)
     if len(entries) > MAX_FILES:
         raise LabkitError(f"{path}: holds more than {MAX_FILES:,} files; that is no set of submissions.")
-    for info in entries:
-        if (inside := _inside(info)) is None:
-            continue
+    files, empty = _files(entries)
+    for info, inside in files:
         read = _reader(archive, info)
         refused = refusal(info) or ""
         if refused or not inside[-1].lower().endswith(".zip"):
@@ -111,32 +111,47 @@ def _in_zip(path: Path, above: tuple[str, ...] = (), *, own: bool = False) -> It
             yield Member((*above, *inside), _time(info), _nothing, "it is a zip within a zip")
         else:
             yield from _in_nested(read, (*inside[:-1], Path(inside[-1]).stem), _time(info))
+    for folder in empty:
+        yield Member((*above, *folder, folder[-1]), 0.0, _nothing, "its folder is empty")
 
 
 def _in_nested(read: Callable[[int], bytes], above: tuple[str, ...], modified: float) -> Iterator[Member]:
     """The members of a student's zip within a zip, dated as the outer one dates it."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(read(MAX_ZIP_BYTES))) as archive:
-            entries = [info for info in archive.infolist() if not info.is_dir()]
-        if len(entries) > MAX_FILES:
-            raise RefusedError("it holds too many files")
-    except (RefusedError, zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError):
-        yield Member((*above, f"{above[-1]}.zip"), modified, _nothing, "it is no zip that can be read")
+    files: list[tuple[ZipInfo, tuple[str, ...]]] = []
+    faults = (RefusedError, zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError)
+    with suppress(*faults), zipfile.ZipFile(io.BytesIO(read(MAX_ZIP_BYTES))) as archive:
+        files, _ = _files(entries_of(archive))
+    if not 0 < len(files) <= MAX_FILES:
+        said = "it holds too many files" if files else "it is no zip that can be read, or empty"
+        yield Member((*above, f"{above[-1]}.zip"), modified, _nothing, said)
         return
+    for info, inside in files:
+        refused = refusal(info) or ("it swells as no notebook does" if is_bomb(info) else "")
+        if inside[-1].lower().endswith(".zip"):
+            refused = "it is a zip within a zip"
+        yield Member((*above, *inside), modified, _nested_reader(read, info), refused, _time(info))
+
+
+def _files(entries: list[ZipInfo]) -> tuple[list[tuple[ZipInfo, tuple[str, ...]]], list[tuple[str, ...]]]:
+    """Entries with their paths, and the folders with none: nobody may be missing whose folder held nothing.
+
+    What file managers and Jupyter leave behind is no entry.
+    """
+    files, folders, filled = [], set(), set()
     for info in entries:
-        if (inside := _inside(info)) is not None:
-            refused = refusal(info) or ("it swells as no notebook does" if is_bomb(info) else "")
-            if inside[-1].lower().endswith(".zip"):
-                refused = "it is a zip within a zip"
-            yield Member((*above, *inside), modified, _nested_reader(read, info), refused, _time(info))
+        inside = tuple(parts(info.filename))
+        seen = tuple(takewhile(lambda part: not _hidden(part), inside))
+        if not inside[-1] or len(seen) < len(inside):
+            folders.add(seen[: len(inside) - 1])
+            continue
+        inside = tuple(info.orig_filename.split("/")) if refusal(info) == "unsafe path" else inside
+        filled.update(inside[:depth] for depth in range(len(inside)))
+        files.append((info, inside))
+    return files, sorted(folders - filled - {()})
 
 
-def _inside(info: ZipInfo) -> tuple[str, ...] | None:
-    """The path of an entry; None for what file managers leave behind."""
-    inside = tuple(parts(info.filename))
-    if inside[0] == "__MACOSX" or any(part.startswith(".") for part in inside if part.strip(".")):
-        return None
-    return tuple(info.orig_filename.split("/")) if refusal(info) == "unsafe path" else inside
+def _hidden(part: str) -> bool:
+    return part == "__MACOSX" or (part.startswith(".") and bool(part.strip(".")))
 
 
 def read_file(path: Path, limit: int) -> bytes:

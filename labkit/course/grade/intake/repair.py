@@ -18,7 +18,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
-from labkit.course.grade.intake.members import RefusedError
+from labkit.course.grade.intake.members import REMEDY, RefusedError
+from labkit.data.safe_zip import is_html
 
 MAX_CELLS = 1000
 MAKE = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
@@ -28,6 +29,7 @@ PICTURES = {"image/png": b"\x89PNG\r\n", "image/jpeg": b"\xff\xd8\xff", "image/g
 PICTURE_BYTES = 4_000_000  # of one, as it is in the notebook
 ALL_PICTURE_BYTES = 12_000_000
 STUBBED = re.compile(r"^\s*raise NotImplementedError\b", re.MULTILINE)
+INSTEAD = {b"PK": "a zip or an Office file", b"%PDF": "a PDF", b"{": "one cut short or damaged"}
 PUT_BACK = ("grade", "solution", "locked", "points", "checksum", "schema_version", "task")
 
 
@@ -54,16 +56,16 @@ def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
         RefusedError: it is no notebook, has no cells, or more than a person writes.
     """
     try:
-        notebook = json.loads(data)  # also with a byte-order mark, in UTF-16 and UTF-32
+        notebook = _json(data)
         if not isinstance(notebook, dict) or "nbformat" not in notebook:
-            raise RefusedError("it is no notebook.")
+            raise RefusedError(f"it is no notebook; {REMEDY}.")
         if int(notebook["nbformat"]) < 4:
             notebook = nbformat.convert(nbformat.from_dict(notebook), 4)
         cells = [_handed(cell) for cell in notebook["cells"]]
     except RefusedError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, nbformat.ValidationError) as error:
-        raise RefusedError("it is no notebook that can be read.") from error
+        raise RefusedError(f"it is no notebook that can be read{_instead(data)}; {REMEDY}.") from error
     if not cells:
         raise RefusedError("it has no cells.")
     if len(cells) > MAX_CELLS:
@@ -71,6 +73,23 @@ def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
     bare = sum(_text(cell) is None for cell in notebook["cells"])
     said = [f"{bare} of its cells held no text that can be read, and count as empty."] if bare else []
     return cells, said + _about_kernel(notebook) + _keep_pictures(cells, notebook["cells"])
+
+
+def _json(data: bytes) -> Any:
+    """Also with a byte-order mark, in UTF-16 and UTF-32, and as editors of Windows save "ANSI"."""
+    try:
+        return json.loads(data)
+    except UnicodeDecodeError:
+        return json.loads(data.decode("cp1252"))
+
+
+def _instead(data: bytes) -> str:
+    """What else a file is, for a sentence."""
+    if is_html(data[:1024]):
+        return ", but a web page"
+    if not (start := data.lstrip(b"\xef\xbb\xbf \t\r\n\0")[:4]):
+        return ", but empty"
+    return next((f", but {what}" for first, what in INSTEAD.items() if start.startswith(first)), "")
 
 
 def repair(released: NotebookNode, handed: list[Handed]) -> tuple[NotebookNode, list[str]]:

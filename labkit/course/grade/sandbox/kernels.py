@@ -4,17 +4,19 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import psutil
 from jupyter_client import AsyncKernelClient, AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.provisioning import KernelProvisionerFactory
 
 from labkit.course.grade.sandbox.limits import Limits
-from labkit.course.grade.sandbox.processes import computed_seconds
+from labkit.course.grade.sandbox.processes import taken
 from labkit.files import write_json
 
 NONE = "none"
@@ -63,9 +65,9 @@ class Kernel:
         specifications = KernelSpecManager(kernel_dirs=[str(folder / "kernels")], ensure_native_kernel=False)
         return _Manager(kernel_name=name, kernel_spec_manager=specifications)
 
-    def clock(self, manager: AsyncKernelManager) -> "Clock":
+    def clock(self, manager: AsyncKernelManager, limits: Limits) -> "Clock":
         """What tells how long a kernel of this kind has computed, once it is started."""
-        return Clock(manager)
+        return Clock(manager, limits.memory_bytes)
 
     def start_settings(self, work: Path) -> dict[str, object]:
         """What `start_kernel` is given."""
@@ -82,18 +84,28 @@ class _Manager(AsyncKernelManager):
 
 
 class Clock:
-    """Seconds that a kernel and all that it started have computed; on the clock where that cannot be seen."""
+    """Seconds that a kernel and all that it started have computed; on the clock where that cannot be seen.
 
-    def __init__(self, manager: AsyncKernelManager) -> None:
-        self._manager, self._begun, self._most, self.is_wall = manager, time.monotonic(), 0.0, False
+    At each look it ends a kernel whose processes hold half as much again as `memory_bytes` together. One alone
+    cannot, and where no control group can be made nothing else looks at their sum.
+    """
+
+    def __init__(self, manager: AsyncKernelManager, memory_bytes: int) -> None:
+        self._manager, self._memory_bytes = manager, memory_bytes
+        self._begun, self._most, self.is_wall = time.monotonic(), 0.0, False
+        self._seen: dict[psutil.Process, float] = {}
 
     def __call__(self) -> float:
         provisioner = self._manager.provisioner
         root = getattr(provisioner, "root_process", None) or getattr(provisioner, "pid", None)
         # In a container on another machine, such as podman's virtual one, no process can be looked at.
-        seen = computed_seconds(root) if root and not getattr(provisioner, "out_of_sight", False) else None
-        self.is_wall = seen is None
-        self._most = max(self._most, time.monotonic() - self._begun if seen is None else seen)
+        found = taken(root, self._seen) if root and not getattr(provisioner, "out_of_sight", False) else None
+        self.is_wall = found is None
+        seconds, held = (time.monotonic() - self._begun, 0) if found is None else found
+        if held > 1.5 * self._memory_bytes:
+            with suppress(psutil.Error):
+                psutil.Process(root).kill()
+        self._most = max(self._most, seconds)
         return self._most
 
 

@@ -1,6 +1,6 @@
 """How much of the machine one submission may take."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from labkit.errors import LabkitError
@@ -8,6 +8,8 @@ from labkit.errors import LabkitError
 MEBIBYTE = 1024**2
 # Time on the clock is no measure of a submission: on a machine under load it is several times its computing time.
 WALL_FACTOR = 5
+# What a submission's cell may compute: so many times what the dearest of the course's own notebook does, or so long.
+DEAREST_FACTOR, LEAST_SECONDS = 5, 10.0
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,8 @@ class Limits:
     """The limits of one sandbox; sizes in bytes, times in seconds.
 
     The sandbox holds the first five, whoever drives the kernel the others. `cell_seconds` and `notebook_seconds` are
-    computing time of the kernel; on the clock each may take `WALL_FACTOR` times as long. `check_seconds` is the
-    computing time of the trusted side for one exercise.
+    computing time of the kernel; on the clock a cell, or an exercise, may take `wall_seconds`, and the notebook
+    `WALL_FACTOR` times as long. `check_seconds` is the computing time of the trusted side for one exercise.
     """
 
     memory_bytes: int = 4096 * MEBIBYTE
@@ -26,6 +28,7 @@ class Limits:
     tmp_bytes: int = 512 * MEBIBYTE  # of each place that can be written: /tmp and the copy of the submission
     cell_seconds: float = 120.0
     notebook_seconds: float = 900.0
+    wall_seconds: float = 600.0
     output_bytes: int = 16 * MEBIBYTE
     check_seconds: float = 30.0
 
@@ -37,6 +40,14 @@ class Limits:
     def as_dict(self) -> dict[str, Any]:
         """The limits as JSON holds them; `Limits.of` reads them back."""
         return asdict(self)
+
+    def beside(self, dearest: float) -> Self:
+        """The limits of one of many submissions, where the dearest cell of the course's own computes so long.
+
+        An endless loop is ended in seconds then, and the class does not wait for it. The clock is not: on a machine
+        under load it would end the others, too.
+        """
+        return replace(self, cell_seconds=min(self.cell_seconds, max(LEAST_SECONDS, DEAREST_FACTOR * dearest)))
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

@@ -14,19 +14,29 @@ import psutil
 from labkit.course.grade.sandbox.sandbox import SOCKETS
 
 
-def computed_seconds(root: int) -> float | None:
-    """Processor time of a process and of everything below it; None if it is not to be seen."""
+def taken(root: int, seen: dict[psutil.Process, float]) -> tuple[float, int] | None:
+    """Processor seconds and memory of a process and of everything below it; None if it is not to be seen.
+
+    Memory is what no file holds, in bytes; what processes share counts for each of them.
+
+    Args:
+        seen: the seconds of each that was there at a look, which this one adds to; what ends stays in it: a parent
+            that does not wait for its children inherits none of their time.
+    """
     try:
         top = psutil.Process(root)
         below = top.children(recursive=True)
     except psutil.Error:
         return None
-    total = 0.0
+    total, held = 0.0, 0
     for each in (top, *below):
-        with suppress(psutil.Error):  # one that has just ended; its parent counts it from now on
+        with suppress(psutil.Error, OSError):  # one that has just ended; its parent counts it from now on
             used = each.cpu_times()
-            total += used.user + used.system + used.children_user + used.children_system
-    return total
+            seen[each] = used.user + used.system
+            total += seen[each] + used.children_user + used.children_system
+            status = Path(f"/proc/{each.pid}/status").read_text()
+            held += sum(1024 * int(kilobytes) for kilobytes in re.findall(r"Rss(?:Anon|Shmem):\s*(\d+)", status))
+    return max(total, sum(seen.values())), held
 
 
 class LastWords:

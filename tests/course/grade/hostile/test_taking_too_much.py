@@ -5,11 +5,14 @@ What a bomb takes is bounded, so that it harms nobody where it goes off.
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import uuid
 from pathlib import Path
 from queue import Empty
+from types import SimpleNamespace
 
 import pytest
 from daemons import FORK_BOMB, daemon_code, soon, with_token
@@ -19,8 +22,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_code_cell, new_notebook
 
+from labkit.course.grade.sandbox import provisioner
 from labkit.course.grade.sandbox.cgroup import make_group
+from labkit.course.grade.sandbox.kernels import Clock
 from labkit.course.grade.sandbox.limits import MEBIBYTE
+from labkit.course.grade.sandbox.processes import taken
 from labkit.course.grade.sandbox.provisioner import sandbox_kernel
 
 pytest_plugins = ["kernels"]
@@ -62,6 +68,58 @@ del blocks
 """
     assert plain.run(code) == "40\n"
     assert start_sandboxed().run(code) == "died"
+
+
+def test_a_memory_bomb_of_many_processes(start_sandboxed, monkeypatch):
+    """Each of them keeps to its limit; where no control group can be made none holds for their sum."""
+    monkeypatch.setattr(provisioner, "make_group", lambda limits: None)
+    monkeypatch.setattr(provisioner, "has_systemd", lambda: False)
+    code = """
+import os, time
+for _ in range(20):
+    if os.fork() == 0:
+        try:
+            mine = bytearray(60 * 2**20)
+            mine[::4096] = b"x" * len(mine[::4096])
+            time.sleep(600)
+        finally:
+            os._exit(0)
+time.sleep(3)
+print("all there")
+"""
+    session = start_sandboxed()
+    clock = Clock(session.manager, SMALL.memory_bytes)
+    assert clock() > 0 and session.run("print(1)") == "1\n"
+    assert session.run(code) == "all there\n"
+    assert soon(lambda: clock() and not session.manager.is_alive())
+
+
+UNCOUNTED = """
+import os, signal, sys, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+child = 0
+for _ in sys.stdin:
+    if child:
+        os.kill(child, signal.SIGKILL)
+    if not (child := os.fork()):
+        while time.process_time() < 0.5:
+            pass
+        print("spent", flush=True)
+        time.sleep(600)
+"""
+
+
+def test_computing_in_children_that_nobody_waits_for():
+    """What they computed counts towards no parent, so that one after another would compute without end."""
+    begins = [sys.executable, "-c", UNCOUNTED]
+    with subprocess.Popen(begins, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        clock = Clock(SimpleNamespace(provisioner=process), 2**40)
+        for number in range(1, 4):
+            print(file=process.stdin, flush=True)
+            assert process.stdout.readline() == "spent\n"
+            assert clock() > 0.45 * number
+        assert taken(process.pid, {})[0] < 1, "which is all that can be seen of them at once"
+        process.kill()
 
 
 def test_filling_the_disk(sandboxed, plain, tmp_path):
