@@ -180,7 +180,7 @@ WRONG = {
         dict.fromkeys((ROWS, TRACE, CURVED), "torch.autograd.grad"),
     ),
     "sign of the integral": (
-        (divergence, likelihood(sign=-1)), {GAUSSIAN: "sign of the integral", NEARER: "argument steps set"}
+        (divergence, likelihood(sign=-1)), {GAUSSIAN: "sign of the integral", NEARER: "sign of the integral"}
     ),
     "no integral": (
         (divergence, likelihood(sign=0)), {GAUSSIAN: "divergence is left out", NEARER: "argument steps set"}
@@ -189,7 +189,7 @@ WRONG = {
         (divergence, likelihood(at_x=True)), {GAUSSIAN: "at t = 0", NEARER: "argument steps set"}
     ),
     "forwards": (
-        (divergence, likelihood(backwards=False)), {GAUSSIAN: "from t = 1 back", NEARER: "argument steps set"}
+        (divergence, likelihood(backwards=False)), {GAUSSIAN: "from t = 0 to 1", NEARER: "from t = 0 to 1"}
     ),
     "by Euler": ((divergence, likelihood(solver=euler)), {GAUSSIAN: "Heun's method", NEARER: "ninth"}),
     "no step length": (
