@@ -341,13 +341,14 @@ def same_numbers(
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of an empty mean, for one: the number tells
         got, expected = numbers(function), numbers(right)
-        known = [(partial(numbers, wrong), why) for wrong, why in mistakes]
-        hint = explain(got, expected, known, formula)
-    if hint is None:
-        return None
-    off = int((~torch.isclose(got, expected, rtol=TOLERANCE, atol=TOLERANCE)).nonzero()[0])
+        hint = explain(got, expected, otherwise=formula)
+        if hint is None:
+            return None
+        near = partial(torch.isclose, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)  # a mistake's NaN is its mark
+        why = next((why for wrong, why in mistakes if bool(near(got, numbers(wrong)).all())), hint.why)
+    off = int((~near(got, expected)).nonzero()[0])
     case = ", ".join(f"{name} = {_shown(value)}" for name, value in zip(names, cases[off], strict=True))
-    return hint._replace(where=f"of {case} it is {got[off]:.4g}, expected {expected[off]:.4g}.")
+    return Hint(f"of {case} it is {got[off]:.4g}, expected {round(expected[off].item(), 9) + 0:.4g}.", why, formula)
 
 
 def _shown(value: Any) -> str:
