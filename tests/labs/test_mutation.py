@@ -33,6 +33,7 @@ COMPLETE = (
     "04a-discriminator_loss",
     "04a-gan_step",
     "04b-arithmetic",
+    "04b-membership_area",
     "04b-spherical",
     "04c-balancing_weights",
     "04c-wilson_interval",

@@ -3,6 +3,7 @@
 from labkit.labs.lab04.claims import D4, D5, D6, D7, D8, D9, D10
 from labkit.labs.lab04.latents import arithmetic, spherical
 from labkit.labs.lab04.losses import discriminator_loss
+from labkit.labs.lab04.pairs import membership_area
 from labkit.labs.lab04.rare import balancing_weights, wilson_interval
 from labkit.labs.lab04.step import gan_step
 
@@ -18,6 +19,7 @@ __all__ = [
     "balancing_weights",
     "discriminator_loss",
     "gan_step",
+    "membership_area",
     "spherical",
     "wilson_interval",
 ]
