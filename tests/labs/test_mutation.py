@@ -18,6 +18,7 @@ COMPLETE = (
     "01a-pca_components",
     "01a-training_loop",
     "01b-interpolation",
+    "01b-interval_over_people",
     "02-average_precision",
     "02-person_split",
     "02-phi_matrix",
