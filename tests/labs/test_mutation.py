@@ -44,6 +44,7 @@ COMPLETE = (
     "06-depthwise_cell",
     "06-residual_kl",
     "06-temperature_per_level",
+    "07a-energy_distance",
     "07a-likelihood",
     "07a-regression",
     "07a-solvers",
