@@ -32,6 +32,7 @@ COMPLETE = (
     "03c-asking",
     "03c-conditional_pass",
     "04a-discriminator_loss",
+    "04a-diversity",
     "04a-gan_step",
     "04b-arithmetic",
     "04b-membership_area",

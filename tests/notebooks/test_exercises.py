@@ -13,7 +13,7 @@ from labkit.course.run.labs import list_labs
 LABS = {lab.number: lab.path for lab in list_labs() if lab.number != "00"}  # its exercise is for practice
 STATED = re.compile(r"\*\*Exercise (\d+) \((\d+) points, about (\d+) minutes\)\.\*\*")
 SOLUTION = re.compile(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.DOTALL)
-FIRST_HALF_ONLY = {"04a", "04c"}  # in their second half only the question
+FIRST_HALF_ONLY = {"04c"}  # in their second half only the question
 
 
 def exercises(path):

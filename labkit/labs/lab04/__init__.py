@@ -5,6 +5,7 @@ from labkit.labs.lab04.latents import arithmetic, spherical
 from labkit.labs.lab04.losses import discriminator_loss
 from labkit.labs.lab04.pairs import membership_area
 from labkit.labs.lab04.rare import balancing_weights, wilson_interval
+from labkit.labs.lab04.spread import diversity
 from labkit.labs.lab04.step import gan_step
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "arithmetic",
     "balancing_weights",
     "discriminator_loss",
+    "diversity",
     "gan_step",
     "membership_area",
     "spherical",
