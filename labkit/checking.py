@@ -9,10 +9,12 @@ import hashlib
 import math
 import re
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -318,6 +320,48 @@ def explain(
         if close(got, wrong()):
             return Hint(_where(got, expected), hint, otherwise)
     return Hint(_where(got, expected), _nan(got, inputs) or _common(got, expected), otherwise)
+
+
+def same_numbers(
+    function: Function,
+    right: Function,
+    cases: Sequence[tuple[Any, ...]],
+    names: Sequence[str],
+    mistakes: Sequence[tuple[Function, str]],
+    formula: str,
+) -> Hint | None:
+    """None if a function gives the right number in each case; else the first that is off, and the likely mistake.
+
+    A mistake is named where it gives what the function gives in all cases: in one, another may by chance.
+
+    Args:
+        right: what the function should give of a case's arguments.
+        cases: arguments, which `names` names in the hint; the smallest first.
+        mistakes: what to compute of the same arguments instead, and what to say of it.
+    """
+
+    def numbers(of: Function) -> Tensor:
+        found = [number(of(*copy.deepcopy(case)), "it") for case in cases]
+        return torch.tensor(found, dtype=torch.float64)
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an empty mean, for one: the number tells
+        got, expected = numbers(function), numbers(right)
+        hint = explain(got, expected, otherwise=formula)
+        if hint is None:
+            return None
+        near = partial(torch.isclose, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)  # a mistake's NaN is its mark
+        why = next((why for wrong, why in mistakes if bool(near(got, numbers(wrong)).all())), hint.why)
+    off = int((~near(got, expected)).nonzero()[0])
+    case = ", ".join(f"{name} = {_shown(value)}" for name, value in zip(names, cases[off], strict=True))
+    return Hint(f"of {case} it is {got[off]:.4g}, expected {round(expected[off].item(), 9) + 0:.4g}.", why, formula)
+
+
+def _shown(value: Any) -> str:
+    values = np.asarray(value)
+    if values.size > 16:
+        return f"(an array {values.shape})"
+    return str((values.astype(int) if values.dtype == bool else values.round(3)).tolist())
 
 
 def _where(got: Tensor, expected: Tensor) -> str:

@@ -247,6 +247,18 @@ def both_backward_first(generator, discriminator, optimizer_d, optimizer_g, real
     return loss_d.item(), loss_g.item()
 
 
+def generator_first(generator, discriminator, optimizer_d, optimizer_g, real, latent_dim):
+    loss_g = softplus(-discriminator(generator(noise_for(real, latent_dim)))).mean()
+    optimizer_g.zero_grad()
+    loss_g.backward()
+    optimizer_g.step()
+    loss_d = by_cross_entropy(generator, discriminator, real, latent_dim)
+    optimizer_d.zero_grad()
+    loss_d.backward()
+    optimizer_d.step()
+    return loss_d.item(), loss_g.item()
+
+
 def moves_by_hand(generator, discriminator, *rest):
     losses = step(generator, discriminator, *rest)
     with torch.no_grad():
@@ -297,7 +309,11 @@ STEP_WRONG = {
     ),
     "D steps again": ((discriminator_again,), dict.fromkeys((D_DOWN, CLEARED), "a second time")),
     "gradients never cleared": (changed(clear=False), {CLEARED: "zero_grad"}),
-    "both losses first": ((old_judge,), {ORDER: "of before", CLEARED: ""}),
+    "both losses first": ((old_judge,), {ORDER: "of before", CLEARED: "of before"}),
+    "the generator first": (
+        (generator_first,),
+        dict.fromkeys((RETURNED, D_DOWN, G_DOWN, ORDER, CLEARED), "of before"),
+    ),
     "both backwards first": (
         (both_backward_first,), {D_DOWN: "moves it too", ORDER: "of before", CLEARED: ""}
     ),

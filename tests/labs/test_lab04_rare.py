@@ -65,6 +65,17 @@ def undivided(count, total, z):
     return low * (1 + z**2 / total), high * (1 + z**2 / total)
 
 
+def other_root(part):
+    """The second term under the root, z²/4n², times `part`."""
+
+    def limits(count, total, z):
+        share, weight = count / total, z**2 / total
+        half = np.sqrt(weight * (share * (1 - share) + part * weight / 4))
+        return (share + weight / 2 - half) / (1 + weight), (share + weight / 2 + half) / (1 + weight)
+
+    return limits
+
+
 def one_number_only(count, total, z):
     share, weight = count / total, z**2 / total
     half = math.sqrt(weight * (share * (1 - share) + weight / 4))
@@ -89,6 +100,14 @@ LIMITS_WRONG = {
     "around the share seen": (
         (centred,),
         {EDGES: "lies between", SCORE: "moves towards", COVERAGE: "too narrow"},
+    ),
+    "half of the root": (
+        (other_root(0),),
+        dict.fromkeys((EDGES, SCORE, Z), "is left out") | {COVERAGE: "too narrow"},
+    ),
+    "four times under the root": (
+        (other_root(4),),
+        dict.fromkeys((EDGES, SCORE, Z), "z²/n²") | {COVERAGE: "too wide"},
     ),
     "not divided": ((undivided,), {EDGES: "should give", SCORE: "not divided"}),
     "high, low": (

@@ -189,7 +189,7 @@ WRONG = {
         (divergence, likelihood(at_x=True)), {GAUSSIAN: "at t = 0", NEARER: "argument steps set"}
     ),
     "forwards": (
-        (divergence, likelihood(backwards=False)), {GAUSSIAN: "from t = 1 back", NEARER: "argument steps set"}
+        (divergence, likelihood(backwards=False)), {GAUSSIAN: "from t = 0 to 1", NEARER: "from t = 0 to 1"}
     ),
     "by Euler": ((divergence, likelihood(solver=euler)), {GAUSSIAN: "Heun's method", NEARER: "ninth"}),
     "no step length": (

@@ -3,7 +3,9 @@
 from labkit.labs.lab04.claims import D4, D5, D6, D7, D8, D9, D10
 from labkit.labs.lab04.latents import arithmetic, spherical
 from labkit.labs.lab04.losses import discriminator_loss
+from labkit.labs.lab04.pairs import membership_area
 from labkit.labs.lab04.rare import balancing_weights, wilson_interval
+from labkit.labs.lab04.spread import diversity
 from labkit.labs.lab04.step import gan_step
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "arithmetic",
     "balancing_weights",
     "discriminator_loss",
+    "diversity",
     "gan_step",
+    "membership_area",
     "spherical",
     "wilson_interval",
 ]

@@ -14,6 +14,11 @@ from labkit.checking import Hint, Missed, Property, as_tensor, close, evaluate, 
 GROUPS, PEOPLE, MOST_SHOTS, ALBUM = 3, 160, 6, 300
 RARE, FEW = 0.02, 100  # a group's share, and images seen of all
 Function = Callable[..., Any]
+# Of Wilson's root, without its second term, and with four times as much of it.
+ROOTS = (
+    "under the root z²/4n² is left out, which keeps the interval wide where none or all were seen.",
+    "under the root stands z²/n² where z²/4n² belongs.",
+)
 Limits = tuple[Tensor, Tensor]
 SWAPPED = "the first limit lies above the second: return low, high."
 SQUARE = "in the score interval p(1 − p) stands at the limit p itself, not at the share seen"
@@ -87,13 +92,18 @@ def _two(limits: Function) -> str | None:
     return None
 
 
-def _edges(limits: Function) -> str | None:
+def _edges(limits: Function) -> str | Hint | None:
     total, z = 10 + int(30 * normal(1, seed=2).abs()), 1.96
     room = z**2 / (total + z**2)
     for count, wanted in ((0, (0.0, room)), (total, (1 - room, 1.0))):
         low, high = (float(limit) for limit in _limits(limits, count, total, z))
         if high < low - 1e-9:
             return SWAPPED
+        named = _mistake(count, total, z, low, high)
+        if named in ROOTS:
+            return Hint(
+                f"{count} of {total} gives {low:.3f} to {high:.3f}, not {wanted[0]:.3f} to {wanted[1]:.3f}.", named
+            )
         if high - low < 1e-9:
             return (
                 f"{count} of {total} gives an interval of width 0, as if {total} images could prove that a group "
@@ -115,6 +125,7 @@ def _known(count: int, total: int, z: float) -> dict[str, tuple[float, float]]:
     half = z * math.sqrt(share * (1 - share) / total)
     inner = math.sqrt(weight * (share * (1 - share) + weight / 4))
     middle = share + weight / 2
+    roots = (math.sqrt(weight * (share * (1 - share) + part * weight)) for part in (0, 1))
     return {
         f"this is the plain interval share ± z √(share (1 − share)/n): {SQUARE}.": (
             share - half,
@@ -125,7 +136,18 @@ def _known(count: int, total: int, z: float) -> dict[str, tuple[float, float]]:
             share - inner / (1 + weight),
             share + inner / (1 + weight),
         ),
+    } | {
+        hint: ((middle - root) / (1 + weight), (middle + root) / (1 + weight))
+        for hint, root in zip(ROOTS, roots, strict=True)
     }
+
+
+def _mistake(count: int, total: int, z: float, low: float, high: float) -> str:
+    """What to say of the common mistake that gives these limits; empty if there is none."""
+    for hint, mistake in _known(count, total, z).items():
+        if max(abs(low - mistake[0]), abs(high - mistake[1])) < 1e-6:
+            return hint
+    return ""
 
 
 def _score(limits: Function) -> str | None:
@@ -135,9 +157,8 @@ def _score(limits: Function) -> str | None:
         off = [abs(count / total - p) - z * math.sqrt(max(p * (1 - p), 0) / total) for p in (low, high)]
         if max(map(abs, off)) < 1e-6:
             continue
-        for hint, mistake in _known(count, total, z).items():
-            if max(abs(low - mistake[0]), abs(high - mistake[1])) < 1e-6:
-                return hint
+        if hint := _mistake(count, total, z, low, high):
+            return hint
         if _other_z(count, total, low, high):
             continue  # an interval of another z than the one handed in: that has a property of its own
         return f"for {count} of {total} at z = {z:.2f} the limit {low:.4f} or {high:.4f} is off: {SQUARE}."
@@ -156,8 +177,10 @@ def _other_z(count: int, total: int, low: float, high: float) -> bool:
     return abs(_distance(count, total, low) - _distance(count, total, high)) < 1e-5
 
 
-def _z(limits: Function) -> str | None:
-    return next((hint for i in (0, -1, -2) if (hint := _z_of(limits, *_cases()[i][:2]))), None)
+def _z(limits: Function) -> str | Hint | None:
+    found = next((hint for i in (0, -1, -2) if (hint := _z_of(limits, *_cases()[i][:2]))), None)
+    named = _edges(limits) if found else None  # a wrong root grows in a wrong way with z, too
+    return named if isinstance(named, Hint) else found
 
 
 def _z_of(limits: Function, count: int, total: int) -> str | None:

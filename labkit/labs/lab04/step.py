@@ -27,6 +27,7 @@ from labkit.labs.lab04.losses import (
 )
 
 RATE = 0.3
+OF_BEFORE = "the generator met the discriminator of before: update D first, then ask it anew about fakes."
 Weights = list[Tensor]
 
 
@@ -147,6 +148,7 @@ def _returned(step: Function) -> str | None:
         expected,
         [
             (lambda: expected[::-1], "they are in the other order: D's comes first."),
+            (lambda: [_loss_d(painter, judge, z[-1]).item(), _loss_g(painter, judge, z[0]).item()], OF_BEFORE),
             (
                 lambda: [expected[0], _saturating(painter, judge, z[-1]).item()],
                 "the generator's is log(1 − D(G(z))), the saturating form: it should be −log D(G(z)).",
@@ -216,6 +218,7 @@ def _steps_of_d(step: Function, of_dark: float) -> "str | Hint | None":
         (twice, "optimizer_d steps a second time, after the generator's backward(): it steps once in each call."),
         (lambda: _flat(done.before[1]), "it has not moved: optimizer_d.step() comes after its loss's backward()."),
         (lambda: after(lambda p, j: -_loss_d(p, j, z[0])), "it goes up its loss: the sign is flipped."),
+        (lambda: after(lambda p, j: _loss_d(p, j, z[-1])), OF_BEFORE),
         (
             lambda: after(lambda p, j: _loss_d(p, j, z[0]) + _loss_g(p, j, z[-1])),
             "the generator's loss moves it too: call optimizer_d.step() before the generator's backward().",
@@ -250,6 +253,7 @@ def _steps_of_g(step: Function, of_dark: float) -> "str | Hint | None":
             lambda: _flat(done.before[0]),
             "it has not moved: do not detach the fakes here, and call backward() and optimizer_g.step().",
         ),
+        (lambda: after(lambda p, j: _loss_g(p, j, z[0])), OF_BEFORE),
         (
             lambda: after(lambda p, j: _saturating(p, j, z[-1])),
             "that is log(1 − D(G(z))), which saturates: its gradient vanishes where D wins. Use −log D(G(z)).",
@@ -285,7 +289,7 @@ def _order(step: Function) -> str | None:
         met_old = _nets(done)[0]
         _down(met_old, _loss_g(met_old, old[1], z_old), RATE)
         if close(done.painted, _flat(met_old.parameters())):
-            return "the generator met the discriminator of before: update D first, then ask it anew about fakes."
+            return OF_BEFORE
     return "after one call the generator is not where the two updates in turn lead."
 
 

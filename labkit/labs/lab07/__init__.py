@@ -1,6 +1,7 @@
 """Checks of lab 07's exercises, and its claims."""
 
 from labkit.labs.lab07.claims import F1, F2, F3, F4, F5, F6
+from labkit.labs.lab07.energy import energy_distance
 from labkit.labs.lab07.guidance import guided_velocity
 from labkit.labs.lab07.likelihood import likelihood
 from labkit.labs.lab07.loss import regression
@@ -15,6 +16,7 @@ __all__ = [
     "F4",
     "F5",
     "F6",
+    "energy_distance",
     "guided_velocity",
     "likelihood",
     "regression",

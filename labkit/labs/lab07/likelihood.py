@@ -12,6 +12,7 @@ from labkit.matching import GaussianVelocity, gaussian_log_prob
 ROWS, FEATURES, STEPS = 4, 2, 40
 TIME = 0.3  # of the divergence
 NATS = 1e-3 * FEATURES
+FORWARD = "the way runs from t = 0 to 1: a face lies at t = 1, so start there and go back to its noise at t = 0."
 
 
 class _Linear(nn.Module):
@@ -182,6 +183,7 @@ def _gaussian(nats: Callable) -> str | None:
             "the sign of the integral is wrong: where a flow spreads, density falls.",
         ),
         (gaussian_log_prob(x) + change, "the noise's density is taken at x; take it where x comes from, at t = 0."),
+        *((gaussian_log_prob(field.flow(x)) + side * change, FORWARD) for side in (1, -1)),
         (expected - 2 * change + change * STEPS, "the divergence is added up without the steps' length."),
     ):
         if (got - wrong).abs().max() < 30 * NATS:
