@@ -114,7 +114,7 @@ WRONG = {
     "added up": ((solution(lambda d: np.abs(d).sum(1)),), {MEAN: "added up", SCATTER: "quarter"}),
     "signed": (
         (solution(lambda d: d.mean(1)),),
-        {MEAN: "cancel", OWN: "anew for each pair"},
+        {MEAN: "cancel", OWN: "cancel"},
     ),
     "absolute value last": ((solution(lambda d: np.abs(d.mean(1))),), {MEAN: "before the mean", OWN: "anew"}),
     "one value for a point": ((solution(pairs_of=one_value),), {OWN: "anew for each pair"}),

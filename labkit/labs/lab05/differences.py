@@ -8,6 +8,7 @@ from labkit.checking import Function, Missed, Property, as_tensor, evaluate, nor
 
 ROWS, FACTORS, LEVELS = 600, 3, 4
 POINTS, PAIRS = 150, 40
+CANCEL = "positive and negative differences cancel: take absolute values."
 NEAR = 0.08  # a mean over 6,000 pairs is then known to a fifth of this
 
 
@@ -111,7 +112,7 @@ def _mean(points: Function) -> str | None:
         if np.abs(got / wrong - 1).max() < NEAR:
             return hint
     if np.abs(got / right).max() < 0.05:
-        return "positive and negative differences cancel: take absolute values."
+        return CANCEL
     if np.abs(got / right).max() < 0.5:
         return "the absolute value comes before the mean: np.abs(z1 − z2).mean, not the reverse."
     return f"over many pairs latent 0 should differ by {right[0]:.2f}, and differs by {got[0]:.2f}."
@@ -153,6 +154,8 @@ def _own_value(points: Function) -> str | None:
     got = points(codes, count=400)[:, 0]
     if hint := _alike(got):
         return hint
+    if bool((got < 0).any()):
+        return CANCEL
     if got.mean() > 0 and got.std() / got.mean() < 0.6:
         return None
     return "all pairs of a point share one value: draw the shared value anew for each pair."
