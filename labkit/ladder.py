@@ -139,7 +139,7 @@ def report(properties: Sequence[Any], rung: int | None = None, section: str = ""
         lines.append(f"{'✓' if each.passed else '✗'} {say(each.name)} {say(also.get(each.hint, ''))}".rstrip())
         if not each.passed and each.hint not in also:
             steps = [f"{say('hint')}: {_whole(each)}"] if rung is None else _steps(each, rung)
-            # Without a case of its own the sentence is the mistake, unless it holds measured numbers alone.
+            # A sentence without a case names the mistake itself. Measured numbers alone do not.
             told = STOPPED in each.hint or not (each.where or MEASURED.search(each.why))
             named = named or told or any(step.startswith(f"{say('why')}: ") for step in steps)
             lines += [line for line in (f"    {step}" for step in steps) if line not in lines]

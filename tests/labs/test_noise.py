@@ -1,4 +1,4 @@
-"""Noise is judged by its whole law: what only looks normal is told from what is."""
+"""Noise must follow the normal law: what looks normal only in its mean and spread is caught."""
 
 import pytest
 import torch
