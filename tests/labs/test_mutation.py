@@ -92,6 +92,11 @@ def first(*args):
     return next((each for each in args if isinstance(each, torch.Tensor | np.ndarray)), args[0])
 
 
+def square(make, x):
+    """A matrix with a row for each column of a table, or one number."""
+    return make(x.shape[1] if np.ndim(x) == 2 else 1)
+
+
 TRIVIAL = {
     "None": lambda *args: None,
     "0": lambda *args: 0,
@@ -112,8 +117,8 @@ TRIVIAL = {
     "nothing and all": lambda *args: (0.0, 1.0),
     "zeros per epoch": lambda *args: [0.0] * 3,
     "positions": lambda *args: (np.arange(len(first(*args))), np.arange(0), np.arange(0)),
-    "square zeros": lambda *args: np.zeros((len(args[0].T),) * 2),
-    "square ones": lambda *args: np.eye(len(args[0].T)),
+    "square zeros": lambda *args: square(lambda n: np.zeros((n, n)), args[0]),
+    "square ones": lambda *args: square(np.eye, args[0]),
     "a uniform share": lambda *args: np.full(len(first(*args)), 1 / len(first(*args))),
     "noise itself": lambda *args: args[1],
 }

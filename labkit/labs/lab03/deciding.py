@@ -85,7 +85,10 @@ def _why(decide: Callable) -> str:
     cases = [case for share in (0.1, 0.4, 0.5, 0.7, 0.8, 0.9, 0.95, 1.002, 1.3, 2.5) for case in _near(share)]
     cases += [*_far(), *_moved(), *_few()]
     got = [decide(list(values), bar) for values, bar in cases]
-    return next((why for mistake, why in MISTAKES if [mistake(*case) for case in cases] == got), "")
+    for mistake, why in MISTAKES:
+        if all(mistake(*case) == said for case, said in zip(cases, got, strict=True)):
+            return why
+    return ""
 
 
 def _where(values: Sequence[float], bar: float, got: Any, right: str) -> str:
