@@ -399,10 +399,11 @@ class Run:
 
     def _studied(self, record: dict[str, Any]) -> dict[str, Any]:
         """What the kit's own study found of a claim that this run cannot decide, where it is decided there."""
-        if record["verdict"] != UNDECIDED or self.profile == "study":
+        open_still = (UNDECIDED, NEEDS_PHOTOGRAPHS)
+        if record["verdict"] not in open_still or self.profile == "study":
             return {}
         same = (each for each in reference_of.verdicts(reference_of.ROOT) if each["id"] == record["id"])
-        decided = (each for each in same if each["verdict"] not in (UNDECIDED, NEEDS_PHOTOGRAPHS))
+        decided = (each for each in same if each["verdict"] not in open_still)
         return next(({"study": {name: each[name] for name in ("verdict", "on", "measured")}} for each in decided), {})
 
     def _same_seed(self) -> None:

@@ -108,11 +108,11 @@ def build_reference(
 
 @reference_app.command("table")
 def reference_table() -> None:
-    """Print the verdicts of the reference as the table of the README."""
+    """Print the verdicts of the reference as the tables of the README: of the course, and on photographs."""
     from labkit.claims import claims_markdown
-    from labkit.fit.reference import verdicts
+    from labkit.fit.reference import on_photographs, verdicts
 
-    print(claims_markdown(verdicts()))
+    print(claims_markdown(verdicts()), claims_markdown(on_photographs()), sep="\n\n")
 
 
 @app.command()

@@ -17,12 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from labkit.claims import NEEDS_PHOTOGRAPHS
 from labkit.errors import LabkitError
 from labkit.files import atomic_path, write_json
 from labkit.fit.state import DISCRIMINATOR
 
 ROOT = Path(__file__).resolve().parents[1] / "reference"  # a link to data/reference of the project
 ABOUT, CHECKPOINT = "about.json", "checkpoint.pt"
+PHOTOGRAPHS = "photographs.json"  # what a run on photographs measured; of them no picture may be committed
 LARGEST_FILE, LARGEST = 5 * 2**20, 25 * 2**20  # bytes that may be committed
 OWN = "yours"  # the folder of sweeps that depend on a student's own code; nothing in it is taken
 LIVE_SECONDS = 200.0  # a model that took longer is not trained before a student's eyes
@@ -125,6 +127,8 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     cheapest model, of those that are no cells, and of those that the lab has read again; where the lab takes no
     `models`, none of these. Metrics, verdicts and what the site's explorer draws are kept in any case.
 
+    A run on photographs leaves its numbers and verdicts beside the reference, and nothing else.
+
     Raises:
         LabkitError: the run did not end well, or its files are larger than what may be committed.
     """
@@ -132,7 +136,10 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     if (read["state"] or {}).get("state") != "ok" or not read["config"]:
         raise LabkitError(f"{run_folder}: is no run that ended well; run the lab in the profile study first.")
     folder = root / run_folder.name
-    for old in sorted(folder.rglob("*"), reverse=True):
+    if any(claim["on"] == "photographs" for claim in read["claims"] or []):
+        write_json(folder / PHOTOGRAPHS, _about(read))
+        return (folder / PHOTOGRAPHS).stat().st_size
+    for old in sorted(set(folder.rglob("*")) - {folder / PHOTOGRAPHS}, reverse=True):
         old.unlink() if old.is_file() else old.rmdir()
     checkpoints = sorted(run_folder.rglob(CHECKPOINT)) if models else []
     live, least = "", LIVE_SECONDS  # the cheapest is to be trained live, and compared
@@ -166,8 +173,22 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
 
 
 def verdicts(root: Path = ROOT) -> list[dict[str, Any]]:
-    """The claims of all labs in the reference as claims.json holds them, with "lab" and "profile"."""
-    abouts = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(root.glob(f"*/{ABOUT}"))]
+    """The claims of all labs in the reference as claims.json holds them, with "lab" and "profile".
+
+    Those that only photographs decide are as they were measured there.
+    """
+    there = {claim["id"]: claim for claim in on_photographs(root)}
+    drawn = _claims(root, ABOUT)
+    return [there.get(each["id"], each) if each["verdict"] == NEEDS_PHOTOGRAPHS else each for each in drawn]
+
+
+def on_photographs(root: Path = ROOT) -> list[dict[str, Any]]:
+    """The same, of all claims that were measured on photographs."""
+    return _claims(root, PHOTOGRAPHS)
+
+
+def _claims(root: Path, name: str) -> list[dict[str, Any]]:
+    abouts = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(root.glob(f"*/{name}"))]
     return [
         claim | {"lab": about["lab"], "profile": about["profile"]} for about in abouts for claim in about["claims"]
     ]

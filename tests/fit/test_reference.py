@@ -64,7 +64,15 @@ def finished(folder):
     """A run's folder with what `build` asks of one that ended well."""
     write_json(folder / "state.json", {"state": "ok"})
     data = [{"label": "drawn", "checksum": "drawn by x", "stand_in_for": "CelebA"}]
-    config = {"lab": "99", "seed": 0, "device": "cpu", "sizes": {"width": 3}, "data": data, "versions": {}}
+    config = {
+        "lab": "99",
+        "profile": "study",
+        "seed": 0,
+        "device": "cpu",
+        "sizes": {"width": 3},
+        "data": data,
+        "versions": {},
+    }
     write_json(folder / "config.json", config)
     write_json(folder / "metrics.json", {"values": {"error": 1.0}})
     write_json(folder / "claims.json", [])
@@ -187,6 +195,32 @@ def test_a_loss_that_is_far_from_the_references_is_named(root, tmp_path, capsys)
 def test_the_renderer_and_the_verdicts_are_written_down(built):
     about = json.loads((built[0] / STEM / "about.json").read_text())
     assert about["metrics"] == {"error": 1.0} and about["sizes"] == {"width": 3} and about["renderer"]
+
+
+def test_of_photographs_numbers_and_verdicts_are_kept_beside_it_and_decide_what_only_they_can(tmp_path):
+    claims = [{"id": id, "on": "drawn faces", "verdict": verdict} for id, verdict in
+              (("A1", "needs photographs"), ("A2", "reproduced"), ("A3", "needs photographs"))]  # fmt: skip
+    root, folder = tmp_path / "reference", finished(tmp_path / STEM)
+    Lab(folder).run()
+    (folder / "explorer").mkdir()
+    (folder / "explorer" / "it.js").write_text("a picture")
+
+    def build(found):
+        write_json(folder / "claims.json", found)
+        reference.build(folder, root)
+        return {path.relative_to(root / STEM) for path in (root / STEM).rglob("*") if path.is_file()}
+
+    drawn = build(claims)
+    there = [each | {"on": "photographs", "verdict": "corrected"} for each in claims[:2]]
+    both = build(there)
+    assert {path.name for path in both - drawn} == {"photographs.json"} and drawn < both == build(claims)
+    judged = {each["id"]: (each["verdict"], each["on"], each["lab"]) for each in reference.verdicts(root)}
+    assert judged == {
+        "A1": ("corrected", "photographs", "99"),
+        "A2": ("reproduced", "drawn faces", "99"),
+        "A3": ("needs photographs", "drawn faces", "99"),
+    }
+    assert [each["id"] for each in reference.on_photographs(root)] == ["A1", "A2"]
 
 
 def test_a_run_that_did_not_end_well_is_refused(built, tmp_path):

@@ -70,4 +70,5 @@ def test_it_is_small_enough_to_commit():
 
 def test_the_readme_shows_its_verdicts():
     shown = (project_root() / "README.md").read_text(encoding="utf-8")
-    assert claims_markdown(reference.verdicts()) in shown, "paste what `labkit reference table` prints"
+    for claims in (reference.verdicts(), reference.on_photographs()):
+        assert claims_markdown(claims) in shown, "paste what `labkit reference table` prints"
