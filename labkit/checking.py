@@ -219,9 +219,9 @@ def random_numbers(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(drawing_seed(seed))
 
 
-def size(low: int, high: int, seed: int = 0) -> int:
+def size(low: int, high: int) -> int:
     """A size of a check's inputs, `low` to `high`: another one under another salt, so that none can be written in."""
-    return int(random_numbers(seed).integers(low, high + 1))
+    return int(random_numbers().integers(low, high + 1))
 
 
 def as_tensor(value: Any, what: str) -> Tensor:
