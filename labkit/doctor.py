@@ -53,9 +53,6 @@ def _software() -> Iterator[Row]:
             yield package, version(package), ""
         except PackageNotFoundError:
             yield package, "absent", "install labkit anew: pip install -c constraints.txt -e ."
-    compiler = next((name for name in ("c++", "g++", "clang++", "cl") if shutil.which(name)), None)
-    advice = "" if compiler else "torch.compile is not used, drawing faces is slower; nothing else changes"
-    yield "C++ compiler", compiler or "none", advice
 
 
 def _hardware() -> Iterator[Row]:

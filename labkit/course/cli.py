@@ -235,7 +235,7 @@ def compare(
 
 @app.command()
 def doctor() -> None:
-    """Show what this machine has: versions, device, compiler, memory, disk, data."""
+    """Show what this machine has: versions, device, memory, disk, data."""
     from labkit.doctor import examine
 
     table = examine()

@@ -1,5 +1,6 @@
 """Measures that compare sets of pictures or codes, whatever model made them."""
 
+from labkit.metrics.baselines import baseline_nll
 from labkit.metrics.feature_reader import agreement, attribute_reader, oracle_reader, true_moves
 from labkit.metrics.frechet import frechet_distance, lite0_extractor, oracle_extractor
 from labkit.metrics.interpolation import linear, path_change, path_shape, spherical, typical_difference

@@ -46,7 +46,7 @@ class PCAImageDensity:
     levels: int = 255  # pixels are k/levels for integers k; 255 for 8 bits scaled to [0, 1]
 
     @classmethod
-    def fit(cls, pca: PCA, images: np.ndarray, levels: int = 255, seed: int = 0) -> "PCAImageDensity":
+    def fit(cls, pca: PCA, images: np.ndarray, levels: int = 255) -> "PCAImageDensity":
         """Measure σ² on training images (N, D) in [0, 1].
 
         Raises:
@@ -60,7 +60,7 @@ class PCAImageDensity:
                 f"PCAImageDensity: {pca.n_components_} components of {pca.mean_.size} pixels leave no residual to "
                 "measure; keep fewer components."
             )
-        residual = cls(pca, 1.0).split(dequantise(images, levels, seed))[1]
+        residual = cls(pca, 1.0).split(dequantise(images, levels))[1]
         return cls(pca, float(np.mean(np.sum(residual**2, 1)) / free), levels)
 
     def split(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,8 +75,8 @@ class PCAImageDensity:
         squared = np.sum(np.asarray(residual, np.float64) ** 2, 1) / self.residual_variance
         return -0.5 * (squared + free * math.log(2 * math.pi * self.residual_variance))
 
-    def bits_per_dim(self, model: nn.Module, images: np.ndarray, seed: int = 0) -> np.ndarray:
+    def bits_per_dim(self, model: nn.Module, images: np.ndarray) -> np.ndarray:
         """Bits per pixel of images (N, D) of grey levels under `model` on their codes, (N,)."""
-        codes, residual = self.split(dequantise(images, self.levels, seed))
+        codes, residual = self.split(dequantise(images, self.levels))
         nats = log_prob(model, codes) + self.residual_log_prob(residual)
         return bits_per_dim(nats, images.shape[1]) + math.log2(self.levels)

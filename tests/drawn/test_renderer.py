@@ -1,13 +1,10 @@
 """The portrait renderer: the same pixels in any batch, soft edges, every factor where it belongs."""
 
-import shutil
-import warnings
-
 import pytest
 import torch
 
 from labkit.drawn.factors import FACTOR_NAMES, FACTORS, sample_factors
-from labkit.drawn.renderer.render import _compiled, render
+from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 
 # Where (left, top, right, bottom), in shares of the picture, most of the change of a local factor must lie.
@@ -155,33 +152,3 @@ def test_bad_input_is_met_at_the_door(factors, size, words):
 
 def test_no_faces_make_no_pictures():
     assert render(torch.zeros(0, len(FACTORS)), 16).shape == (0, 3, 16, 16)
-
-
-@pytest.mark.skipif(not shutil.which("g++") and not shutil.which("clang++"), reason="no C++ compiler here")
-def test_compiled_equals_plain_and_ignores_the_batch():
-    factors = sample_factors(8, torch.arange(20))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        fast = render(factors, 64, compiled=True)
-    difference = (fast.int() - render(factors, 64).int()).abs()
-    assert difference.max() <= 1 and (difference > 0).float().mean() < 0.001
-    assert torch.equal(render(factors[17:18], 64, compiled=True)[0], fast[17])
-
-
-def test_without_a_compiler_one_warning_and_the_plain_picture(monkeypatch):
-    def no_compiler(*args, **options):
-        def fail(*inputs):
-            raise RuntimeError("no working C++ compiler")
-
-        return fail
-
-    monkeypatch.setattr(torch, "compile", no_compiler)
-    factors = sample_factors(8, torch.arange(3))
-    _compiled.cache_clear()
-    try:
-        with pytest.warns(UserWarning, match="no working C\\+\\+ compiler") as caught:
-            images = [render(factors, 24, compiled=True) for _ in range(2)]
-    finally:
-        _compiled.cache_clear()
-    assert len(caught) == 1
-    assert torch.equal(images[0], render(factors, 24)) and torch.equal(images[1], images[0])

@@ -16,15 +16,12 @@ from labkit.checking import (
     drawing_seed,
     dtype,
     evaluate,
-    independent,
-    law,
     normal,
-    normal_cdf,
-    normal_noise,
     size,
     untouched,
     weak,
 )
+from labkit.noise import independent, normal_law, normal_noise
 
 ROWS, LATENTS = 6, 4
 DRAWS = 40_000  # a standard deviation is then known to 0.4 %
@@ -109,7 +106,7 @@ def _spread(draw: Function) -> "str | Hint | None":
         "rand is uniform between 0 and 1: randn_like is the normal one.": torch.exp(LOG_VARS / 2) / 3**0.5,
     }
     if close(got.log(), LOG_VARS / 2, 0.03):
-        return law(noise / torch.exp(LOG_VARS / 2), normal_cdf, "the noise")
+        return normal_law(noise / torch.exp(LOG_VARS / 2), "the noise")
     found = [hint for hint, wrong in mistakes.items() if close(got, wrong, 0.03)]
     worst = int((got.log() - LOG_VARS / 2).abs().argmax())
     where = (
@@ -136,7 +133,7 @@ def _fresh(reparameterise: Function) -> str | None:
         big = torch.zeros(2000, LATENTS, dtype=torch.float64)
         noise = [as_tensor(reparameterise(big.clone(), big.clone()), "z").detach() for _ in "ab"]
         # That the law is another one `_spread` tells.
-        if not law(noise[0], normal_cdf, "") and (hint := independent(*noise)):
+        if not normal_law(noise[0], "") and (hint := independent(*noise)):
             return hint
         return normal_noise(
             lambda: as_tensor(reparameterise(mean.clone(), log_var.clone()), "z").detach() / math.exp(0.5)

@@ -19,12 +19,10 @@ from labkit.checking import (
     dtype,
     evaluate,
     explain,
-    independent,
-    law,
     normal,
-    normal_cdf,
     weak,
 )
+from labkit.noise import independent, normal_law
 
 ROWS, LATENTS, SIDE = 24, 5, 2
 MANY, OTHER = 20_000, 8  # rows and latents of the noise that is judged by its law
@@ -166,7 +164,7 @@ def noise_hint(z: Tensor, again: Tensor) -> str | None:
         return "all fakes of a batch come from the same noise: draw a row for each."
     mean, deviation = z.mean().item(), z.std().item()
     if abs(mean) < 0.1 and abs(deviation - 1) < 0.1:
-        return law(z, normal_cdf, "the noise") or independent(z, again)
+        return normal_law(z, "the noise") or independent(z, again)
     if z.min() >= 0:
         return "the noise is never negative: torch.rand is uniform, torch.randn is normal."
     return f"the noise has mean {mean:.2f} and deviation {deviation:.2f}; N(0, 1) has 0 and 1."
