@@ -361,7 +361,9 @@ def _shown(value: Any) -> str:
     values = np.asarray(value)
     if values.size > 16:
         return f"(an array {values.shape})"
-    return str((values.astype(int) if values.dtype == bool else values.round(3)).tolist())
+    short = values.astype(int) if values.dtype == bool else values.round(3)
+    # Scores that are small, or nearly equal, must not look alike.
+    return str((short if len(np.unique(short)) == len(np.unique(values)) else values).tolist())
 
 
 def _where(got: Tensor, expected: Tensor) -> str:
@@ -540,6 +542,8 @@ def independent(z: Tensor, again: Tensor) -> str | None:
         if (sums / root).abs().max() > 7:
             return f"{what} of the noise depend on each other: draw each number by itself."
     both = torch.cat((z, again), 1)
+    if len(both.unique()) < 0.95 * both.numel():  # of float32, 1 in 200 is there twice
+        return "numbers of the noise come again, in one call or in the next: draw each anew, and keep none."
     if any((sums / root).abs().max() < 0.05 for sums in (both.sum(0), (both**2 - 1).sum(0) / 2**0.5)):
         return "the noise is standardised over the batch, so that its rows depend on each other: leave that out."
     return None
@@ -548,6 +552,39 @@ def independent(z: Tensor, again: Tensor) -> str | None:
 def normal_cdf(values: Tensor) -> Tensor:
     """Distribution function of N(0, 1)."""
     return torch.special.ndtr(values)
+
+
+MANY_ROWS = 600
+
+
+def any_number(call: Function, *given: Tensor, most: int = MANY_ROWS) -> str | None:
+    """None if each row comes out alone and among many as it does beside a few.
+
+    Args:
+        call: tensors (N, …) → one tensor or several; those that have no row for each are passed over.
+        given: its arguments, of a few rows.
+        most: fewer where a function that loops over rows would ask a net for each.
+    """
+
+    def asked(rows: Tensor) -> list[Tensor]:
+        found = call(*(each[rows] for each in given))
+        return [as_tensor(each, "the result").detach() for each in (found if isinstance(found, tuple) else (found,))]
+
+    count = len(given[0])
+    few = asked(torch.arange(count))
+    for number in (most, 1):
+        rows = torch.arange(number) % count
+        for got, beside in zip(asked(rows), few):
+            if not beside.ndim or len(beside) != count:
+                continue
+            if got.shape != beside[rows].shape:
+                return (
+                    f"for N = {number} it has shape {tuple(got.shape)}, expected {tuple(beside[rows].shape)}: leave "
+                    "out squeeze(), which drops every dimension of one, and write in no N."
+                )
+            if not close(got, beside[rows]):
+                return f"for N = {number} a row is another one than for N = {count}: write in no number of rows."
+    return None
 
 
 def row_values(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
