@@ -166,7 +166,7 @@ def _second(step: Function) -> str | None:
     moved = not torch.equal(done.judged, _flat(judge.parameters()))  # another property tells that
     if moved or close(torch.tensor(done.returned[1], dtype=torch.float64), expected.detach()):
         return None
-    return "of a second call the losses are other ones than those of its own fakes: keep nothing from call to call."
+    return "in a second call the losses are not those of this call: keep nothing from the call before."
 
 
 def _sure(step: Function) -> str | None:
