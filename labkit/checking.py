@@ -358,7 +358,9 @@ def _shown(value: Any) -> str:
     values = np.asarray(value)
     if values.size > 16:
         return f"(an array {values.shape})"
-    return str((values.astype(int) if values.dtype == bool else values.round(3)).tolist())
+    short = values.astype(int) if values.dtype == bool else values.round(3)
+    # Scores that are small, or nearly equal, must not look alike.
+    return str((short if len(np.unique(short)) == len(np.unique(values)) else values).tolist())
 
 
 def _where(got: Tensor, expected: Tensor) -> str:
@@ -466,6 +468,39 @@ def same_gradients(got: Any, expected: Any, **inputs: Tensor) -> Hint | None:
             return Hint(why=f"no gradient reaches {name}: leave out .detach(); that part would never be trained.")
         if right_values and not close(mine.double(), wanted, 1e-4):
             return Hint(why=f"the gradient of {name} is not that of the formula: is a part of it detached?")
+    return None
+
+
+MANY_ROWS = 600
+
+
+def any_number(call: Function, *given: Tensor, most: int = MANY_ROWS) -> str | None:
+    """None if each row comes out alone and among many as it does beside a few.
+
+    Args:
+        call: tensors (N, …) → one tensor or several; those that have no row for each are passed over.
+        given: its arguments, of a few rows.
+        most: fewer where a function that loops over rows would ask a net for each.
+    """
+
+    def asked(rows: Tensor) -> list[Tensor]:
+        found = call(*(each[rows] for each in given))
+        return [as_tensor(each, "the result").detach() for each in (found if isinstance(found, tuple) else (found,))]
+
+    count = len(given[0])
+    few = asked(torch.arange(count))
+    for number in (most, 1):
+        rows = torch.arange(number) % count
+        for got, beside in zip(asked(rows), few):
+            if not beside.ndim or len(beside) != count:
+                continue
+            if got.shape != beside[rows].shape:
+                return (
+                    f"for N = {number} it has shape {tuple(got.shape)}, expected {tuple(beside[rows].shape)}: leave "
+                    "out squeeze(), which drops every dimension of one, and write in no N."
+                )
+            if not close(got, beside[rows]):
+                return f"for N = {number} a row is another one than for N = {count}: write in no number of rows."
     return None
 
 

@@ -74,6 +74,8 @@ def independent(z: Tensor, again: Tensor) -> str | None:
         if (sums / root).abs().max() > 7:
             return f"{what} of the noise depend on each other: draw each number by itself."
     both = torch.cat((z, again), 1)
+    if len(both.unique()) < 0.95 * both.numel():  # of float32, 1 in 200 is there twice
+        return "numbers of the noise come again, in one call or in the next: draw each anew, and keep none."
     if any((sums / root).abs().max() < 0.05 for sums in (both.sum(0), (both**2 - 1).sum(0) / 2**0.5)):
         return "the noise is standardised over the batch, so that its rows depend on each other: leave that out."
     return None

@@ -62,8 +62,9 @@ def over(values: Any, unit: str = "seeds") -> Estimate:
         signs = set(values[bad].tolist())  # infinities of both signs have no mean
         value = signs.pop() if len(signs) == 1 else math.nan
         return Estimate(value, 0.0 if lost and math.isinf(value) else math.nan, len(values), unit)
-    mean = float(values.sum()) / len(values)
-    squares = float(((values - mean) ** 2).sum())
+    with np.errstate(over="ignore", invalid="ignore"):  # an error beyond all numbers decides nothing
+        mean = float(values[0] + (values - values[0]).sum() / len(values))  # of equal values exactly theirs
+        squares = float(((values - mean) ** 2).sum())
     error = math.sqrt(squares / (len(values) - 1) / len(values)) if len(values) > 1 else math.nan
     return Estimate(mean, error, len(values), unit)
 
@@ -84,6 +85,8 @@ def resample(statistic: Callable[[np.ndarray], float], groups: Any, *, unit: str
         groups: the group of each row, (N,); draws of them that give NaN are left out.
     """
     _, groups = np.unique(np.asarray(groups), return_inverse=True)
+    if not len(groups):
+        return over([], unit)
     members = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
     rng = np.random.default_rng(0)
     with warnings.catch_warnings():
@@ -103,7 +106,7 @@ def share(values: Any, groups: Any) -> Estimate:
     groups = np.asarray(groups)
     means = [np.asarray(values, float)[groups == group].mean() for group in np.unique(groups)]
     found = over(means, "people")
-    return replace(found, error=max(found.error, 0.5 / found.n))
+    return replace(found, error=max(found.error, 0.5 / max(1, found.n)))
 
 
 @dataclass(frozen=True)
@@ -148,10 +151,9 @@ def above(measured: Any, bar: float = 0.0) -> Finding:
     too_few = found.n < (SEEDS if found.unit == "seeds" else LEAST)
     if too_few or math.isnan(found.error) or math.isnan(found.value):
         return Finding(1.0, 1.0, needs)
-    if found.error == 0 and found.value == bar:  # on the bar to the last digit: neither side
-        return Finding(1.0, 1.0, needs)
-    if found.error == 0:
-        return fact(found.value > bar)
+    if found.error < 1e-12 * abs(found.value) + 1e-15:  # alike but for rounding, as differences of equal pairs are
+        on_the_bar = math.isclose(found.value, bar, rel_tol=1e-12, abs_tol=1e-15)
+        return Finding(1.0, 1.0, needs) if on_the_bar else fact(found.value > bar)
     below = float(stdtr(found.n - 1, (found.value - bar) / found.error))
     return Finding(1 - below, below, needs)
 

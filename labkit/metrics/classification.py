@@ -33,7 +33,7 @@ def attribute_report(
         prevalence: (A,) shares of positives in training.
 
     Raises:
-        LabkitError: shapes that do not fit, or no row.
+        LabkitError: shapes that do not fit, no row, or scores that are NaN.
     """
     labels, scores = np.asarray(labels, bool), np.asarray(scores, float)
     if labels.shape != scores.shape or labels.shape[1:] != (len(names),):
@@ -42,6 +42,8 @@ def attribute_report(
         )
     if not len(labels):
         raise LabkitError("attribute_report: no image has known attributes; choose another split.")
+    if np.isnan(scores).any():
+        raise LabkitError("attribute_report: some scores are NaN; a net that diverged reads nothing, train it anew.")
     generator = np.random.default_rng(seed)
     draws = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), RESAMPLES)
     rows = [_row(labels[:, i], scores[:, i], float(share), draws) for i, share in enumerate(np.asarray(prevalence))]
@@ -96,10 +98,10 @@ def guessed_precision(positives: int, images: int) -> float:
     """Expected average precision of a random order: above the share of positives where they are few.
 
     With P positives of N images and H the N-th harmonic number it is (H + (P − 1)(N − H)/(N − 1)) / N: at rank k an
-    image is positive with probability P/N, and each of the k − 1 before it with (P − 1)/(N − 1).
+    image is positive with probability P/N, and each of the k − 1 before it with (P − 1)/(N − 1). NaN without any.
     """
-    if images < 2:
-        return positives / images if images else np.nan
+    if not positives or images < 2:
+        return 1.0 if positives else np.nan
     harmonic = float((1 / np.arange(1, images + 1)).sum())
     return (harmonic + (positives - 1) * (images - harmonic) / (images - 1)) / images
 
@@ -138,8 +140,10 @@ def by_group(
         people: int (N,): shots of one person are no independent observations.
 
     Raises:
-        LabkitError: no attribute has enough of both in every group.
+        LabkitError: no images, or no attribute that has enough of both in every group.
     """
+    if not len(labels):
+        raise LabkitError("by_group: there are no images.")
     names = np.unique(groups)
     counts = np.array([(labels[groups == name].sum(0), (~labels[groups == name]).sum(0)) for name in names])
     usable = (counts >= LEAST).all((0, 1))

@@ -19,6 +19,7 @@ from labkit.drawn.renderer.render import render
 from labkit.errors import LabkitError
 from labkit.faces.faceset import TEST, TRAIN, VALIDATION, FaceSet
 from labkit.fit import fit
+from labkit.metrics.scaling import in_unit
 from labkit.metrics.selectivity import Selectivity, selectivity
 from labkit.oracle.oracle import READABLE, load_oracle
 
@@ -133,9 +134,10 @@ def attribute_reader(
 
 def agreement(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Squared correlation of each column of (N, F) and (N, F), (F,); 0 where one never varies."""
-    a, b = (values - values.mean(0) for values in (one.astype(float), other.astype(float)))
+    a, b = (in_unit(values - values.mean(0)) for values in (one.astype(float), other.astype(float)))
     scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
-    return np.divide((a * b).sum(0), scale, out=np.zeros(a.shape[1]), where=scale > 0) ** 2
+    varies = (np.ptp(one, 0) > 0) & (np.ptp(other, 0) > 0)  # a mean of equal values may be off by a rounding
+    return np.divide((a * b).sum(0), scale, out=np.zeros(a.shape[1]), where=varies) ** 2
 
 
 def true_moves(reader: FeatureReader, factors: np.ndarray, count: int) -> Selectivity:

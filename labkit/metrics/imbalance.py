@@ -41,7 +41,7 @@ def wilson(count: int | np.ndarray, total: int | np.ndarray) -> tuple[np.ndarray
         LabkitError: a total is not positive, or a count not within it.
     """
     count, total = np.asarray(count, np.float64), np.asarray(total, np.float64)
-    if (total <= 0).any() or (count < 0).any() or (count > total).any():
+    if not ((total > 0) & (total < np.inf) & (count >= 0) & (count <= total)).all():
         raise LabkitError("wilson: every total must be positive and every count between 0 and its total.")
     z = norm.ppf((1 + CONFIDENCE) / 2)
     share, weight = count / total, z**2 / total
@@ -75,7 +75,7 @@ def amplification(data: np.ndarray, generated: np.ndarray, people: np.ndarray | 
         people: int (N,), who is on the data's pictures, see `by_person`; None where each shows somebody else.
 
     Raises:
-        LabkitError: not bool (N,), empty, or nobody in the data belongs to the group.
+        LabkitError: not bool (N,), empty, nobody in the data belongs to the group, or another number of people.
     """
     data, generated = np.asarray(data), np.asarray(generated)
     if any(who.dtype != bool or who.ndim != 1 or not len(who) for who in (data, generated)) or not data.any():
@@ -83,6 +83,8 @@ def amplification(data: np.ndarray, generated: np.ndarray, people: np.ndarray | 
             "amplification: data and generated must be bool (N,), not empty, and some of the data in the group; "
             "compare a factor with a threshold first."
         )
+    if people is not None and len(people) != len(data):
+        raise LabkitError(f"amplification: {len(data)} pictures cannot show {len(people)} people; give one for each.")
     seen = (data.sum(), len(data)) if people is None else by_person(data, np.asarray(people))
     counts, totals = np.array([seen, (generated.sum(), len(generated))], np.float64).T
     low, high = wilson(counts, totals)
@@ -141,13 +143,19 @@ def distribution(data: np.ndarray, generated: np.ndarray, bins: int = 20) -> pd.
         Wilson interval `…_low`, `…_high`. The bands hold for each bin alone: of 20, one is left by chance.
 
     Raises:
-        LabkitError: not (N,), empty, or not finite.
+        LabkitError: not (N,), empty, not finite, or of a range that no bins divide.
     """
     data, generated = (np.asarray(values) for values in (data, generated))
     if any(v.ndim != 1 or not len(v) or not np.isfinite(v).all() for v in (data, generated)):
         raise LabkitError("distribution: data and generated must be (N,), not empty, and finite.")
     both = np.concatenate([data, generated])
-    edges = np.array([-0.5, 0.5, 1.5]) if both.dtype == bool else np.histogram_bin_edges(both, bins)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            edges = np.array([-0.5, 0.5, 1.5]) if both.dtype == bool else np.histogram_bin_edges(both, bins)
+    except ValueError as error:
+        raise LabkitError(
+            f"distribution: {both.min():g} to {both.max():g} cannot be cut into {bins} bins."
+        ) from error
     table = pd.DataFrame({"left": edges[:-1], "right": edges[1:]})
     for name, values in (("data", data), ("generated", generated)):
         counts = np.histogram(values.astype(np.float64), edges)[0]

@@ -19,13 +19,13 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
     """Points on the arc from `start` (d,) to `end` (d,), both included: (steps, d).
 
     Slerp (Shoemake, 1985; for latents, White, arXiv:1609.04468): with Ω the angle between the two,
-    sin((1 − w)Ω)/sin Ω · start + sin(wΩ)/sin Ω · end. Where Ω is 0 or π the arc is not defined and the straight
-    line is taken.
+    sin((1 − w)Ω)/sin Ω · start + sin(wΩ)/sin Ω · end. Where Ω is 0 or π, or an end is 0, the arc is not defined and
+    the straight line is taken.
     """
     weight = _weights(start, end, steps)
     cosine = torch.dot(_direction(start), _direction(end))
     angle = torch.acos(cosine.clamp(-1, 1))
-    if torch.sin(angle) < 1e-4:
+    if torch.sin(angle) < 1e-4 or not (start.any() and end.any()):
         return linear(start, end, steps)
     return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / torch.sin(angle)
 

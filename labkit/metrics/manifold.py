@@ -91,7 +91,7 @@ def _distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[int, np.ndarray]]
 
 
 def _check(real: np.ndarray, generated: np.ndarray, neighbours: int) -> None:
-    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
+    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1] or not real.shape[1]:
         raise LabkitError(
             f"manifold_score: features {real.shape} and {generated.shape} must be (N, D) and (M, D); "
             "flatten them, and take both from one extractor."

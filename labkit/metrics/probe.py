@@ -3,6 +3,7 @@
 import numpy as np
 
 from labkit.errors import LabkitError
+from labkit.metrics.scaling import in_unit
 from labkit.statistics import Estimate, over, resample
 
 FOLDS = 5
@@ -14,7 +15,11 @@ def probe_auc(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> floa
     from sklearn.metrics import roc_auc_score
 
     scores = probe_scores(codes, wanted, people)
-    return float(roc_auc_score(np.asarray(wanted, bool), scores)) if np.isfinite(scores).all() else float("nan")
+    return (
+        float(roc_auc_score(np.asarray(wanted, bool), scores))
+        if len(scores) and np.isfinite(scores).all()
+        else float("nan")
+    )
 
 
 def probe_interval(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> Estimate:
@@ -22,7 +27,7 @@ def probe_interval(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) ->
     from sklearn.metrics import roc_auc_score
 
     scores, wanted, people = probe_scores(codes, wanted, people), np.asarray(wanted, bool), apart(people)
-    if not np.isfinite(scores).all():
+    if not len(scores) or not np.isfinite(scores).all():
         return over(np.nan, "people")
     return resample(lambda rows: float(roc_auc_score(wanted[rows], scores[rows])), people)
 
@@ -47,7 +52,7 @@ def probe_scores(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> n
         The scores; NaN with fewer than ten images of either kind, or fewer than five people with either.
 
     Raises:
-        LabkitError: lengths that differ.
+        LabkitError: lengths that differ, or codes that are not (N, d) or not finite.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -59,10 +64,12 @@ def probe_scores(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> n
         raise LabkitError(
             f"probe: {len(codes)} codes, {len(wanted)} labels and {len(people)} people must be as many."
         )
+    if codes.ndim != 2 or not np.isfinite(codes).all():
+        raise LabkitError(f"probe: codes {codes.shape} must be (N, d) and finite.")
     people = apart(people)
     kinds = wanted, ~wanted
     if min(kind.sum() for kind in kinds) < 2 * FOLDS or min(len(set(people[k])) for k in kinds) < FOLDS:
         return np.full(len(codes), np.nan)
     reader = make_pipeline(StandardScaler(), LogisticRegression(C=RIDGE, class_weight="balanced", max_iter=2000))
     folds = StratifiedGroupKFold(FOLDS)
-    return cross_val_predict(reader, codes, wanted, groups=people, cv=folds, method="decision_function")
+    return cross_val_predict(reader, in_unit(codes), wanted, groups=people, cv=folds, method="decision_function")

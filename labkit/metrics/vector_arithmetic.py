@@ -35,10 +35,11 @@ class Pool:
     names: tuple[str, ...]  # F features
 
     def __post_init__(self) -> None:
-        if self.readings.shape != (len(self.z), len(self.names)) or len(self.z) < 10:
+        fits = self.readings.shape == (len(self.z), len(self.names)) and np.isfinite(self.readings).all()
+        if not fits or len(self.z) < 10:
             raise LabkitError(
                 f"Pool: {len(self.z)} latents, readings {self.readings.shape} and {len(self.names)} names do not "
-                "fit together; give a reading of every feature for each of at least 10 latents."
+                "fit together; give a finite reading of every feature for each of at least 10 latents."
             )
 
     @property

@@ -155,3 +155,17 @@ def test_an_undecided_claim_says_what_would_decide():
     assert verdict.name == UNDECIDED and "seeds would decide" in verdict.decides
     verdict = CLAIMS["B2"].judge(final_loss=[0.0], final_loss_wrong_divisor=[0.0], epochs=10)
     assert verdict.decides == "150 epochs would decide"
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7, 1 / 3])
+@pytest.mark.parametrize("n", [5, 7, 20, 37])
+def test_equal_values_on_the_bar_are_on_neither_side(value, n):
+    pairs = paired([3 * value] * n, [value] * n)  # but for a rounding 2 · value
+    for found, bar in ((over([value] * n), value), (pairs, 2 * value)):
+        assert not any(each.shown or each.refuted for each in (above(found, bar), below(found, bar)))
+    assert above([value] * n, value - 1e-6).shown and below([value] * n, value + 1e-6).shown
+
+
+def test_without_a_unit_nothing_is_measured():
+    for found in (over([]), share([], []), resample(np.mean, [])):
+        assert found.n == 0 and math.isnan(found.value)

@@ -11,6 +11,7 @@ from labkit.checking import (
     Hint,
     Missed,
     Property,
+    any_number,
     close,
     evaluate,
     explain,
@@ -111,8 +112,11 @@ def _shapes(direction: _Direction) -> str | None:
 
 
 def _rows(direction: _Direction) -> str | None:
-    got = direction.log_det(normal(ROWS, FEATURES))
-    return one_per_row(got, ROWS, FEATURES, f"the log-determinant of {direction.name}")
+    values = normal(ROWS, FEATURES)
+    what = f"the log-determinant of {direction.name}"
+    return one_per_row(direction.log_det(values), ROWS, FEATURES, what) or any_number(
+        lambda few: direction(few.clone()), values, most=100
+    )
 
 
 def _kept(there: _Direction) -> str | None:
@@ -175,9 +179,13 @@ def _inverse(back: _Direction) -> str | None:
 
 def _far(direction: _Direction, which: int) -> str | None:
     """Features (0) or log-determinant (1) of other sizes, of large numbers and of nets that give large ones."""
-    values = 20 * normal(ROWS, len(LONG_MASK), seed=9)
-    s, t = _Net(10, LONG_MASK, 8.0), _Net(11, LONG_MASK, 50.0)
-    library = nf.flows.MaskedAffineFlow(LONG_MASK, t, s)
+    return _far_under(LONG_MASK, direction, which) or _far_under(LONG_MASK.roll(1), direction, which)
+
+
+def _far_under(mask: Tensor, direction: _Direction, which: int) -> str | None:
+    values = 1000 * normal(ROWS, len(mask), seed=9)
+    s, t = _Net(10, mask, 8.0), _Net(11, mask, 50.0)
+    library = nf.flows.MaskedAffineFlow(mask, t, s)
     right = library(values) if direction.name == "forward" else library.inverse(values)
     far = replace(direction, s=s, t=t)
     moved = close(far.features(values), right[0])

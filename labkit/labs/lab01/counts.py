@@ -77,6 +77,9 @@ def _passes(count: Callable[[float], float]) -> str | None:
 
 def _fine(components_for: Function) -> str | None:
     """Shares a hundred-thousandth beside a sum, of ratios of many sizes that half precision cannot hold."""
+    for ratios, wanted in ((np.array([0.7, 0.2, 0.1]), 1), (np.array([0.4, 0.3, 0.3]), 2)):
+        if (got := number(components_for(0.65, ratios), "components_for")) != wanted:
+            return f"of ratios {ratios.tolist()} a share of 0.65 takes {wanted}, not {got:g}."
     for falls, some in ((0.7, 12), (0.995, 900 + size(0, 99))):
         ratios = falls ** np.arange(some)
         ratios *= 0.98 / ratios.sum()  # the last components are left out, as PCA does when asked for a few

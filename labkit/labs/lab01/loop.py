@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Hint, Missed, Property, close, drawing_seed, evaluate, explain, normal, weak
+from labkit.checking import WRITTEN, Hint, Missed, Property, close, drawing_seed, evaluate, explain, normal, weak
 
 EPOCHS, RATE = 3, 0.1
 HIGH = 3.0  # a rate at which the loss rises from step to step
 LARGE = 1e8  # items whose loss is large, but a loss
 SIZES = (4, 4, 2)  # the last batch is smaller, as it is with 400 faces in batches of 32
-MORE, FEATURES = (300, 40, *[7] * 20), 70  # other sizes, of which none may be written in
+MORE, FEATURES = (300, 40, *[7] * 20, 1), 70  # other sizes, of which none may be written in
 
 
 class _Gaussian(nn.Module):
@@ -66,7 +66,10 @@ class _Batches:
         self.asked.append(int(number))
         for batch in self.of(int(number)):
             self.drawn += 1
-            yield batch.clone()
+            given = batch.clone()
+            yield given
+            if not torch.equal(given.nan_to_num(), batch.nan_to_num()):
+                raise Missed(WRITTEN)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,12 @@ def training_loop(train: Callable[..., Any]) -> list[Property]:
             ),
             "the loss falls on an easy problem": lambda: _falls(run(epochs=20)),
             "each batch makes one step along its own gradient": weak(
-                lambda: _steps(run()) or _all_of_them(run(bad=LARGE)) or _steps(run(sizes=MORE, features=FEATURES))
+                lambda: (
+                    _steps(run())
+                    or _all_of_them(run(bad=LARGE))
+                    or _steps(run(sizes=MORE, features=FEATURES))
+                    or _steps(run(rate=HIGH), HIGH)
+                )
             ),
             "a batch with a non-finite loss leaves no trace": weak(lambda: _no_trace(run)),
         }

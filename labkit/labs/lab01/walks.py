@@ -124,7 +124,7 @@ def _apart() -> Ends:
 
 
 def _shapes(both: Callable) -> str | None:
-    for steps in (2, 5, size(40, 90)):
+    for steps in (2, 5, size(70, 120)):
         for name, points in both(_apart(), steps):
             if points.shape == (FEATURES, steps):
                 return f"{name} is transposed: one row per point, (steps, d)."

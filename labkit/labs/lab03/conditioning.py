@@ -104,10 +104,11 @@ def _pass(reconstruct: Function, parts: _Parts, features: Tensor, condition: Ten
 
 
 def _shape(reconstruct: Function) -> str | None:
-    parts, given = _Parts(), _given()
-    got = _pass(reconstruct, parts, *given)
-    if got.shape != (ROWS, FEATURES):
-        return f"it should be {(ROWS, FEATURES)}, not {tuple(got.shape)}."
+    for sizes in (SIZES, (1, *SIZES[1:])):
+        parts, given = _Parts(sizes), _given(sizes)
+        got = _pass(reconstruct, parts, *given)
+        if got.shape != given[0].shape:
+            return f"it should be {tuple(given[0].shape)}, not {tuple(got.shape)}."
     if not close(got, parts.gave.detach()):
         return "return what the decoder gives, as it is."
     return untouched(given, lambda *pair: reconstruct(parts.encode, parts.decode, *pair))
@@ -195,7 +196,7 @@ def _asked(
 
 
 def _two_sets(ask: Function) -> None:
-    for rows in (ROWS, 2 * ROWS):
+    for rows in (ROWS, 2 * ROWS, 1):
         _asked(ask, rows)
 
 
@@ -236,7 +237,7 @@ def _same_latents(ask: Function) -> str | None:
 
 
 def _untouched(ask: Function) -> str | None:
-    z, condition = normal(ROWS, LATENTS, seed=5), normal(ROWS, CONDITIONS, seed=6).sign()
+    z, condition = normal(4 * ROWS, LATENTS, seed=5), _conditions(4 * ROWS, CONDITIONS, 6)
     hint = "the caller's condition was changed in place: clone it first."
     hint_z = "the caller's z was changed in place: clone it first."
     return untouched([condition], lambda c: ask(lambda *pair: torch.cat(pair, 1), z.clone(), c, COLUMN), hint) or (

@@ -61,8 +61,11 @@ def posterior() -> tuple[Tensor, Tensor]:
 
 
 def _z_shape(draw: Function) -> str | None:
-    got = draw(*posterior())
-    return None if got.shape == (ROWS, LATENTS) else f"z should be {(ROWS, LATENTS)}, not {tuple(got.shape)}."
+    for rows in (ROWS, 1):
+        got = draw(*(each[:rows] for each in posterior()))
+        if got.shape != (rows, LATENTS):
+            return f"z should be {(rows, LATENTS)}, not {tuple(got.shape)}."
+    return None
 
 
 def _many(draw: Function) -> Tensor:
@@ -130,6 +133,8 @@ def _fresh(reparameterise: Function) -> str | None:
         return "all latents of an image share one noise: draw it in the shape of the mean."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(drawing_seed(2))
+        if not bool(as_tensor(reparameterise(mean[:1].clone(), log_var[:1].clone()), "z").any()):
+            return "for one image alone there is no noise."
         big = torch.zeros(2000, LATENTS, dtype=torch.float64)
         noise = [as_tensor(reparameterise(big.clone(), big.clone()), "z").detach() for _ in "ab"]
         # That the law is another one `_spread` tells.

@@ -11,6 +11,7 @@ from torch.distributions import kl_divergence as library_kl
 from labkit.checking import (
     Hint,
     Property,
+    any_number,
     as_tensor,
     close,
     dtype,
@@ -45,7 +46,11 @@ def closed_form_kl(kl: Function) -> list[Property]:
     return evaluate(
         {
             "one number for each image": weak(
-                lambda: one_per_row(value(*posterior()), ROWS, LATENTS, "the KL") or untouched(posterior(), kl)
+                lambda: (
+                    one_per_row(value(*posterior()), ROWS, LATENTS, "the KL")
+                    or any_number(value, *posterior())
+                    or untouched(posterior(), kl)
+                )
             ),
             "it is 0 where the posterior is the prior": weak(lambda: _at_the_prior(value)),
             "it is that of torch.distributions": lambda: _as_library(value),
@@ -73,7 +78,11 @@ def elbo(bound: Function) -> list[Property]:
     return evaluate(
         {
             "three terms, each with one number per image": weak(
-                lambda: _three_rows(terms) or untouched(_batch(), lambda *batch: bound(*batch, SIGMA))
+                lambda: (
+                    _three_rows(terms)
+                    or any_number(lambda *batch: terms(*batch, SIGMA), *_batch())
+                    or untouched(_batch(), lambda *batch: bound(*batch, SIGMA))
+                )
             ),
             "log p(x | z) is the log-density of a Gaussian": lambda: _likelihood(terms),
             "the KL is that of torch.distributions": lambda: _elbo_kl(terms),
@@ -202,7 +211,7 @@ def _wide_posterior(value: Function) -> str | None:
     """What is right for usual posteriors must be so for unusual ones, of another number of latents."""
     if _as_library(value) is not None:
         return None  # another property tells that
-    latents = size(LATENTS + 1, 2 * LATENTS + 1)
+    latents = size(5 * LATENTS, 9 * LATENTS)
     for scales in FAR:
         mean, log_var = _unusual(ROWS + 3, latents, *scales)
         if not close(_rows(value, mean, log_var), _reference(mean, log_var)):

@@ -202,7 +202,7 @@ def _parallel(walk: Function) -> str | None:
 
 def _groups(*counts: int) -> tuple[Tensor, ...]:
     # Far out, so that a limit shows.
-    return tuple(20 * normal(count, LATENTS, seed=10 + i) + i for i, count in enumerate(counts))
+    return tuple(200 * normal(count, LATENTS, seed=10 + i) + i for i, count in enumerate(counts))
 
 
 def _sum(combine: Function, groups: tuple[Tensor, ...]) -> Tensor:

@@ -287,7 +287,11 @@ def _groups_equal(weigh: Function) -> str | Hint | None:
     weights, group, person = _weights(weigh)
     totals = _totals(weights, group)
     if np.ptp(totals) < 1e-6:
-        return None
+        fewer = _faces(GROUPS - 1)
+        found = as_tensor(weigh(*map(np.copy, fewer)), "the weights").detach().numpy()
+        if np.ptp(_totals(found / found.sum(), fewer[0])) < 1e-6:
+            return None
+        return f"it is right of {GROUPS} groups, but not of {GROUPS - 1}: write in no number, and remember nothing."
     shares = np.array([(group == one).mean() for one in np.unique(group)])
     said = ", ".join(f"{total:.2f}" for total in totals)
     people = np.array([len(np.unique(person[group == one])) for one in np.unique(group)])

@@ -31,7 +31,7 @@ def mutual_information(inform: Function) -> list[Property]:
             "over a noisy channel it is log 2 less the entropy of the noise": lambda: asked(*_channels()),
             "in a table of any size pairs count by how often they occur": lambda: asked(*map(_columns, range(1, 6))),
             "pairs and levels that never occur add nothing": lambda: asked(*_gaps()),
-            "so it is for many rows and levels": lambda: asked(_columns(9, 40_000, 40)),
+            "so it is for many rows and levels": lambda: asked(_columns(9, 40_000, 40), _columns(10, 200_000)),
         }
     )
 

@@ -60,9 +60,9 @@ def kl_in_three(function: Function) -> list[Property]:
     )
 
 
-def _given() -> tuple[Tensor, Tensor]:
-    mean, log_var = 1.5 * normal(ROWS, LATENTS, seed=1), 0.6 * normal(ROWS, LATENTS, seed=2) - 1
-    noise = normal(ROWS, LATENTS, seed=3)
+def _given(latents: int = LATENTS) -> tuple[Tensor, Tensor]:
+    mean, log_var = 1.5 * normal(ROWS, latents, seed=1), 0.6 * normal(ROWS, latents, seed=2) - 1
+    noise = normal(ROWS, latents, seed=3)
     # A z that its own narrow posterior makes less likely than others do: its information is negative; and one whose
     # density is above e.
     log_var[-1], noise[-1], log_var[0], noise[0] = -4, 6, -6, noise[0] / 10
@@ -132,7 +132,15 @@ def _correlation(parts: Function) -> str | None:
             (lambda: marginals - prior.sum(1), "the parts have changed places."),
         ],
         "Σ_m log q(z[m]): for each m logsumexp over j, − log N, and only then the sum over m.",
-    )
+    ) or _more_latents(parts)
+
+
+def _more_latents(parts: Function) -> str | None:
+    densities, prior = _given(LATENTS + 3)
+    _, joint, marginals = _known(densities)
+    if close(parts(densities, prior)[1], joint - marginals):
+        return None
+    return f"it is right of {LATENTS} latents, but not of {LATENTS + 3}: write in no size."
 
 
 def _dimensions(parts: Function) -> str | None:

@@ -88,7 +88,8 @@ def _samples(seed: int, n: int = 4, m: int = 3, d: int = 5, shift: float = 0.5) 
 
 
 def _on_a_line() -> list[Case]:
-    few = [([0.0, 1.0], [3.0, 5.0]), ([0.0, 2.0], [1.0, 1.0]), ([0.0, 1.0, 5.0], [0.0, 4.0])]
+    few = [([0.0, 1.0], [3.0, 5.0]), ([0.0, 2.0], [1.0, 1.0]), ([0.0, 1.0, 5.0], [0.0, 4.0]),
+           ([0.0, 0.0, 0.0, 3.0], [1.0, 4.0, 4.0])]  # fmt: skip
     return [tuple(torch.tensor(each, dtype=dtype())[:, None] for each in case) for case in few]
 
 

@@ -5,7 +5,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Function, Property, as_tensor, close, evaluate, explain, normal, untouched, weak
+from labkit.checking import (
+    Function,
+    Property,
+    any_number,
+    as_tensor,
+    close,
+    evaluate,
+    explain,
+    normal,
+    untouched,
+    weak,
+)
 
 SHAPE = (3, 2, 4, 4)  # pictures, so that a label (N, c) has another shape
 
@@ -59,7 +70,12 @@ def _both(seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def _shape(guided: Function) -> str | None:
     got = _result(guided, _Told(), 1.5)
-    return None if got.shape == SHAPE else f"for pictures {SHAPE} it has shape {tuple(got.shape)}."
+    if got.shape != SHAPE:
+        return f"for pictures {SHAPE} it has shape {tuple(got.shape)}."
+    if _asked(guided):
+        return None  # another property tells that
+    x, time, label = _given()
+    return any_number(lambda x, label: guided(_Told(), x, time.clone(), label, 1.5), x, label, most=100)
 
 
 def _zero(guided: Function) -> Any:
@@ -96,9 +112,13 @@ def _without(guided: Function) -> Any:
 
 
 def _further(guided: Function) -> Any:
-    told, without = _both(2)
+    return _further_of(guided, 2) or _further_of(guided, 5)
+
+
+def _further_of(guided: Function, seed: int) -> Any:
+    told, without = _both(seed)
     return explain(
-        _result(guided, _Told(), 7.3, 2),
+        _result(guided, _Told(), 7.3, seed),
         told + 7.3 * (told - without),
         [
             (lambda: without + 7.3 * (told - without), "weight 1 is the plain model there: start from v(…, label)."),

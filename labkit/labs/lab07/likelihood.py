@@ -6,7 +6,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, one_per_row, size, weak
+from labkit.checking import (
+    Missed,
+    Property,
+    any_number,
+    as_tensor,
+    close,
+    evaluate,
+    explain,
+    normal,
+    one_per_row,
+    size,
+    untouched,
+    weak,
+)
 from labkit.matching import GaussianVelocity, gaussian_log_prob
 
 ROWS, FEATURES, STEPS = 4, 2, 40
@@ -99,13 +112,16 @@ def likelihood(divergence: Callable[..., Any], log_likelihood: Callable[..., Any
         {
             "the divergence has one number per row": weak(lambda: one_per_row(
                 spread(_Curved(), normal(ROWS, FEATURES)), ROWS, FEATURES, "the divergence"
+            ) or any_number(lambda x: spread(_Curved(), x), normal(ROWS, FEATURES), most=100) or untouched(
+                [normal(ROWS, FEATURES)], lambda x: divergence(_Plain(_Curved()), x, torch.tensor(TIME).double())
             )),
             "of a linear field it is the trace of the matrix": lambda: _trace(spread),
             "of a curved field it differs from row to row": lambda: _curved(spread),
             "the log-likelihood has one number per row": weak(lambda: one_per_row(
                 as_tensor(log_likelihood(_Plain(_Still()), normal(ROWS, FEATURES), 2), "the log-likelihood"),
                 ROWS, FEATURES, "the log-likelihood",
-            )),
+            ) or any_number(lambda x: log_likelihood(_Plain(_Still()), x, 2), normal(ROWS, FEATURES), most=100)
+            or untouched([normal(ROWS, FEATURES)], lambda x: log_likelihood(_Plain(_Curved()), x, 2))),
             "where nothing moves it is that of the noise": lambda: _still(nats),
             "of a Gaussian's flow it is the closed form to 0.001 nats a feature": lambda: _gaussian(nats),
             "more steps bring it nearer": lambda: _nearer(nats),

@@ -30,7 +30,7 @@ def straight_path(path: Function) -> list[Property]:
 def _pairs(rows: int) -> tuple[Tensor, Tensor, Tensor]:
     # Both ends of time, in no order; noise and data far out, so that a limit shows.
     time = torch.linspace(0, 1, rows, dtype=torch.float64).roll(rows // 2)
-    return 40 * normal(rows, FEATURES, seed=1), 40 * normal(rows, FEATURES, seed=2), time
+    return 400 * normal(rows, FEATURES, seed=1), 400 * normal(rows, FEATURES, seed=2), time
 
 
 def _both(path: Function, *given: Tensor) -> tuple[Tensor, Tensor]:

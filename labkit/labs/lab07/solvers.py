@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Missed, Property, as_tensor, close, evaluate, explain, normal, weak
+from labkit.checking import Missed, Property, any_number, as_tensor, close, evaluate, explain, normal, weak
 from labkit.matching import GaussianVelocity, grid
 
 ROWS, FEATURES = 5, 2
@@ -86,7 +86,9 @@ def _shape(solver: Callable[..., Any], name: str) -> str | None:
         return f"{name} turns {tuple(x.shape)} into {tuple(got.shape)}: return x at the last time."
     if not torch.equal(times, UNEVEN):
         return f"{name} overwrites the times it is given."
-    return None if torch.equal(given, x) else f"{name} overwrites the points it is given: x = x + …, not x += …."
+    if not torch.equal(given, x):
+        return f"{name} overwrites the points it is given: x = x + …, not x += …."
+    return any_number(lambda x: solver(_Field(), x.clone(), UNEVEN.clone()), x, most=100)
 
 
 def _euler(solver: Callable[..., Any]) -> str | None:

@@ -30,12 +30,12 @@ def dci(table: CodeTable, *, seed: int = 0) -> DisentanglementScore:
         score: disentanglement, 0 to 1; others: "completeness", "informativeness". matrix: R (D, F).
         per_factor: the completeness.
     """
-    codes = _for_trees(table.codes)
+    codes, factors = _for_trees(table.codes), _for_trees(table.factors)
     fitted, scored = np.array_split(np.random.default_rng(seed).permutation(len(table.codes)), 2)
     columns, informativeness = [], []
     for factor, unordered in enumerate(table.categorical):
         kind = RandomForestClassifier if unordered else RandomForestRegressor
-        target = (table.levels if unordered else table.factors)[:, factor]
+        target = (table.levels if unordered else factors)[:, factor]
         forest = kind(TREES, max_features=None, min_samples_leaf=SMALLEST_LEAF, random_state=seed, n_jobs=1).fit(
             codes[fitted], target[fitted]
         )
@@ -57,7 +57,7 @@ def dci(table: CodeTable, *, seed: int = 0) -> DisentanglementScore:
 
 
 def _for_trees(codes: np.ndarray) -> np.ndarray:
-    """The codes, rescaled where the float32 of scikit-learn's trees would lose their differences."""
+    """Codes or factors, rescaled where scikit-learn's trees, in float32, would lose their differences."""
     low, reach = codes.min(0), np.abs(codes).max(0)
     with np.errstate(over="ignore"):
         span = np.ptp(codes, 0)

@@ -6,6 +6,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.tree import DecisionTreeClassifier
 
 from labkit.metrics.disentanglement.table import BINS, CodeTable, DisentanglementScore, levels_of
+from labkit.metrics.scaling import in_unit
 
 
 def mig(table: CodeTable) -> DisentanglementScore:
@@ -41,14 +42,14 @@ def sap(table: CodeTable, *, seed: int = 0) -> DisentanglementScore:
     Returns:
         matrix: the scores (D, F). per_factor: the gaps.
     """
-    scores = np.zeros((table.codes.shape[1], len(table.names)))
+    factors, scores = in_unit(table.factors), np.zeros((table.codes.shape[1], len(table.names)))
     for latent in table.live:
         code = table.codes[:, latent]
         for factor, unordered in enumerate(table.categorical):
             if unordered:
                 scores[latent, factor] = _thresholds(code, table.levels[:, factor], seed)
             else:
-                scores[latent, factor] = np.corrcoef(code, table.factors[:, factor])[0, 1] ** 2
+                scores[latent, factor] = np.corrcoef(code, factors[:, factor])[0, 1] ** 2
     classifier = f"tree of K leaves for {', '.join(np.array(table.names)[table.categorical])}"
     return _gaps(
         "SAP",

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from labkit.errors import LabkitError
+from labkit.metrics.scaling import in_unit
 
 MOST_LEVELS = 64  # a column of more distinct values is taken for continuous
 ROWS_PER_LEVEL = 8  # on average, for distinct values to be taken for levels
@@ -115,7 +116,8 @@ def code_table(
             that vary.
     """
     codes, factors = np.asarray(codes, np.float64), np.asarray(factors, np.float64)
-    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or len(codes) < 2 * ROWS_PER_LEVEL:
+    fit = codes.ndim == factors.ndim == 2 and len(codes) == len(factors) and codes.shape[1] > 0
+    if not fit or len(codes) < 2 * ROWS_PER_LEVEL:
         raise LabkitError(
             f"disentanglement: needs codes (N, D) and factors (N, F) of the same {2 * ROWS_PER_LEVEL} or more rows, "
             f"got {codes.shape} and {factors.shape}."
@@ -127,6 +129,10 @@ def code_table(
         if active.dtype != bool or active.shape != codes.shape[1:]:
             raise LabkitError(f"disentanglement: active must be bool ({codes.shape[1]},), one for each latent.")
         codes = np.where(active, codes, 0.0)
+    # Only where squares would overflow or vanish: Higgins' metric may be asked not to standardise.
+    with np.errstate(divide="ignore"):
+        extreme = np.abs(np.log10(np.abs(codes).max(0))) > 100
+    codes = np.where(extreme, in_unit(codes), codes)
     names = tuple(names) or tuple(f"factor {k}" for k in range(factors.shape[1]))
     if len(names) != factors.shape[1] or set(categorical) - set(names):
         raise LabkitError(
