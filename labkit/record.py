@@ -3,6 +3,7 @@
 Needs neither torch nor matplotlib, so that the command line reads records without waiting for them.
 """
 
+import json
 import platform
 import sys
 from dataclasses import is_dataclass
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import LabkitError
-from labkit.files import read_json
 
 PROFILES = ("smoke", "cpu", "study", "gpu")
 STUDY_SECONDS = 7200.0  # that a lab may take in the profile that makes the reference
@@ -46,8 +46,11 @@ SHAPES = {
 
 def read_record(folder: Path, name: str, default: Any) -> Any:
     """A file of a run record, or `default` where it is absent, cannot be read or has another shape than `SHAPES`."""
-    value = read_json(folder / name)
-    return value if value is not None and _fits(value, SHAPES.get(name, object)) else default
+    try:
+        value = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return default
+    return value if _fits(value, SHAPES.get(name, object)) else default
 
 
 def _fits(value: Any, shape: Any) -> bool:
