@@ -7,7 +7,7 @@ import os
 import pytest
 
 from labkit.errors import LabkitError
-from labkit.files import absolute, write_json, write_text
+from labkit.files import absolute, atomic_path, read_json, write_json, write_text
 
 
 def test_a_file_is_flushed_through_a_handle_that_may_write(monkeypatch, tmp_path):
@@ -20,6 +20,19 @@ def test_a_file_is_flushed_through_a_handle_that_may_write(monkeypatch, tmp_path
     monkeypatch.setattr(os, "fsync", fsync)
     write_text(tmp_path / "a.txt", "whole")
     assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+def test_a_folder_in_the_way_is_met_before_the_work(tmp_path):
+    begun = []
+    with pytest.raises(LabkitError, match="it is a folder"), atomic_path(tmp_path):
+        begun.append(1)
+    assert not begun and not list(tmp_path.parent.glob(f".{tmp_path.name}-*"))
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "{", "\udcff"])
+def test_what_is_no_json_is_read_as_none(tmp_path, text):
+    (tmp_path / "a.json").write_text(text, errors="surrogateescape")
+    assert read_json(tmp_path / "a.json") is read_json(tmp_path) is read_json(tmp_path / "none") is None
 
 
 def test_a_name_that_is_not_utf8_is_written_and_read_back(tmp_path):

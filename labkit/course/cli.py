@@ -18,7 +18,8 @@ import typer
 
 from labkit.course.grade.command import grade_app, release
 from labkit.errors import LabkitError
-from labkit.files import absolute, relative
+from labkit.files import absolute, atomic_path, relative
+from labkit.record import LARGEST_SEED
 
 app = typer.Typer(
     help="Labs on deep generative models of faces.",
@@ -294,14 +295,15 @@ app.add_typer(oracle_app, name="oracle")
 @oracle_app.command("train")
 def oracle_train(
     out: Annotated[Path | None, typer.Option(help="the weights' file; the kit's own if not given")] = None,
-    seed: Annotated[int, typer.Option(help="of the faces and the weights")] = 0,
+    seed: Annotated[int, typer.Option(help="of the faces and the weights", min=0, max=LARGEST_SEED)] = 0,
 ) -> None:
     """Train the oracle on drawn faces (about ten minutes on one core) and print what it can read."""
     from labkit.course.oracle.table import oracle_table, table_text
     from labkit.course.oracle.training import save_oracle, train_oracle
     from labkit.oracle.oracle import WEIGHTS, load_oracle
 
-    save_oracle(train_oracle(seed=seed, progress=True), out or WEIGHTS)
+    with atomic_path(out or WEIGHTS) as place:  # opened first: ten minutes are too long to learn that it cannot be
+        save_oracle(train_oracle(seed=seed, progress=True), place)
     print(f"{table_text(oracle_table(load_oracle(path=out)))}\n\nwritten to {out or WEIGHTS}")
 
 

@@ -1,6 +1,7 @@
 """What a student may ask for before handing in: what is undone, a file to hand in, and the solutions afterwards."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +10,8 @@ from nbformat import NotebookNode
 
 from labkit.course.grade.execute import execute
 from labkit.course.grade.exercises import exercises
-from labkit.course.grade.intake.members import RefusedError
+from labkit.course.grade.intake.members import RefusedError, read_file
+from labkit.course.grade.intake.prepare import MAX_BYTES
 from labkit.course.grade.intake.repair import STUBBED, read_cells, repair
 from labkit.course.grade.limited import Overrun
 from labkit.course.grade.release import TEXT_STUB, notebook_text, student_version
@@ -107,9 +109,8 @@ def _lab_of(path: Path, labs: list[Lab]) -> Lab:
 
 def _repaired(path: Path, lab: Lab) -> tuple[NotebookNode, list[str]]:
     try:
-        return repair(student_version(lab), read_cells(path.read_bytes())[0])
-    except OSError as error:
-        raise LabkitError(f"{path}: cannot be read ({error.strerror}).") from None
+        data = read_file(Path(os.path.realpath(path)), MAX_BYTES)
+        return repair(student_version(lab), read_cells(data)[0])
     except RefusedError as error:
         raise LabkitError(f"{path}: would be refused, since {error}") from None
 

@@ -87,7 +87,7 @@ def unasked(cache: Path, download: Callable[[], Path]) -> Path:
     marker = cache / ".download-failed"
     with contextlib.suppress(OSError):
         if time.time() - marker.stat().st_mtime < RETRY_AFTER_SECONDS:
-            earlier = marker.read_text(encoding="utf-8").rstrip(".")
+            earlier = marker.read_text(encoding="utf-8", errors="replace").rstrip(".")
             raise LabkitError(f"{earlier}; another try follows in an hour, or at once if you delete {marker}")
     start = time.monotonic()
     try:

@@ -63,6 +63,9 @@ def test_a_run_that_ends_well_has_status_0_a_table_and_a_page(project):
         (["run", "-p", "EPOCHS=1e999"], "finite number"),
         (["run", "--data", ""], "an argument is empty"),
         (["grade", "run", "00", "--student="], "--student= is empty"),
+        (["oracle", "train", "--seed", "-1"], "--seed"),
+        (["oracle", "train", "--seed", "9" * 30], "--seed"),
+        (["oracle", "train", "--out", "notebooks"], "it is a folder"),
         (["reference", "build"], "holds no lab; run `make study` first"),
     ],
 )

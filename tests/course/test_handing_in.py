@@ -12,6 +12,7 @@ from labkit.course import cli, handing_in
 from labkit.course.grade.demo import fill as write_right
 from labkit.course.grade.demo_lab import demo_lab
 from labkit.course.grade.exercises import exercises
+from labkit.course.grade.intake.prepare import MAX_BYTES
 from labkit.course.grade.layout import Place
 from labkit.course.grade.limited import Overrun
 from labkit.course.grade.run import choose_kernel
@@ -75,8 +76,15 @@ def test_what_is_no_lab_or_no_notebook_is_a_sentence(lab, mine, tmp_path):
     mine.write_text("{}")
     with pytest.raises(LabkitError, match="would be refused, since it is no notebook"):
         pack(mine, [lab])
+    for text in ('{"nbformat": 1e999, "cells": []}', " " * (MAX_BYTES + 1)):
+        mine.write_text(text)
+        with pytest.raises(LabkitError, match="would be refused, since it"):
+            look_through(mine, [lab])
     mine.unlink()
     with pytest.raises(LabkitError, match="cannot be read"):
+        look_through(mine, [lab])
+    os.mkfifo(mine)  # is not waited for
+    with pytest.raises(LabkitError, match="no plain file"):
         look_through(mine, [lab])
 
 

@@ -151,6 +151,13 @@ def test_a_page_links_to_its_source_where_there_is_one(tmp_path, monkeypatch):
         assert f"{address}{labs[0].stem}.ipynb" in page
 
 
+@pytest.mark.parametrize("text", ["", "[tool.ruff]", '[project]\nurls = { Repository = "https://code.example/x" }'])
+def test_a_project_that_says_less_of_itself_has_a_site_all_the_same(tmp_path, monkeypatch, text):
+    (tmp_path / "pyproject.toml").write_text(text)
+    monkeypatch.setattr(build, "project_root", lambda: tmp_path)
+    assert build.repository(tmp_path) is None and build._readme_pages(tmp_path) == []
+
+
 def test_no_path_of_the_machine_is_shown(sites):
     assert not any("/home/ada" in page for pages in sites.values() for page in pages.values())
 

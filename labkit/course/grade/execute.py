@@ -5,7 +5,6 @@ before keeps its result, and what comes after gets the reason.
 """
 
 import asyncio
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ from labkit.course.grade.talk.conversation import Conversation
 from labkit.course.grade.talk.protocol.exchange import NoAnswer
 from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
-from labkit.files import sha256, write_json, write_text
+from labkit.files import read_json, sha256, write_json, write_text
 
 OUTCOME, PROGRESS = "outcome.json", "progress.json"
 START_SECONDS = 120
@@ -235,7 +234,7 @@ class Executor(NotebookClient):
 
     async def _watch(self) -> None:
         """End the kernel when a cell has computed too long, or has sent more than is received."""
-        before = self._spent()
+        before, slept = self._spent(), self._spent.asleep
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = self._spent()
@@ -244,6 +243,8 @@ class Executor(NotebookClient):
             elif now - before > self._limits.cell_seconds:
                 said = f"a cell computed longer than {self._limits.cell_seconds:.0f} s."
                 self._result.stop("time-out", said, again=self._spent.is_wall)
+            elif self._spent.asleep - slept > self._limits.asleep_seconds:
+                self._result.stop("time-out", f"a cell slept longer than {self._limits.asleep_seconds:.0f} s.")
             elif now > self._limits.notebook_seconds:
                 said = f"the notebook computed longer than {self._limits.notebook_seconds:.0f} s."
                 self._result.stop("time-out", said, again=self._spent.is_wall)
@@ -305,6 +306,7 @@ class Executor(NotebookClient):
             self._alive,
             spent=self._spent,
             seconds=max(1.0, min(self._limits.cell_seconds, self._limits.notebook_seconds - self._spent())),
+            asleep_seconds=self._limits.asleep_seconds,
             wall_seconds=max(1.0, min(self._limits.wall_seconds, self._ends - time.monotonic())),
             output_bytes=self._output_left,
         )
@@ -354,13 +356,10 @@ def _missing(found: list[dict[str, Any]], checks: Sequence[Exercise]) -> str:
 
 def _read(submission: Path, notebook: Path, result: Result) -> NotebookNode | None:
     """The submission's notebook, or None with the reason in the result."""
-    try:
-        prepared = json.loads((submission / "prepared.json").read_text(encoding="utf-8"))
-        if refused := prepared.get("refused"):
-            result.stop("refused", str(refused))
-            return None
-    except (OSError, ValueError, AttributeError):
-        pass
+    prepared = read_json(submission / "prepared.json")
+    if isinstance(prepared, dict) and (refused := prepared.get("refused")):
+        result.stop("refused", str(refused))
+        return None
     try:
         cells = nbformat.read(notebook, as_version=4)
         nbformat.validate(cells)

@@ -168,5 +168,5 @@ def _compare(path: Path, text: str, lab: Lab, option: str = "") -> None:
     shown = os.path.relpath(path)
     if not path.is_file():
         raise LabkitError(f"{shown}: is not there; write it with `labkit release {lab.number}{option}`.")
-    if path.read_text(encoding="utf-8") != text:
+    if path.read_text(encoding="utf-8", errors="replace") != text:
         raise LabkitError(f"{shown}: is stale; write it again with `labkit release {lab.number}{option}`.")

@@ -6,7 +6,6 @@ database.
 """
 
 import hashlib
-import json
 import os
 import secrets
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from labkit.course.grade.sandbox.kernels import NONE, Kernel
 from labkit.course.grade.sandbox.limits import WALL_FACTOR, Limits
 from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
-from labkit.files import sha256, write_text
+from labkit.files import read_json, sha256, write_text
 from labkit.scheduler import connect
 
 OUTCOME = "outcome.json"
@@ -116,7 +115,7 @@ def choose_kernel(*, unsafe: bool = False, container: bool = False) -> Kernel:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     readable: tuple[Path, ...] = ()
-    if cache := os.environ.get("LABKIT_CACHE"):
+    if (cache := os.environ.get("LABKIT_CACHE")) and os.path.isdir(cache):
         environment["LABKIT_CACHE"] = str(Path(cache).resolve())
         readable = (Path(cache).resolve(),)
     if unsafe:
@@ -133,10 +132,7 @@ def choose_kernel(*, unsafe: bool = False, container: bool = False) -> Kernel:
 
 def finished(task: Task) -> dict[str, Any] | None:
     """A task's outcome, if it is of the notebook that is there now and nothing but the notebook decided it."""
-    try:
-        outcome = json.loads((task.out / OUTCOME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    outcome = read_json(task.out / OUTCOME)
     notebook = task.submission / task.lab.path.name
     now = sha256(notebook) if notebook.is_file() else ""
     if not isinstance(outcome, dict) or not {"student", "status", "reason"} <= outcome.keys():
@@ -251,11 +247,9 @@ def _give_up(task: Task, why: str = "") -> None:
         else "the worker that graded it died or stopped with an error each time"
     )
     result = Result("refused", f"{why}; look at it by hand.", checks=task.state)
-    try:
-        progress = json.loads((task.out / PROGRESS).read_text(encoding="utf-8"))
+    progress = read_json(task.out / PROGRESS)
+    if isinstance(progress, dict) and isinstance(progress.get("exercises"), dict):
         result = Result("kernel died", result.reason, progress["exercises"], checks=task.state)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
     leave_outcome(task.submission, task.out, task.lab, task.kernel, result, 0.0)
 
 

@@ -13,6 +13,7 @@ from labkit.record import NOTEBOOK, PAGE, RECORD_FILES, STATE, read_record, vers
 
 CHECKPOINTS = "checkpoints"
 MADE_OF = "made_of.json"
+LEFT = ("figures/*.png", "explorer/*.js", "*.safetensors")  # by a lab, for the page, the site and other labs
 DECIDING = (".py", ".j2", ".safetensors")  # kinds of files in the package that a record depends on
 
 
@@ -47,7 +48,9 @@ def data_folders(data: Path | None, root: Path) -> list[Path]:
 
 def record_hashes(folder: Path) -> dict[str, str]:
     """File → SHA-256 of all that a lab has left in its folder but logs, checkpoints and sweeps."""
-    paths = [folder / name for name in (NOTEBOOK, PAGE, *RECORD_FILES)] + sorted(folder.glob("figures/*.png"))
+    paths = [folder / name for name in (NOTEBOOK, PAGE, *RECORD_FILES)]
+    for pattern in LEFT:
+        paths += sorted(folder.glob(pattern))
     return {path.relative_to(folder).as_posix(): sha256(path) for path in paths if path.is_file()}
 
 

@@ -5,6 +5,7 @@ Read as plain JSON: the notebook libraries take seconds to import, and listing t
 
 import ast
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable
@@ -84,6 +85,9 @@ def read_lab(path: Path) -> Lab:
             raise LabkitError(
                 f"{path}: metadata.labkit lacks {', '.join(missing)}; add it to the notebook's metadata."
             )
+        times = [float(each) for name in ("minutes", "budget_seconds") for each in about[name].values()]
+        if not all(0 <= each < math.inf for each in times):
+            raise ValueError("minutes and seconds are finite numbers")
         return Lab(
             path=path,
             number=str(about["lab"]),
@@ -95,7 +99,7 @@ def read_lab(path: Path) -> Lab:
             reports=str(about["reports"]),
             parameters=_parameters(path, notebook),
         )
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise LabkitError(f"{path}: metadata.labkit is damaged ({error}); restore it.") from error
 
 
@@ -109,6 +113,7 @@ def read_notebook(path: Path) -> dict[str, Any]:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         for cell in notebook["cells"]:
             cell["source"] = "".join(cell["source"])
+            cell["cell_type"] = str(cell["cell_type"])
             cell.setdefault("metadata", {}).get("tags", [])
         notebook.setdefault("metadata", {}).get("labkit", {})
     except OSError as error:
@@ -191,8 +196,9 @@ def _parameters(path: Path, notebook: dict[str, Any]) -> tuple[str, ...]:
         raise LabkitError(f"{path}: no cell is tagged 'parameters'; tag the one that sets PROFILE.")
     try:
         statements = ast.parse(cell["source"]).body
-    except SyntaxError as error:
-        raise LabkitError(f"{path}: its parameters cell is not Python (line {error.lineno}); mend it.") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", 1)
+        raise LabkitError(f"{path}: its parameters cell is not Python (line {line}); mend it.") from error
     names = tuple(
         target.id
         for statement in statements

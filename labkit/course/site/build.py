@@ -141,8 +141,9 @@ def _reference_run(run: Path) -> Path:
 def repository(root: Path) -> dict[str, str] | None:
     """Where pyproject.toml of a project says that it lies: address, place (owner/name) and this version's tag."""
     file = root / "pyproject.toml"
-    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"] if file.is_file() else {}
-    if not (address := project.get("urls", {}).get("Repository", "").removesuffix(".git")):
+    project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}) if file.is_file() else {}
+    address = project.get("urls", {}).get("Repository", "").removesuffix(".git")
+    if not (address and "version" in project):
         return None
     return {"address": address, "place": re.sub(r"^https://[^/]+/", "", address), "tag": f"v{project['version']}"}
 
@@ -273,7 +274,8 @@ def _rendered(name: str, shown: dict[str, Any]) -> str:
 
 def _readme_pages(source: Path) -> list[str]:
     """Pages for instructors and engineers: chapters of README.md and CONTRIBUTING.md, links to files as words."""
-    text = "".join((project_root() / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+    files = [project_root() / name for name in ("README.md", "CONTRIBUTING.md")]
+    text = "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
     written = []
     for chapter in re.split(r"^## ", text, flags=re.M)[1:]:
         for who in ("instructors", "engineers"):

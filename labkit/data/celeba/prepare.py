@@ -5,7 +5,6 @@ the same order) and `report.json` (where it came from, every file left out and w
 another name and renamed when it is whole: all of CelebA takes under a minute, so a kill costs that minute.
 """
 
-import json
 import os
 import shutil
 import tempfile
@@ -27,7 +26,7 @@ from labkit.data.celeba.source import Source
 from labkit.data.safe_zip import UnreadableEntryError
 from labkit.errors import LabkitError
 from labkit.faces.words import ATTRIBUTES
-from labkit.files import sha256, shown, write_json
+from labkit.files import read_json, sha256, shown, write_json
 
 RECIPE = 2  # goes up when the same source would give other pixels or labels: older work is then made anew
 CHUNK = 64  # images decoded as one piece of work
@@ -92,10 +91,10 @@ def prepared_report(folder: Path, size: str) -> dict[str, Any] | None:
     """The report of a prepared size, None if it is not (wholly) there."""
     place = folder / size
     try:
-        report = json.loads((place / REPORT).read_text(encoding="utf-8"))
+        report = read_json(place / REPORT)
         whole = (place / "faces.npy").stat().st_size == report["bytes"] and (place / "labels.csv").is_file()
         return report if whole and all(isinstance(report[name], kind) for name, kind in REPORTED.items()) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, KeyError, TypeError):
         return None
 
 

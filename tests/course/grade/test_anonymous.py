@@ -81,6 +81,16 @@ def test_a_pseudonym_stays_within_a_course_and_is_another_in_the_next(place, tmp
         pseudonyms(other)
 
 
+@pytest.mark.parametrize("row", ["anon-1", "anon-1," + "x" * 200_000, "\udcff,x"])
+def test_a_damaged_key_file_is_named_and_not_written_over(place, tmp_path, row):
+    other = Place(shutil.copytree(place.course, tmp_path / "next"), place.lab)
+    text = f"pseudonym,student\n{row}\n".encode(errors="surrogateescape")
+    (other.course / anonymous.KEY).write_bytes(text)
+    with pytest.raises(LabkitError, match=f"{anonymous.KEY} cannot be used"):
+        pseudonyms(other)
+    assert (other.course / anonymous.KEY).read_bytes() == text
+
+
 def test_a_name_is_replaced_where_it_is_read_and_nowhere_else():
     picture = '<img alt="Body" src="data:image/png;base64,body">'
     page = f'<style>body {{}}</style><body class="body">{picture} body, somebody</body>'

@@ -90,6 +90,15 @@ CASES = {
         },
         {"Ada_Lovelace", "Bo"},
     ),
+    "Brightspace, without folders": (
+        {
+            f"12-7 - Ada Lovelace - Sept 20, 2026 1030 AM - {STEM}.ipynb": book("old"),
+            f"12-7 - Ada Lovelace - Sept 21, 2026 930 AM - {STEM} (2).ipynb": book("Ada_Lovelace"),
+            f"13-7 - Bo - Nov 20, 2026 1130 PM - {STEM}.ipynb": book("Bo"),
+            "14-7 - Cy - July 2, 2026 1130 PM - mine.zip": packed({f"{STEM}.ipynb": book("Cy")}),
+        },
+        {"Ada_Lovelace", "Bo", "Cy"},
+    ),
     "Moodle, with students' zips": (
         {
             "Ada L_1_assignsubmission_file_/lab.zip": packed({f"{STEM}.ipynb": book("Ada_L_1")}),
@@ -200,6 +209,7 @@ def test_each_gets_one_notebook_the_newest_whatever_made_the_names(tmp_path, nam
         ("Canvas", "smithbob", {"system": "canvas", "name": "smithbob", "id": "22"}),
         ("Canvas, two of one name", "doejane_9", {"system": "canvas", "name": "doejane", "id": "9"}),
         ("Moodle, with students' zips", "Ada_L_1", {"system": "moodle", "name": "Ada L", "id": "1"}),
+        ("Brightspace, without folders", "Bo", {"system": "brightspace", "name": "Bo", "id": "13"}),
         ("Blackboard", "jdoe", {"system": "blackboard", "name": "jdoe"}),
         ("Gradescope", "Ada_Lovelace", {"system": "gradescope", "name": "Ada Lovelace", "id": "12"}),
         ("Gradescope", "Cy_Twombly", {"system": "gradescope", "name": "Cy Twombly", "email": "cy@x.org"}),

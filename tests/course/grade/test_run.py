@@ -19,7 +19,7 @@ from small_lab import FIRST, PLAIN, SECOND, lab_in, share, submit
 from labkit.course.grade import run as room
 from labkit.course.grade.layout import Place
 from labkit.course.grade.limited import Overrun
-from labkit.course.grade.run import Task, _salt, finished, run_submissions
+from labkit.course.grade.run import Task, _salt, choose_kernel, finished, run_submissions
 from labkit.course.grade.sandbox.limits import Limits
 from labkit.errors import LabkitError
 from labkit.files import sha256, write_json
@@ -172,6 +172,14 @@ def test_hidden_inputs_are_the_same_for_one_notebook_and_others_for_any_other(tm
     path.write_text(path.read_text() + " ")
     salts.append(_salt(ada))
     assert salts[0] == salts[1] and len(set(salts)) == 3 and all(0 < each < 2**63 for each in salts)
+
+
+def test_a_cache_that_is_not_there_yet_is_not_shown_to_submissions(tmp_path, monkeypatch):
+    monkeypatch.setattr("labkit.course.grade.sandbox.sandbox.require_sandbox", lambda: None)
+    for place, shown in ((tmp_path, (tmp_path,)), (tmp_path / "none", ())):
+        monkeypatch.setenv("LABKIT_CACHE", str(place))
+        kernel = choose_kernel()
+        assert kernel.readable == shown and ("LABKIT_CACHE" in kernel.environment) == bool(shown)
 
 
 @pytest.mark.parametrize("held", [[], {}, {"student": "ada"}, {"student": "ada", "status": "ok"}])

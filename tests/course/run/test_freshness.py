@@ -22,6 +22,8 @@ FILES = {
     "timings.json": {"total": 60.0},
 }
 
+LEFT = ("notebook.ipynb", "notebook.html", "figures/line.png", "explorer/01a.js", "classifier.safetensors")
+
 
 @pytest.fixture
 def record(tmp_path):
@@ -29,8 +31,8 @@ def record(tmp_path):
     folder = tmp_path / "smoke" / "00_lab"
     for name, value in FILES.items():
         write_json(folder / name, value)
-    (folder / "figures").mkdir()
-    for name in ("notebook.ipynb", "notebook.html", "figures/line.png"):
+    for name in LEFT:
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"content of " + name.encode())
     settle(folder)
     return folder
@@ -41,7 +43,7 @@ def settle(folder):
     write_json(folder / "state.json", about | {"record": record_hashes(folder)})
 
 
-PARTS = [*FILES, "notebook.ipynb", "notebook.html", "figures/line.png"]
+PARTS = [*FILES, *LEFT]
 
 
 @pytest.mark.parametrize("name", PARTS)

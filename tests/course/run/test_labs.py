@@ -4,6 +4,7 @@ import nbformat
 import pytest
 
 from labkit.course.run.labs import choose_labs, list_labs, read_lab
+from labkit.course.run.run import RunConfig, announcement
 from labkit.errors import LabkitError
 
 
@@ -45,6 +46,7 @@ def rewritten(path, change):
         (lambda n: n.metadata.labkit.minutes.pop("cpu"), "metadata.labkit lacks minutes.cpu"),
         (lambda n: n.cells[1].metadata.clear(), "no cell is tagged 'parameters'"),
         (lambda n: n.cells[1].update(source="SEED = = 1"), "is not Python (line 1)"),
+        (lambda n: n.cells[1].update(source="SEED = " + "-" * 100_000 + "1"), "is not Python (line 1)"),
         (lambda n: n.cells[1].update(source="PROFILE = SEED = 0"), "lacks DATA, OUT"),
     ],
 )
@@ -57,7 +59,9 @@ def test_an_incomplete_notebook_is_refused_by_name(tmp_path, make_lab, change, w
     assert words in str(refusal.value)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", json.dumps({"cells": [{}]}), "\x00"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", json.dumps({"cells": [{}]}), '{"cells": [{"source": ""}]}', "\x00"]
+)
 def test_what_is_no_notebook_is_refused(tmp_path, content):
     path = tmp_path / "01_lab.ipynb"
     path.write_text(content)
@@ -100,12 +104,20 @@ def test_what_lies_beside_the_labs_is_skipped_with_one_line(tmp_path, make_lab, 
     assert line.startswith("labkit: skipped") and name in line
 
 
-@pytest.mark.parametrize("value", [None, 3, [], "x", {}, {"smoke": None, "cpu": 1, "gpu": 1}])
+ODD = [None, 3, [], "x", "smoke cpu gpu", {}, {"smoke": None, "cpu": 1, "gpu": 1}]
+ODD += [{"smoke": 1, "cpu": 1, "gpu": number} for number in (float("nan"), float("inf"), -1, 10**400)]
+
+
+@pytest.mark.parametrize("value", ODD)
 @pytest.mark.parametrize("name", ["minutes", "budget_seconds", "objectives", "points"])
 def test_metadata_of_another_shape_are_refused_or_read(tmp_path, make_lab, name, value):
     path = make_lab(tmp_path, "01_lab", [])
-    rewritten(path, lambda notebook: notebook.metadata.labkit.update({name: value}))
+    text = json.loads(path.read_text())
+    text["metadata"]["labkit"][name] = value
+    path.write_text(json.dumps(text))
     try:
-        read_lab(path)
+        lab = read_lab(path)
     except LabkitError as refusal:
         assert str(path) in str(refusal)
+    else:
+        announcement([lab], RunConfig("gpu", tmp_path))

@@ -32,7 +32,8 @@ CANVAS = re.compile(  # a person's number is left out of anonymous names
     re.IGNORECASE | re.DOTALL,
 )
 BRIGHTSPACE = re.compile(
-    r"(?P<id>\d+)-\d+ ?- ?(?P<who>.+?) ?- ?(?P<when>\w{3} \d{1,2}, \d{4} \d{3,4} [AP]M)", re.DOTALL
+    r"(?P<id>\d+)-\d+ ?- ?(?P<who>.+?) ?- ?(?P<when>\w{3,9} \d{1,2}, \d{4} \d{3,4} [AP]M)(?: ?- ?(?P<file>.+))?",
+    re.DOTALL,
 )
 CLASSROOM = re.compile(r"(?P<who>.+?) - (?P<file>.+)", re.DOTALL)
 GRADESCOPE = re.compile(r"submission_\d+")
@@ -198,6 +199,7 @@ def _named(member: Member, classroom: Lab | None) -> Named:
 def _moment(text: str) -> float:
     for form in ("%Y-%m-%d-%H-%M-%S", "%b %d, %Y %I%M %p"):
         with suppress(ValueError, OverflowError, OSError):
+            text = re.sub(r"^([A-Z]\w\w)\w+", r"\1", text)  # "Sept", or the whole month
             return datetime.strptime(re.sub(r" (\d{3} [AP]M)", r" 0\1", text), form).timestamp()
     return 0.0
 

@@ -64,7 +64,15 @@ def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
         cells = [_handed(cell) for cell in notebook["cells"]]
     except RefusedError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, nbformat.ValidationError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        nbformat.ValidationError,
+    ) as error:
         raise RefusedError(f"it is no notebook that can be read{_instead(data)}; {REMEDY}.") from error
     if not cells:
         raise RefusedError("it has no cells.")

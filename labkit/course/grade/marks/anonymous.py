@@ -43,9 +43,11 @@ def pseudonyms(place: Place) -> dict[str, str]:
         secret = bytes.fromhex(path.read_text(encoding="ascii"))
         with open(key, encoding="utf-8-sig", newline="") as stream:
             known = {row["student"]: row["pseudonym"] for row in csv.DictReader(stream)}
+        if None in (*known, *known.values()):
+            raise ValueError("a row is cut short")
     except FileNotFoundError:
         known = {}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise LabkitError(f"{path}: it or {KEY} cannot be used ({error}); restore a copy of both.") from error
     if len(secret) < 32:
         raise LabkitError(f"{path}: holds no secret; restore a copy, or remove it to give everybody a new pseudonym.")

@@ -4,7 +4,6 @@ What a submission says of itself is not read here: exercises and their points co
 the trusted worker. What a human entered is never touched.
 """
 
-import json
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from labkit.course.grade.marks.score import LateRule, Score, penalty, score_exer
 from labkit.course.grade.marks.shown import shown_text
 from labkit.course.grade.release import notebook_text
 from labkit.errors import LabkitError
-from labkit.files import sha256, write_json, write_text
+from labkit.files import read_json, sha256, write_json, write_text
 
 
 @dataclass
@@ -272,8 +271,5 @@ def _read_notebook(path: Path) -> NotebookNode | None:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
+    value = read_json(path)
     return value if isinstance(value, dict) else None

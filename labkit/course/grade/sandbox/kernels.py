@@ -88,12 +88,17 @@ class Clock:
 
     At each look it ends a kernel whose processes hold half as much again as `memory_bytes` together. One alone
     cannot, and where no control group can be made nothing else looks at their sum.
+
+    Attributes:
+        asleep: seconds that it slept when it was looked at; a look counts for a second at most, since between two of
+            them a kernel may have had to wait for the trusted side.
     """
 
     def __init__(self, manager: AsyncKernelManager, memory_bytes: int) -> None:
         self._manager, self._memory_bytes = manager, memory_bytes
         self._begun, self._most, self.is_wall = time.monotonic(), 0.0, False
         self._seen: dict[psutil.Process, float] = {}
+        self._looked, self.asleep = self._begun, 0.0
 
     def __call__(self) -> float:
         provisioner = self._manager.provisioner
@@ -101,7 +106,10 @@ class Clock:
         # In a container on another machine, such as podman's virtual one, no process can be looked at.
         found = taken(root, self._seen) if root and not getattr(provisioner, "out_of_sight", False) else None
         self.is_wall = found is None
-        seconds, held = (time.monotonic() - self._begun, 0) if found is None else found
+        now = time.monotonic()
+        seconds, held, asleep = (now - self._begun, 0, False) if found is None else found
+        self.asleep += asleep * min(now - self._looked, 1.0)
+        self._looked = now
         if held > 1.5 * self._memory_bytes:
             with suppress(psutil.Error):
                 psutil.Process(root).kill()

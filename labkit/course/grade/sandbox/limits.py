@@ -17,8 +17,9 @@ class Limits:
     """The limits of one sandbox; sizes in bytes, times in seconds.
 
     The sandbox holds the first five, whoever drives the kernel the others. `cell_seconds` and `notebook_seconds` are
-    computing time of the kernel; on the clock a cell, or an exercise, may take `wall_seconds`, and the notebook
-    `WALL_FACTOR` times as long. `check_seconds` is the computing time of the trusted side for one exercise.
+    computing time of the kernel; a cell, or an exercise, may sleep for `asleep_seconds`. On the clock it may take
+    `wall_seconds`, and the notebook `WALL_FACTOR` times as long. `check_seconds` is the computing time of the trusted
+    side for one exercise.
     """
 
     memory_bytes: int = 4096 * MEBIBYTE
@@ -28,6 +29,7 @@ class Limits:
     tmp_bytes: int = 512 * MEBIBYTE  # of each place that can be written: /tmp and the copy of the submission
     cell_seconds: float = 120.0
     notebook_seconds: float = 900.0
+    asleep_seconds: float = 120.0
     wall_seconds: float = 600.0
     output_bytes: int = 16 * MEBIBYTE
     check_seconds: float = 30.0

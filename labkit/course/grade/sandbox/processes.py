@@ -14,10 +14,11 @@ import psutil
 from labkit.course.grade.sandbox.sandbox import SOCKETS
 
 
-def taken(root: int, seen: dict[psutil.Process, float]) -> tuple[float, int] | None:
-    """Processor seconds and memory of a process and of everything below it; None if it is not to be seen.
+def taken(root: int, seen: dict[psutil.Process, float]) -> tuple[float, int, bool] | None:
+    """Processor seconds, memory and sleep of a process and of everything below it; None if it is not to be seen.
 
-    Memory is what no file holds, in bytes; what processes share counts for each of them.
+    Memory is what no file holds, in bytes; what processes share counts for each of them. All sleep if no thread
+    runs, waits for a core or for a disk: on a machine under load, too.
 
     Args:
         seen: the seconds of each that was there at a look, which this one adds to; what ends stays in it: a parent
@@ -28,7 +29,7 @@ def taken(root: int, seen: dict[psutil.Process, float]) -> tuple[float, int] | N
         below = top.children(recursive=True)
     except psutil.Error:
         return None
-    total, held = 0.0, 0
+    total, held, states = 0.0, 0, ""
     for each in (top, *below):
         with suppress(psutil.Error, OSError):  # one that has just ended; its parent counts it from now on
             used = each.cpu_times()
@@ -36,7 +37,9 @@ def taken(root: int, seen: dict[psutil.Process, float]) -> tuple[float, int] | N
             total += seen[each] + used.children_user + used.children_system
             status = Path(f"/proc/{each.pid}/status").read_text()
             held += sum(1024 * int(kilobytes) for kilobytes in re.findall(r"Rss(?:Anon|Shmem):\s*(\d+)", status))
-    return max(total, sum(seen.values())), held
+            for thread in Path(f"/proc/{each.pid}/task").glob("*/stat"):
+                states += thread.read_text().rpartition(") ")[2][:1]
+    return max(total, sum(seen.values())), held, bool(states) and not {"R", "D"} & set(states)
 
 
 class LastWords:

@@ -29,8 +29,9 @@ class Channel:
 
     Args:
         alive: whether the kernel still runs.
-        spent: seconds that it has computed so far.
+        spent: the kernel's `Clock`, which tells what it has computed so far.
         seconds: that it may compute for the whole conversation.
+        asleep_seconds: that it may sleep meanwhile.
         wall_seconds: that the conversation may take.
         output_bytes: what the student's functions may print meanwhile.
     """
@@ -40,13 +41,15 @@ class Channel:
         connection: dict[str, Any],
         alive: Callable[[], bool],
         *,
-        spent: Callable[[], float],
+        spent: Any,
         seconds: float,
+        asleep_seconds: float,
         wall_seconds: float,
         output_bytes: int,
     ) -> None:
         self.alive, self.spent, self.output_bytes = alive, spent, output_bytes
         self.seconds, self.may_spend = seconds, spent() + seconds
+        self.asleep_seconds, self.may_sleep = asleep_seconds, spent.asleep + asleep_seconds
         self.wall_seconds, self.deadline = wall_seconds, time.monotonic() + wall_seconds
         self.late = False  # whether it ended by the clock, which a machine under load may be to blame for
         context = _Context()
@@ -118,8 +121,10 @@ class Channel:
                 if self._too_large():
                     raise NoAnswer(PRINTED)
                 if self.spent() > self.may_spend:
-                    self.late = getattr(self.spent, "is_wall", False)
+                    self.late = self.spent.is_wall
                     raise NoAnswer(f"no answer came within {self.seconds:.0f} s of computing")
+                if self.spent.asleep > self.may_sleep:
+                    raise NoAnswer(f"no answer came within {self.asleep_seconds:.0f} s of sleep")
             if not ready and not self.alive():
                 raise NoAnswer("the kernel died while it was asked")
 

@@ -70,6 +70,25 @@ del blocks
     assert start_sandboxed().run(code) == "died"
 
 
+def test_a_memory_bomb_that_no_process_holds(both):
+    """Files in memory, and segments, stay when nothing maps them: no look at processes finds them."""
+    code = """
+import ctypes, os
+segments = [ctypes.CDLL(None).shmget(0, 2**20, 0o1600) for _ in range(5)]
+print(sum(each >= 0 for each in segments))
+files = []
+for _ in range(40):
+    files.append(os.memfd_create("bomb"))
+    os.write(files[-1], bytes(16 * 2**20))
+print(len(files))
+for each in files:
+    os.close(each)
+"""
+    inside, outside = both(code)
+    assert outside == "5\n40\n"
+    assert inside.startswith("0\nPermissionError")
+
+
 def test_a_memory_bomb_of_many_processes(start_sandboxed, monkeypatch):
     """Each of them keeps to its limit; where no control group can be made none holds for their sum."""
     monkeypatch.setattr(provisioner, "make_group", lambda limits: None)

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import socket
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -15,6 +16,7 @@ import zmq
 import zmq.asyncio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from daemons import soon
 from small_lab import FIRST, LIMITS, PLAIN, SECOND, lab_in, share, submit
 
 from labkit.checking import evaluate
@@ -23,7 +25,7 @@ from labkit.course.grade.limited import MEBIBYTE, run_limited
 from labkit.course.grade.marks.neutral import neutral_outputs, safe_html
 from labkit.course.grade.run import Task, do
 from labkit.course.grade.sandbox.limits import Limits
-from labkit.course.grade.sandbox.processes import open_sockets
+from labkit.course.grade.sandbox.processes import open_sockets, taken
 from labkit.course.grade.sandbox.sandbox import SOCKETS
 from labkit.course.grade.talk.channel import _Context
 from labkit.course.grade.talk.conversation import Conversation
@@ -181,6 +183,46 @@ def test_a_sleeper_is_ended_by_the_clock_and_said_to_be_run_again(tmp_path, monk
     folder = submit(tmp_path, lab, "eve", between="import time; time.sleep(10_000)")
     outcome = execute(folder, tmp_path / "out", lab, kernel=PLAIN, limits=Limits(), salt=1)
     assert outcome["status"] == "time-out" and "took longer than 600 s" in outcome["reason"] and outcome["again"]
+
+
+SLEEPERS = {
+    "a cell": {"between": "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"},
+    "an exercise": {"density": "import time\ndef log_density(x):\n    time.sleep(10_000)"},
+}
+
+
+@pytest.mark.parametrize("where", SLEEPERS)
+def test_a_sleeper_is_not_waited_for_until_the_clock_and_not_run_again(tmp_path, where):
+    """Who waits for a core does not sleep, so that no load is to blame."""
+    lab = lab_in(tmp_path)
+    folder = submit(tmp_path, lab, "eve", **SLEEPERS[where])
+    limits = replace(Limits(), asleep_seconds=4)
+    outcome = execute(folder, tmp_path / "out", lab, kernel=PLAIN, limits=limits, salt=1)
+    assert outcome["status"] == "time-out" and "4 s" in outcome["reason"] and not outcome["again"]
+    assert outcome["seconds"] < limits.wall_seconds
+
+
+THREAD = """
+import sys, threading, time
+def compute():
+    until = time.process_time() + 3
+    while time.process_time() < until:
+        pass
+    print("done", flush=True)
+threading.Thread(target=compute).start()
+time.sleep(600)
+"""
+
+
+def test_a_process_whose_threads_compute_does_not_sleep():
+    with subprocess.Popen([sys.executable, "-c", THREAD], stdout=subprocess.PIPE, text=True) as process:
+        looks = []
+        while taken(process.pid, {})[0] < 2:
+            looks.append(taken(process.pid, {})[2])
+        assert process.stdout.readline() == "done\n"
+        assert sum(looks) < len(looks) / 2
+        assert soon(lambda: taken(process.pid, {})[2])
+        process.kill()
 
 
 def test_a_kernels_sockets_are_not_reached_through_a_link(start_sandboxed, tmp_path):
