@@ -137,7 +137,10 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
         raise LabkitError(f"{run_folder}: is no run that ended well; run the lab in the profile study first.")
     folder = root / run_folder.name
     if any(claim["on"] == "photographs" for claim in read["claims"] or []):
-        write_json(folder / PHOTOGRAPHS, _about(read))
+        about = _about(read)
+        # Where they lay is that machine's affair; the checksum says which they were.
+        data = [{name: value for name, value in each.items() if name != "source"} for each in about["data"]]
+        write_json(folder / PHOTOGRAPHS, about | {"data": data})
         return (folder / PHOTOGRAPHS).stat().st_size
     for old in sorted(set(folder.rglob("*")) - {folder / PHOTOGRAPHS}, reverse=True):
         old.unlink() if old.is_file() else old.rmdir()

@@ -212,7 +212,11 @@ def test_of_photographs_numbers_and_verdicts_are_kept_beside_it_and_decide_what_
 
     drawn = build(claims)
     there = [each | {"on": "photographs", "verdict": "corrected"} for each in claims[:2]]
+    config = json.loads((folder / "config.json").read_text())
+    config["data"][0]["source"] = f"photographs.zip in {tmp_path}"
+    write_json(folder / "config.json", config)
     both = build(there)
+    assert str(tmp_path) not in (root / STEM / "photographs.json").read_text()
     assert {path.name for path in both - drawn} == {"photographs.json"} and drawn < both == build(claims)
     judged = {each["id"]: (each["verdict"], each["on"], each["lab"]) for each in reference.verdicts(root)}
     assert judged == {
