@@ -17,7 +17,7 @@ from labkit.data.celeba.source import ANNOTATIONS, Source, open_source
 from labkit.data.given import path_for
 from labkit.drawn.portraits import synthetic_celeba
 from labkit.errors import LabkitError
-from labkit.faces.faceset import FaceSet, Provenance
+from labkit.faces.faceset import TEST, TRAIN, VALIDATION, FaceSet, Provenance
 from labkit.faces.words import ATTRIBUTES, parse_size
 from labkit.files import data_root
 
@@ -52,8 +52,8 @@ def celeba(
         device: where the stand-in is drawn.
 
     Returns:
-        FaceSet with uint8 images (N, 3, H, W), the official split, identities (−1 unknown), and all 40 attributes
-        with a mask of the rows that are known; the stand-in has factors and fewer attributes.
+        FaceSet with uint8 images (N, 3, H, W), the official split (and see `all_parts`), identities (−1 unknown),
+        and all 40 attributes with a mask of the rows that are known; the stand-in has factors and fewer attributes.
 
     Raises:
         LabkitError: a path was given and is not there or is something else.
@@ -76,7 +76,7 @@ def celeba(
         )
     lacking = "" if found is None else lacks(found, needs)
     if found is not None and not lacking:
-        return found
+        return all_parts(found)
     drawn = synthetic_celeba(synthetic_n, size=size, device=device)
     if not lacking:
         return drawn
@@ -118,6 +118,30 @@ def lacks(faces: FaceSet, needs: Sequence[str]) -> str:
         if min(has.sum(), (~has).sum()) < LEAST_SIDE:
             return f"{has.sum():,} labelled images with {name} and {(~has).sum():,} without"
     return ""
+
+
+def all_parts(faces: FaceSet) -> FaceSet:
+    """The faces, with images to train on, to validate and to test on, and a sentence where the kit chose them.
+
+    Part of CelebA, as its first 10,000 images, may lie wholly in one part of the official split. Where there is
+    nothing for a part, it gets a tenth of the people of the training part, at random but the same ones each time;
+    an image of an unknown person counts as a person.
+    """
+    split, made = faces.split.copy(), []
+    if not (split == TRAIN).any():
+        split[:] = TRAIN
+    person = np.where(faces.identity >= 0, faces.identity, -1 - np.arange(len(faces)))
+    for part, name in ((TEST, "testing"), (VALIDATION, "validation")):
+        if not (split == part).any():
+            people = np.random.default_rng(part).permutation(np.unique(person[split == TRAIN]))
+            split[(split == TRAIN) & np.isin(person, people[: -(-len(people) // 10)])] = part
+            made.append(name)
+    if not made:
+        return faces
+    said = f"no image is marked for {' or '.join(made)}: the kit chose a tenth of the people for each"
+    print(f"Your {len(faces):,} photographs: {said} (a list_eval_partition.txt that marks some decides otherwise).")
+    origin = faces.provenance
+    return replace(faces, split=split, provenance=replace(origin, source=f"{origin.source}; {said}"))
 
 
 def load_prepared(place: Path) -> FaceSet:
