@@ -208,7 +208,9 @@ def claims_markdown(claims: list[dict[str, Any]]) -> str:
     rows = ["| claim | lab | verdict | measured (95 % interval) | on |", "| --- | --- | --- | --- | --- |"]
     for each in sorted(claims, key=lambda each: (each["id"][0], int(each["id"][1:]))):
         measured = shorten(measured_text(each["measured"]).replace("|", "/"), 110, placeholder=" …")
-        cells = (f"**{each['id']}** {each['text']}", each["lab"], f"{BADGES[each['verdict']][0]} {each['verdict']}")
+        verdict, seeds = each["verdict"], list(each.get("by_seed", {}).values())
+        alike = f" ({seeds.count(verdict)} of {len(seeds)} seeds)" if len(seeds) > 1 else ""
+        cells = (f"**{each['id']}** {each['text']}", each["lab"], f"{BADGES[verdict][0]} {verdict}{alike}")
         rows.append("| " + " | ".join((*cells, measured, f"{each['on']}, {each['profile']}")) + " |")
     return "\n".join(rows)
 
