@@ -124,8 +124,8 @@ def all_parts(faces: FaceSet) -> FaceSet:
     """The faces, with images to train on, to validate and to test on, and a sentence where the kit chose them.
 
     Part of CelebA, as its first 10,000 images, may lie wholly in one part of the official split. Where there is
-    nothing for a part, it gets a tenth of the people of the training part, at random but the same ones each time;
-    an image of an unknown person counts as a person.
+    nothing for a part, it gets a tenth of the people of the training part, of few people a hundred, but no more
+    than a quarter: at random, and the same ones each time. An image of an unknown person counts as a person.
     """
     split, made = faces.split.copy(), []
     if not (split == TRAIN).any():
@@ -134,11 +134,12 @@ def all_parts(faces: FaceSet) -> FaceSet:
     for part, name in ((TEST, "testing"), (VALIDATION, "validation")):
         if not (split == part).any():
             people = np.random.default_rng(part).permutation(np.unique(person[split == TRAIN]))
-            split[(split == TRAIN) & np.isin(person, people[: -(-len(people) // 10)])] = part
+            count = min(max(len(people) // 10, 100), len(people) // 4)
+            split[(split == TRAIN) & np.isin(person, people[:count])] = part
             made.append(name)
     if not made:
         return faces
-    said = f"no image is marked for {' or '.join(made)}: the kit chose a tenth of the people for each"
+    said = f"no image is marked for {' or '.join(made)}: the kit chose people for each"
     print(f"Your {len(faces):,} photographs: {said} (a list_eval_partition.txt that marks some decides otherwise).")
     origin = faces.provenance
     return replace(faces, split=split, provenance=replace(origin, source=f"{origin.source}; {said}"))
