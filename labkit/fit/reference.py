@@ -129,8 +129,7 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
 
     A run on photographs leaves its numbers and verdicts beside the reference, and nothing else.
 
-    Raises:
-        LabkitError: the run did not end well, or its files are larger than what may be committed.
+    Raises LabkitError: the run did not end well, or its files are larger than what may be committed.
     """
     read = {name: _json(run_folder / f"{name}.json") for name in ("config", "state", "metrics", "claims")}
     if (read["state"] or {}).get("state") != "ok" or not read["config"]:
