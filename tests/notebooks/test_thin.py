@@ -1,4 +1,4 @@
-"""Thin: few files to open to follow one training, notebook 03a's of report E's VAE; and little plumbing in the labs."""
+"""Thin: few files to open to follow one training, 03a's of report E's VAE; and little plumbing in the notebooks."""
 
 import ast
 from pathlib import Path
