@@ -92,8 +92,7 @@ class Claim:
     def judge(self, **measured: Any) -> Verdict:
         """The verdict on a measurement.
 
-        Raises:
-            LabkitError: a value is missing, or of the wrong kind.
+        Raises LabkitError: a value is missing, or of the wrong kind.
         """
         for key in self.keys:
             if key not in measured:
@@ -111,8 +110,7 @@ class Claim:
             sizes: of the run; a key that is not given is taken from here, e.g. epochs.
             on: kind of data, "photographs" or another.
 
-        Raises:
-            LabkitError: a name that the claim does not know, or one that it lacks.
+        Raises LabkitError: a name that the claim does not know, or one that it lacks.
         """
         fields = [name for _, name, _, _ in Formatter().parse(self.protocol) if name]
         for name in given:

@@ -20,8 +20,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The content is flushed to disk before the rename, so a crash or a full disk leaves either the old file or
     the new one, never half of it; on any exception the temporary file is removed.
 
-    Raises:
-        LabkitError: the folder cannot be made or written, or the disk is full.
+    Raises LabkitError: the folder cannot be made or written, or the disk is full.
     """
     path = Path(path)
     temporary = None
@@ -75,8 +74,7 @@ def read_json(path: str | Path) -> Any:
 def absolute(path: str | Path) -> Path:
     """`path` from the root; ~ and ~name are home folders, as in a shell.
 
-    Raises:
-        LabkitError: nobody here has that name.
+    Raises LabkitError: nobody here has that name.
     """
     try:
         return Path(path).expanduser().absolute()
@@ -93,8 +91,7 @@ def sha256(path: str | Path) -> str:
 def usable_path(given: str | Path) -> Path:
     """A path as a user typed it, with `~` expanded; whether something is there is for the caller to see.
 
-    Raises:
-        LabkitError: it cannot be looked at: an unknown ~user, a name too long, a NUL, no permission.
+    Raises LabkitError: it cannot be looked at: an unknown ~user, a name too long, a NUL, no permission.
     """
     try:
         path = Path(given).expanduser()

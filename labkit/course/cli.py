@@ -341,8 +341,7 @@ def main() -> None:
 def _as_typed(argument: str) -> str:
     """An argument with ~ as the home folder, which a shell leaves as it is behind `--course=` and in quotes.
 
-    Raises:
-        LabkitError: it is empty, which would mean the working folder, or everybody; or there is no such home.
+    Raises LabkitError: it is empty, which would mean the working folder, or everybody; or there is no such home.
     """
     option, value = re.fullmatch(r"(--[\w-]+=|)(.*)", argument, re.DOTALL).groups()
     if not value:

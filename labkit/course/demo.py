@@ -41,8 +41,7 @@ CELLS = (
 def show(console: Console) -> Path:
     """Make the page in runs/demo and return its path.
 
-    Raises:
-        LabkitError: a lab lacks one of the cells, or a cell failed.
+    Raises LabkitError: a lab lacks one of the cells, or a cell failed.
     """
     found = {}
     for lab in choose_labs(["00", "01a"], list_labs()):

@@ -52,8 +52,7 @@ def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
         run: holds a folder for each lab. None takes the notebooks as they are, and the claims of the reference.
         out: replaced if a site is there.
 
-    Raises:
-        LabkitError: the run holds no executed lab, Sphinx is missing, or `out` holds something else.
+    Raises LabkitError: the run holds no executed lab, Sphinx is missing, or `out` holds something else.
     """
     if run is None:
         with tempfile.TemporaryDirectory() as place:
