@@ -224,7 +224,7 @@ def test_labs_run_from_the_wheel_alone_in_an_empty_folder(wheel, bare, tmp_path)
     assert (folder / "runs" / "smoke" / "lab00" / "metrics.json").is_file()
     assert str(tmp_path) in python("-c", "import labkit; print(labkit.__file__)").stdout
     assert python("-m", "labkit", "notebooks").returncode == 0
-    ran = python("-m", "labkit", "run", "01a", "--profile", "smoke", "--budget-factor", "10")
+    ran = python("-m", "labkit", "run", "01a", "--profile", "smoke", "--budget-factor", "2.5")
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
 
 
