@@ -89,8 +89,8 @@ def _held(points: Function) -> str | None:
 
 def _mean(points: Function) -> str | None:
     levels = _levels()[:, 0]
-    # Wider at one level: else the mean would not show how often each level comes.
-    codes = normal(ROWS, 2, seed=3).numpy() * [1.0, 30.0] * (1 + 4 * (levels == 0))[:, None]
+    # Wider at one level: else the mean would not show how often each level comes; and too wide for 16 bits.
+    codes = normal(ROWS, 2, seed=3).numpy() * [1.0, 3e5] * (1 + 4 * (levels == 0))[:, None]
     apart = [codes[levels == k][:, None] - codes[levels == k][None] for k in range(LEVELS)]
     often = [(levels == k).mean() for k in range(LEVELS)]  # the first of a pair is any row
     right = np.average([np.abs(each).mean((0, 1)) for each in apart], 0, often)
@@ -115,7 +115,8 @@ def _mean(points: Function) -> str | None:
         return CANCEL
     if np.abs(got / right).max() < 0.5:
         return "the absolute value comes before the mean: np.abs(z1 − z2).mean, not the reverse."
-    return f"over many pairs latent 0 should differ by {right[0]:.2f}, and differs by {got[0]:.2f}."
+    off = int(np.abs(got / right - 1).argmax())
+    return f"over many pairs latent {off} should differ by {right[off]:.5g}, and differs by {got[off]:.5g}."
 
 
 def _any_row(drawn: Function, points: Function) -> str | None:
