@@ -39,6 +39,7 @@ COMPLETE = (
     "04b-spherical",
     "04c-balancing_weights",
     "04c-wilson_interval",
+    "05a-difference_points",
     "05a-mutual_information",
     "05b-kl_in_three",
     "05b-match_factors",

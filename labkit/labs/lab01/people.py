@@ -42,7 +42,7 @@ def interval_over_people(interval: Function) -> list[Property]:
             "of one shot each it is Student's interval": lambda: asked(_shots(1, 1, 5), _shots(2, 1, 12)),
             "ten shots of each person tell no more than their mean": lambda: asked(*_repeated()),
             "people count alike, however many shots they have": lambda: asked(
-                _shots(5), _shots(6, 9, 3), _shots(7, 4, 40)
+                _shots(5), _shots(6, 9, 3), _shots(7, 4, 40), _shots(10, 3, 150)
             ),
             "far below 0 too": lambda: asked(*((100 * v - 5000, p) for v, p in map(_shots, (8, 9)))),
         }
@@ -83,7 +83,7 @@ MISTAKES: dict[str, dict[str, Any]] = {
 def _shots(seed: int, most: int = 7, count: int = 6) -> Case:
     """Values that people share for the larger part, in disorder; names are large, not in turn, alike in 8 bits."""
     generator = random_numbers(seed)
-    people = generator.permutation(np.repeat(4000 - 64 * np.arange(count), generator.integers(1, most + 1, count)))
+    people = generator.permutation(np.repeat(1500 + 64 * np.arange(count, 0, -1), generator.integers(1, most + 1, count)))
     own = dict(zip(np.unique(people), 3 * generator.normal(size=len(people)), strict=False))
     return np.array([own[one] for one in people]) + generator.normal(size=len(people)), people
 

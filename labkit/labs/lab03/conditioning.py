@@ -105,7 +105,8 @@ def _pass(reconstruct: Function, parts: _Parts, features: Tensor, condition: Ten
 
 def _shape(reconstruct: Function) -> str | None:
     for sizes in (SIZES, (1, *SIZES[1:])):
-        parts, given = _Parts(sizes), _given(sizes)
+        features, condition = _given(sizes)
+        parts, given = _Parts(sizes), (1000 * features, condition)  # pictures are of no given range either
         got = _pass(reconstruct, parts, *given)
         if got.shape != given[0].shape:
             return f"it should be {tuple(given[0].shape)}, not {tuple(got.shape)}."

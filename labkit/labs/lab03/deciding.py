@@ -92,7 +92,7 @@ def _why(decide: Callable) -> str:
 
 
 def _where(values: Sequence[float], bar: float, got: Any, right: str) -> str:
-    shown = ", ".join(f"{value:.3g}" for value in values)
+    shown = ", ".join(f"{value:.3g}" for value in values[:12]) + (f" … ({len(values)})" if len(values) > 12 else "")
     return f"of seeds {shown} and a bar of {bar:.4g} it says {got!r}, expected {right!r}."
 
 
@@ -108,7 +108,7 @@ def _words(decide: Callable) -> str | None:
 
 def _samples(shift: float = 0.0) -> list[list[float]]:
     generator = random_numbers(3)
-    return [[*(shift + generator.normal(size=n))] for n in (5, 6, 9, 20)]
+    return [[*(shift + generator.normal(size=n))] for n in (5, 6, 9, 60)]
 
 
 def _near(share: float, shift: float = 0.0, scale: float = 1.0) -> list[Case]:

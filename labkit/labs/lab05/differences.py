@@ -89,8 +89,8 @@ def _held(points: Function) -> str | None:
 
 def _mean(points: Function) -> str | None:
     levels = _levels()[:, 0]
-    # Wider at one level: else the mean would not show how often each level comes.
-    codes = normal(ROWS, 2, seed=3).numpy() * [1.0, 30.0] * (1 + 4 * (levels == 0))[:, None]
+    # Wider at one level: else the mean would not show how often each level comes; and too wide for 16 bits.
+    codes = normal(ROWS, 2, seed=3).numpy() * [1.0, 3e5] * (1 + 4 * (levels == 0))[:, None]
     apart = [codes[levels == k][:, None] - codes[levels == k][None] for k in range(LEVELS)]
     often = [(levels == k).mean() for k in range(LEVELS)]  # the first of a pair is any row
     right = np.average([np.abs(each).mean((0, 1)) for each in apart], 0, often)
@@ -115,7 +115,8 @@ def _mean(points: Function) -> str | None:
         return CANCEL
     if np.abs(got / right).max() < 0.5:
         return "the absolute value comes before the mean: np.abs(z1 − z2).mean, not the reverse."
-    return f"over many pairs latent 0 should differ by {right[0]:.2f}, and differs by {got[0]:.2f}."
+    off = int(np.abs(got / right - 1).argmax())
+    return f"over many pairs latent {off} should differ by {right[off]:.5g}, and differs by {got[off]:.5g}."
 
 
 def _any_row(drawn: Function, points: Function) -> str | None:
@@ -139,41 +140,48 @@ def _any_row(drawn: Function, points: Function) -> str | None:
     )
     if abs(got[:, 2].mean().item() / differ - 1) > 2 * NEAR:
         return "the last rows come too seldom or too often: draw from all of them."
-    few = np.array([0, 1, 0, 0, 1, 0, 1, 1])
-    often = drawn(np.eye(len(few)), few[:, None], 0, POINTS * PAIRS // 2, 2, 0).mean(0)
-    # Of 4 rows a level; a pair of a row with itself counts for nothing, and may be left out.
-    seldom = [row for row, share in enumerate(often.tolist()) if share < 0.8 * 2 / len(few) * 3 / 4]
-    if seldom:
-        return f"of {len(few)} rows row {seldom[0]} comes too seldom: draw from all rows, the last one as well."
+    # Four rows in each of two levels, and two in each of six.
+    for few in (np.array([0, 1, 0, 0, 1, 0, 1, 1]), np.array([0, 1, 2, 3, 4, 5, 5, 4, 3, 1, 0, 2])):
+        count = len(few)
+        often = drawn(np.eye(count), few[:, None], 0, POINTS * PAIRS // 2, 2, 0).mean(0)
+        # A pair of a row with itself counts for nothing, and may be left out.
+        least = 0.8 * 2 / count * (1 - (few.max() + 1) / count)
+        seldom = [row for row, share in enumerate(often.tolist()) if share < least]
+        if seldom:
+            return f"of {count} rows row {seldom[0]} comes too seldom: draw from all rows, the last one as well."
     return None
 
 
 def _own_value(points: Function) -> str | None:
     level = _levels()[:, 0]
-    codes = (normal(ROWS, 1, seed=4) * torch.tensor(level == 0)[:, None]).numpy()  # varies within one level alone
+    codes = (normal(ROWS, 1, seed=4) * torch.tensor(level[:, None] == range(2))).numpy()  # each varies in one level
     got = points(codes, count=400)[:, 0]
     if hint := _alike(got):
         return hint
     if bool((got < 0).any()):
         return CANCEL
-    if got.mean() > 0 and got.std() / got.mean() < 0.6:
-        return None
-    return "all pairs of a point share one value: draw the shared value anew for each pair."
+    if not (got.mean() > 0 and got.std() / got.mean() < 0.6):
+        return "all pairs of a point share one value: draw the shared value anew for each pair."
+    if bool((points(codes, count=400, pairs=1) > 0).all(1).any()):
+        return "of one pair two latents differ that cannot both: its rows share no value, or latents are of other pairs."
+    return None
 
 
 def _scatter(points: Function) -> str | None:
     codes = normal(ROWS, 1, seed=5).numpy()
-    # Counted from one pair, where one too many shows.
-    one, sixteen = (points(codes, count=2000, pairs=pairs)[:, 0] for pairs in (1, 16))
-    if hint := _alike(sixteen):
+    # Counted from one pair, where one too many or too few shows.
+    drawn = {pairs: points(codes, count=count, pairs=pairs)[:, 0] for pairs, count in ((1, 6000), (2, 6000), (16, 1000))}
+    if hint := _alike(drawn[16]):
         return hint
-    few, many = one.std(), sixteen.std()
-    if 3.4 < few / many < 4.7:
-        return None
-    return (
-        f"with 16 times the pairs points should scatter a quarter as much, not {many / few:.2f} times: draw `pairs` "
-        "pairs for each point, with the same chance for every row."
-    )
+    one, two, many = (each.std() for each in drawn.values())
+    if not 3.4 < one / many < 4.7:
+        return (
+            f"with 16 times the pairs points should scatter a quarter as much, not {many / one:.2f} times: draw "
+            "`pairs` pairs for each point, with the same chance for every row."
+        )
+    if abs(one / two / 2**0.5 - 1) > 0.1:  # known to 1.5 %
+        return f"with 2 pairs points should scatter 0.71 times as much as with 1, not {two / one:.2f}: count the pairs."
+    return None
 
 
 def _seed(points: Function) -> str | None:

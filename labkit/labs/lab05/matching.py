@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checking import Hint, Missed, Property, evaluate, random_numbers, untouched, weak
+from labkit.checking import Hint, Missed, Property, evaluate, random_numbers, size, untouched, weak
 
 FACTORS, LATENTS = 5, 8
 # R² of latents (rows) and factors (columns), whether the first factor is matched, and what a mistake there would be.
@@ -60,16 +60,22 @@ def match_factors(match: Callable[[np.ndarray], Any]) -> list[Property]:
     )
 
 
-def _table(seed: int = 0) -> np.ndarray:
+def _table(seed: int = 0, latents: int = LATENTS, factors: int = FACTORS) -> np.ndarray:
     """Some factors have one good latent, some share it, some have none."""
     generator = random_numbers(seed)
-    table = 0.3 * generator.random((LATENTS, FACTORS))
-    table[generator.integers(0, LATENTS, FACTORS), np.arange(FACTORS)] = generator.uniform(0.3, 1, FACTORS)
+    table = 0.3 * generator.random((latents, factors))
+    table[generator.integers(0, latents, factors), np.arange(factors)] = generator.uniform(0.3, 1, factors)
     return table
 
 
+def _others() -> list[np.ndarray]:
+    """Of other numbers of latents and factors, as `size` draws them."""
+    return [_table(seed, LATENTS + size(2, 9), FACTORS + more) for seed in range(300, 320) for more in (-3, 4)]
+
+
 def _latents(both: Callable) -> Hint | None:
-    for table in (*map(_table, range(20)), np.array([[0.70001, 0.2], [0.70002, 0.1], [0.1, 0.20001]])):
+    faint = [_table(20) / 1000, np.array([[0.70001, 0.2], [0.70002, 0.1], [0.1, 0.20001]])]
+    for table in (*map(_table, range(20)), *faint, *_others()):
         got, right = both(table)[0], table.argmax(0)
         if not np.array_equal(got, right):
             off = int((got != right).argmax())
@@ -93,13 +99,12 @@ FORMULA = "(first >= 0.5) & (first >= 2 * second) & (first >= explained[latent].
 
 
 def _tables(both: Callable) -> Hint | None:
-    for seed in range(200):
-        table = _table(seed)
+    for table in (*map(_table, range(200)), *_others()):
         second, first = np.sort(table, 0)[-2:]
         right = (first >= 0.5) & (first >= 2 * second) & (first >= table[table.argmax(0)].max(1))
         got = both(table)[1]
         if not np.array_equal(got, right):
             off = int((got != right).argmax())
-            where = f"factor {off} of {FACTORS} is {'' if got[off] else 'not '}matched, expected the opposite."
+            where = f"factor {off} of {len(got)} is {'' if got[off] else 'not '}matched, expected the opposite."
             return Hint(where, "does the rule look at this factor's own column and its latent's own row?", FORMULA)
     return None

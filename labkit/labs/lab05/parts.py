@@ -211,7 +211,7 @@ def _large(parts: Function) -> str | None:
         return "exp of −100,000 is 0 and its log is not finite: torch.logsumexp keeps it finite."
     # What is wrong of ordinary densities already has its hint; the tolerance is what float32 resolves of 300,000.
     right = [close(*pair) for pair in zip(parts(densities, prior), known(densities, prior), strict=True)]
-    pairs = zip(right, far, known(densities - 1e5, low), strict=True)
+    pairs = [*zip(right, far, known(densities - 1e5, low)), *zip(right, parts(apart, low), known(apart, low))]
     if any(near and not torch.allclose(got, wanted, rtol=1e-5, atol=0.1) for near, got, wanted in pairs):
         return "exp of −100,000 is 0, and a limit or a constant added only hides it: use torch.logsumexp."
     return None

@@ -119,9 +119,14 @@ def _right(loss: Callable[..., Any]) -> str | None:
     return "a field that gives every pair's velocity still has an error: what is the target?"
 
 
+def _error(noise: Tensor, data: Tensor, time: Tensor) -> Tensor:
+    """Of `_Field`, along the paths."""
+    return _Field()(torch.lerp(noise, data, time[:, None]), time).detach() - (data - noise)
+
+
 def _mean(loss: Callable[..., Any]) -> str | None:
     noise, data, time = _pairs()
-    error = _Field()(torch.lerp(noise, data, time[:, None]), time).detach() - (data - noise)
+    error = _error(noise, data, time)
     square = error.square()
     hint = explain(
         _value(loss, _Field(), (noise, data, time)).detach(),
@@ -140,7 +145,12 @@ def _mean(loss: Callable[..., Any]) -> str | None:
         ],
         "compare the field with the target by the mean of the squared differences.",
     )
-    return hint and (_places(loss) or _right(loss) or hint)  # of a wrong place or target the mean is wrong as well
+    if hint:
+        return _places(loss) or _right(loss) or hint  # of a wrong place or target the mean is wrong as well
+    far = 1000 * noise, 1000 * data, time
+    if not close(_value(loss, _Field(), far).detach(), _error(*far).square().mean()):
+        return "of points a thousand times as far apart it is not the mean square: is a value limited?"
+    return None
 
 
 def _gradient(loss: Callable[..., Any]) -> str | None:
