@@ -27,27 +27,11 @@ FIVE = {
 }
 # Where the middle of a factor's range would hide another factor or is no plain person.
 PLAIN = {
-    "masculine": 0.2,
-    "age": 0.15,
-    "skin_tone": 0.2,
-    "rosy": 0.1,
-    "grey": 0.0,
-    "hair_length": 0.65,
-    "hair_wave": 0.1,
-    "receding": 0.2,
-    "makeup": 0.0,
-    "beard": 0.0,
-    "beard_cover": 0.0,
-    "moustache": 0.0,
-    "earrings": 0.0,
-    "glasses": 0.0,
-    "hat": 0.0,
-    "smile": 0.25,
-    "mouth_open": 0.0,
-    "eye_open": 0.85,
-    "background_hue": 0.55,
-    "background_light": 0.7,
-}
+    "masculine": 0.2, "age": 0.15, "skin_tone": 0.2, "rosy": 0.1, "grey": 0.0, "hair_length": 0.65,
+    "hair_wave": 0.1, "receding": 0.2, "makeup": 0.0, "beard": 0.0, "beard_cover": 0.0, "moustache": 0.0,
+    "earrings": 0.0, "glasses": 0.0, "hat": 0.0, "smile": 0.25, "mouth_open": 0.0, "eye_open": 0.85,
+    "background_hue": 0.55, "background_light": 0.7,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

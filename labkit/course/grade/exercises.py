@@ -24,8 +24,7 @@ class Exercise:
     def load(self) -> Callable[..., Any]:
         """The check itself.
 
-        Raises:
-            LabkitError: it cannot be imported.
+        Raises LabkitError: it cannot be imported.
         """
         try:
             return getattr(importlib.import_module(self.module), self.check)
@@ -39,8 +38,7 @@ def exercises(source: Path) -> dict[str, list[Exercise]]:
     Args:
         source: the instructor's notebook; never a submission.
 
-    Raises:
-        LabkitError: it is no notebook, or a test cell checks something else than functions by name.
+    Raises LabkitError: it is no notebook, or a test cell checks something else than functions by name.
     """
     cells = [cell for cell in read_notebook(source)["cells"] if cell["cell_type"] == "code"]
     imported = {name: place for cell in cells for name, place in _imports(cell["source"])}

@@ -66,9 +66,8 @@ def run_submissions(
             more, a cell may compute a few times what the dearest of the course's own notebook does, see
             `Limits.beside`.
 
-    Raises:
-        LabkitError: there is nothing prepared, or not of that student, no sandbox, the scheduler cannot be reached,
-            or the course's own notebook fails in the sandbox.
+    Raises LabkitError: there is nothing prepared, or not of that student, no sandbox, the scheduler cannot be
+        reached, or the course's own notebook fails in the sandbox.
     """
     place = replace(place, course=Path(place.course).resolve())
     lab = place.lab
@@ -105,8 +104,7 @@ def run_submissions(
 def choose_kernel(*, unsafe: bool = False, container: bool = False) -> Kernel:
     """The kernel that submissions run in: sandboxed unless `unsafe`, for a smoke run without network.
 
-    Raises:
-        LabkitError: there is no sandbox here; says how to get one.
+    Raises LabkitError: there is no sandbox here; says how to get one.
     """
     environment = {
         "LABKIT_PROFILE": "smoke",

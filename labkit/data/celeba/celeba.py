@@ -55,8 +55,7 @@ def celeba(
         FaceSet with uint8 images (N, 3, H, W), the official split (and see `all_parts`), identities (−1 unknown),
         and all 40 attributes with a mask of the rows that are known; the stand-in has factors and fewer attributes.
 
-    Raises:
-        LabkitError: a path was given and is not there or is something else.
+    Raises LabkitError: a path was given and is not there or is something else.
     """
     height, width = parse_size(size)
     name, cache = f"{height}x{width}", data_root() / "celeba"
@@ -148,8 +147,7 @@ def all_parts(faces: FaceSet) -> FaceSet:
 def load_prepared(place: Path) -> FaceSet:
     """The faces of a prepared size, their pixels left on disk until they are read.
 
-    Raises:
-        LabkitError: array and table do not fit together.
+    Raises LabkitError: array and table do not fit together.
     """
     report = prepared_report(place.parent, place.name)
     remedy = "delete that folder and prepare anew."
@@ -177,9 +175,8 @@ def load_prepared(place: Path) -> FaceSet:
 def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
     """`labkit data celeba`: prepare one size into the cache; what was done and understood, for a reader.
 
-    Raises:
-        LabkitError: neither or both of source and download; all that `open_source`, `download_celeba` and `prepare`
-            raise.
+    Raises LabkitError: neither or both of source and download; all that `open_source`, `download_celeba` and
+        `prepare` raise.
     """
     height, width = parse_size(size)
     folder = data_root() / "celeba"

@@ -47,9 +47,8 @@ def prepare(
     Returns:
         The report; with "decoded" and "seconds" where it was made now.
 
-    Raises:
-        LabkitError: no usable image; a table that cannot be read; the folder cannot be written or its disk is full;
-            another process is at it.
+    Raises LabkitError: no usable image; a table that cannot be read; the folder cannot be written or its disk is
+        full; another process is at it.
     """
     size = f"{height}x{width}"
     made_of = {"recipe": RECIPE, **source.fingerprint()}

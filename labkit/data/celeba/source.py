@@ -67,8 +67,7 @@ class Source:
     def read(self, name: str) -> bytes:
         """The bytes of one image, 5 MB at most; any process or thread may ask.
 
-        Raises:
-            UnreadableEntryError: there is no such image, or it cannot be read; `reason` says why in a few words.
+        Raises UnreadableEntryError: there is no such image, or it cannot be read; `reason` says why in a few words.
         """
         index = bisect_left(self.images, name)
         if index == len(self.images) or self.images[index] != name:
@@ -79,8 +78,7 @@ class Source:
     def annotation(self, kind: str) -> str | None:
         """The text of "attributes", "identity" or "partition"; None if this copy has none.
 
-        Raises:
-            LabkitError: the file is there but unreadable, over 100 MB, or an HTML page.
+        Raises LabkitError: the file is there but unreadable, over 100 MB, or an HTML page.
         """
         data = self._text(kind)
         if data is None:
@@ -127,8 +125,7 @@ def open_source(path: str | Path) -> Source:
     the folder are not followed. Of two images with the same base name the one below an img_align_celeba is kept,
     else the first (in a zip: in its order, in a folder: by path).
 
-    Raises:
-        LabkitError: nothing there, not readable, no zip, an HTML page under the name of a zip, or no images.
+    Raises LabkitError: nothing there, not readable, no zip, an HTML page under the name of a zip, or no images.
     """
     path = usable_path(path)
     if path.is_dir():

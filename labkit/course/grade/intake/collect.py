@@ -77,8 +77,7 @@ class Submission:
 def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
     """Submissions for `lab` in a folder or zip, one per student, and a sentence for each file left out.
 
-    Raises:
-        LabkitError: `source` is neither a folder nor a zip that can be read.
+    Raises LabkitError: `source` is neither a folder nor a zip that can be read.
     """
     groups: dict[str, list[tuple[Member, Named]]] = defaultdict(list)
     left_out: list[str] = []

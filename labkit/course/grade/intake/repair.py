@@ -52,8 +52,7 @@ class Handed:
 def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
     """The cells of a notebook in any version of its format, and what is to be said of the whole.
 
-    Raises:
-        RefusedError: it is no notebook, has no cells, or more than a person writes.
+    Raises RefusedError: it is no notebook, has no cells, or more than a person writes.
     """
     try:
         notebook = _json(data)

@@ -55,8 +55,7 @@ class Limits:
     def of(cls, values: dict[str, Any]) -> Self:
         """Limits from what `as_dict` gave, or from part of it.
 
-        Raises:
-            LabkitError: there is no such limit, or one is not above 0.
+        Raises LabkitError: there is no such limit, or one is not above 0.
         """
         if unknown := sorted(set(values) - set(cls.__dataclass_fields__)):
             raise LabkitError(
