@@ -80,7 +80,7 @@ def test_the_ledger_is_that_of_the_results():
         ("sys.version_info = (3, 15, 0)", "needs Python 3.11.5 to 3.14"),
         ("platform.system = lambda: 'Darwin'; platform.machine = lambda: 'x86_64'", "Intel Macs"),
         ("shutil.disk_usage = lambda path: types.SimpleNamespace(free=1e9)", "free disk"),
-        ("sys.platform = 'linux'; shutil.disk_usage = lambda path: types.SimpleNamespace(free=5e9)", "6 GB of free"),
+        ("sys.platform = 'linux'; shutil.disk_usage = lambda path: types.SimpleNamespace(free=8e9)", "9 GB of free"),
     ],
 )
 def test_make_refuses_an_unfit_machine_before_it_installs(tmp_path, machine, sentence):
@@ -109,7 +109,7 @@ def test_make_installs_with_uv_where_it_works_and_else_with_pip(tmp_path, uv, us
     python = tools / "python"
     python.write_text(
         '#!/bin/sh\ncase "$1 $2" in "-m venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python;; '
-        '"-m pip") echo "pip $*" >>log;; esac\n'
+        '"-m pip") echo "pip $* $TMPDIR" >>log;; esac\n'
     )
     if uv:
         (tools / "uv").write_text(f'#!/bin/sh\necho "uv $*" >>log\n{uv}\n')
@@ -120,6 +120,9 @@ def test_make_installs_with_uv_where_it_works_and_else_with_pip(tmp_path, uv, us
     log = (tmp_path / "log").read_text().splitlines()
     assert [line.split()[0] for line in log] == used
     assert all("-c constraints.txt -e .[test," in line for line in log)
+    by_pip = [line for line in log if line.startswith("pip")]
+    assert all("--no-cache-dir" in line and line.endswith(f" {tmp_path}/.venv/tmp") for line in by_pip)
+    assert not (tmp_path / ".venv" / "tmp").exists()
 
 
 def test_citation_and_changelog_name_the_version_of_pyproject():
