@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from labkit.checking import (
     Property,
     as_tensor,
     close,
+    dtype,
     evaluate,
     explain,
     normal,
@@ -173,7 +175,7 @@ def _rows(walk: Function) -> Hint | None:
 
 
 def _parallel(walk: Function) -> str | None:
-    start, _ = _on_sphere()
+    start = torch.cat((3 * torch.eye(LATENTS)[:1].to(dtype()), _on_sphere()[0][1:]))  # of one cosine is 1 to the bit
     # Of a walk that is wrong everywhere only the middle is asked: that it is wrong here too is no second mistake.
     sound = not (_ends(walk) or _length(walk) or _angle(walk))
     for nearly, factor in ((0.0, 1.0), (1e-9, 1.0), (0.0, 2.0)):
@@ -253,8 +255,9 @@ def _means(combine: Function) -> str | Hint | None:
             continue
         if close(found, _sum(combine, tuple(group[:1] for group in groups))):
             return "only the first exemplar of each group counts."
-        totals = [group.sum(0, keepdim=True) for group in groups]
-        why = "the exemplars of a group are added up, not averaged." if close(found, _sum(combine, totals)) else ""
+        ways = product(*((group.mean(0, keepdim=True), group.sum(0, keepdim=True)) for group in groups))
+        added = any(close(found, _sum(combine, way)) for way in ways)
+        why = "the exemplars of a group are added up, not averaged." if added else ""
         return Hint(f"groups of {sizes} exemplars do not give what their means give.", why, ".mean(0) of each.")
     return None
 
