@@ -153,14 +153,14 @@ def _naming_nan(hint: Hint | None) -> Hint | None:
     return Hint(hint.where or hint.why.partition(":")[0].rstrip(".") + ".", NAN, hint.formula)
 
 
-def no_nan(value: Tensor, what: str) -> Tensor:
+def no_nan(value: Tensor) -> Tensor:
     """`value` as it is.
 
     Raises:
         Missed: there is NaN in it.
     """
     if value.isnan().any():
-        raise Missed(Hint(f"{what}: {_nan(value, {})}"))
+        raise Missed(_nan(value, {}))
     return value
 
 

@@ -77,7 +77,7 @@ def _limits(limits: Function, count: Any, total: Any, z: float) -> Limits:
     if found is None:
         raise Missed("it returns None: end with return low, high.")
     low, high = results(found, "the lower limit", "the upper limit")
-    return no_nan(low, "the lower limit"), no_nan(high, "the upper limit")
+    return no_nan(low), no_nan(high)
 
 
 def _cases() -> list[tuple[int, int, float]]:

@@ -22,7 +22,7 @@ def difference_points(function: Function) -> list[Property]:
     """
 
     def drawn(codes: np.ndarray, levels: np.ndarray, *numbers: int) -> Tensor:
-        return no_nan(as_tensor(function(codes.copy(), levels.copy(), *numbers), "the result").detach(), "the result")
+        return no_nan(as_tensor(function(codes.copy(), levels.copy(), *numbers), "the result").detach())
 
     def points(codes: np.ndarray, factor: int = 0, count: int = POINTS, pairs: int = PAIRS, seed: int = 0) -> Tensor:
         found = drawn(codes, _levels(), factor, count, pairs, seed)

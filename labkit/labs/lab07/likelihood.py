@@ -101,7 +101,7 @@ def likelihood(divergence: Callable[..., Any], log_likelihood: Callable[..., Any
 
     def spread(field: nn.Module, x: Tensor) -> Tensor:
         got = divergence(_Plain(field), x.clone(), torch.tensor(TIME, dtype=torch.float64))
-        return no_nan(as_tensor(got, "the divergence").detach(), "the divergence")
+        return no_nan(as_tensor(got, "the divergence").detach())
 
     def nats(field: nn.Module, x: Tensor, steps: int = STEPS) -> Tensor:
         got = as_tensor(log_likelihood(_Plain(field), x.clone(), steps), "the log-likelihood").detach()

@@ -65,7 +65,7 @@ def _pairs() -> Pairs:
 
 
 def _value(loss: Callable[..., Any], field: nn.Module, pairs: Pairs) -> Tensor:
-    got = no_nan(as_tensor(loss(field, *[each.clone() for each in pairs]), "the loss"), "the loss")
+    got = no_nan(as_tensor(loss(field, *[each.clone() for each in pairs]), "the loss"))
     # A wrong shape costs the first property alone.
     return got if got.ndim == 0 else got.mean()
 

@@ -61,7 +61,7 @@ def solvers(euler: Callable[..., Any], heun: Callable[..., Any]) -> list[Propert
 
 
 def _solved(solver: Callable[..., Any], field: nn.Module, x: Tensor, times: Tensor) -> Tensor:
-    got = no_nan(as_tensor(solver(field, x.clone(), times.clone()), "the result").detach(), "the result")
+    got = no_nan(as_tensor(solver(field, x.clone(), times.clone()), "the result").detach())
     if got.shape == (len(times), *x.shape):
         raise Missed("it returns the point at every time; only the last one is wanted.")
     return got
