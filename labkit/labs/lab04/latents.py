@@ -150,10 +150,12 @@ def _angle(walk: Function) -> str | Hint | None:
             f"at w = {weight} a row has turned by {math.degrees(turned[0]):.1f}° of "
             f"{math.degrees(whole[0]):.1f}°; a straight line, even if put back to its length, does not turn evenly."
         )
-    unequal = start / 6, 2 * end
-    if _ends(walk) or _length(walk) or close(_sound(walk, unequal, 0.3), _arc(*unequal, 0.3)):
+    if _ends(walk) or _length(walk):
         return None
-    return "ends of lengths ½ and 6: Ω comes of both lengths, and the sines weigh the latents themselves."
+    for a, b, lengths in ((start / 6, 2 * end, "½ and 6"), (300 * start, 200 * end, "900 and 600")):
+        if not close(_sound(walk, (a, b), 0.3), _arc(a, b, 0.3)):
+            return f"ends of lengths {lengths}: Ω comes of both lengths, the sines weigh the latents as they are."
+    return None
 
 
 def _arc(start: Tensor, end: Tensor, weight: float) -> Tensor:
@@ -234,9 +236,13 @@ def _mistakes(groups: tuple[Tensor, ...]) -> list[Mistake]:
 
 
 def _single(combine: Function) -> str | None:
-    groups = _groups(1, 1, 1)
-    expected = (groups[0] - groups[1] + groups[2])[0]
-    return explain(_sum(combine, groups), expected, _mistakes(groups), "it should be a − b + c, unscaled.")
+    for scale in (1, 0.001):  # what is added to small ones shows
+        groups = tuple(scale * group for group in _groups(1, 1, 1))
+        expected = (groups[0] - groups[1] + groups[2])[0]
+        said = "it should be a − b + c, unscaled."
+        if hint := explain(_sum(combine, groups), expected, _mistakes(groups), said):
+            return hint
+    return None
 
 
 def _means(combine: Function) -> str | Hint | None:
