@@ -139,7 +139,29 @@ def _outcome(test: Test) -> Hint | None:
         hint = missed.args[0] if missed.args and isinstance(missed.args[0], Hint) else str(missed) or "it is missed."
     except NotImplementedError:
         hint = STUB
-    return Hint(why=hint) if isinstance(hint, str) and hint else hint or None
+    return _naming_nan(Hint(why=hint) if isinstance(hint, str) and hint else hint or None)
+
+
+NAN = "NaN comes of a root or logarithm of a negative number, of 0/0, or of an overflow of exp."
+
+
+def _naming_nan(hint: Hint | None) -> Hint | None:
+    """Where a hint shows a NaN it calls it that, instead of a mistake that would give another number."""
+    said = hint.text() if hint else ""
+    if STOPPED in said or "NaN" in said or not re.search(r"\bnan\b", said):
+        return hint
+    return Hint(hint.where or hint.why.partition(":")[0].rstrip(".") + ".", NAN, hint.formula)
+
+
+def no_nan(value: Tensor) -> Tensor:
+    """`value` as it is.
+
+    Raises:
+        Missed: there is NaN in it.
+    """
+    if value.isnan().any():
+        raise Missed(_nan(value, {}))
+    return value
 
 
 def _stopped(error: Exception) -> Hint:
@@ -415,23 +437,29 @@ def _common(got: Tensor, expected: Tensor) -> str:
             return "the sign is flipped, or lost in an absolute value." if lost else why
     ratio = got / expected
     if got.numel() == 1 and bool(ratio.isfinite().all()):
-        known = next((why for value, why in FACTORS.items() if abs(ratio.item() - value) < 1e-6), "")
+        known = next((why for value, why in FACTORS.items() if abs(ratio.item() - value) < 1e-6), _many(ratio.item()))
         return f"it is {ratio.item():.4g} times the right one: {known}." if known else _nearly(got, expected)
     if got.numel() > 1 and bool(ratio.isfinite().all()) and close(ratio, ratio.mean().expand_as(ratio), 1e-4):
         factor = ratio.mean().item()
         if abs(factor - 1) < 1e-3:
             return _nearly(got, expected)
         known = next((why for value, why in FACTORS.items() if abs(factor - value) < 1e-4), "")
-        count = round(1 / factor) if 0 < factor < 1 else 0
-        if not known and count > 1 and abs(factor * count - 1) < 1e-4:
-            known = f"a mean over {count} where a sum belongs"
-        if not known and factor > 1 and abs(factor - round(factor)) < 1e-4:
-            known = f"a sum over {round(factor)} where a mean belongs"
+        known = known or _many(factor, 1e-4)
         return f"every value is {factor:.4g} times the right one{': ' + known if known else ''}."
     offset = got - expected
     if got.numel() > 1 and bool(offset.isfinite().all()) and close(offset, offset.mean().expand_as(offset), 1e-4):
         return f"every value is off by the same {offset.mean():.4g}: a constant is missing or wrong."
     return _nearly(got, expected)
+
+
+def _many(factor: float, tolerance: float = 1e-6) -> str:
+    """What a whole number of times too much, or too little, says."""
+    count = round(1 / factor) if 0 < factor < 1 else 0
+    if count > 1 and abs(factor * count - 1) < tolerance:
+        return f"a mean over {count} where a sum belongs"
+    if factor > 1 and abs(factor - round(factor)) < tolerance:
+        return f"a sum over {round(factor)} where a mean belongs"
+    return ""
 
 
 def _nearly(got: Tensor, expected: Tensor) -> str:
@@ -490,6 +518,8 @@ def any_number(call: Function, *given: Tensor, most: int = MANY_ROWS) -> str | N
         for got, beside in zip(asked(rows), few):
             if not beside.ndim or len(beside) != count:
                 continue
+            if hint := _nan(beside, {}):
+                return hint
             if got.shape != beside[rows].shape:
                 return (
                     f"for N = {number} it has shape {tuple(got.shape)}, expected {tuple(beside[rows].shape)}: leave "

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from labkit.checking import salted
 from labkit.labs import lab04
 from labkit.metrics.interpolation import spherical as one_path
 
@@ -197,6 +198,19 @@ def test_the_stubs_and_the_number_of_solutions(prove):
     prove.stub(lab04.arithmetic, 1)
     prove.complete(lab04.spherical, WALK_RIGHT, WALK_WRONG)
     prove.complete(lab04.arithmetic, SUM_RIGHT, SUM_WRONG)
+
+
+@pytest.mark.parametrize("salt", range(8))
+def test_one_pair_in_one_direction_among_others_is_asked_about_whatever_is_drawn(salt):
+    def only_if_all(start, end, weight):
+        angle = angle_between(start, end)
+        sine = torch.sin(angle)
+        if (sine < 1e-4).all():
+            return (1 - weight) * start + weight * end
+        return (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / sine
+
+    with salted(salt):
+        assert PARALLEL in [each.name for each in lab04.spherical(only_if_all) if not each.passed]
 
 
 def test_the_kits_path_is_the_exercise():

@@ -286,7 +286,7 @@ def never(which):
 STEP_RIGHT = {"two draws": (step,), "one draw, as in the tutorial": changed()}
 STEP_WRONG = {
     "tensors returned": ((lambda *a: tuple(torch.tensor(x) for x in step(*a)),), {RETURNED: "item()"}),
-    "nothing returned": ((lambda *a: step(*a) and None,), {RETURNED: "return two"}),
+    "nothing returned": ((lambda *a: step(*a) and None,), {RETURNED: "`return` is missing"}),
     "in the other order": ((lambda *a: step(*a)[::-1],), {RETURNED: "other order"}),
     "noise is kept": (changed(noise=seeded), {NOISE: "two calls"}),
     "uniform noise": (

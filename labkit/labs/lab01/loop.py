@@ -326,8 +326,8 @@ def _no_trace(run: Callable[..., _Trained]) -> str | None:
     """A loop that skips a bad batch ends where it would have ended without that batch."""
     still = run(rate=0.0)
     sound = len(still.losses) == EPOCHS and _mean(still) is None  # else another property tells that
-    for bad in (math.nan, math.inf, -math.inf):
-        clean, dirty = run(momentum=0.9), run(bad=bad, momentum=0.9)
+    for bad, loss in (("NaN", math.nan), ("inf", math.inf), ("-inf", -math.inf)):
+        clean, dirty = run(momentum=0.9), run(bad=loss, momentum=0.9)
         if not bool(dirty.weights.isfinite().all()):
             return f"a batch whose loss is {bad} spoils the weights: test torch.isfinite(loss) before the step."
         if dirty.batches.drawn < EPOCHS * len(dirty.batches):

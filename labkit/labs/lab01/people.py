@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy.stats import norm, t
 
-from labkit.checking import Hint, Property, close, evaluate, random_numbers, results, untouched, weak
+from labkit.checking import Hint, Property, close, evaluate, explain, random_numbers, results, untouched, weak
 
 Function = Callable[[np.ndarray, np.ndarray], Any]
 Case = tuple[np.ndarray, np.ndarray]
@@ -31,7 +31,7 @@ def interval_over_people(interval: Function) -> list[Property]:
             return None
         off = int((~torch.isclose(got, right, rtol=1e-5, atol=1e-5)).any(1).nonzero()[0])
         wrong = {said: torch.stack([_interval(*case, **how) for case in cases]) for said, how in MISTAKES.items()}
-        why = next((said for said, each in wrong.items() if close(got, each)), "")
+        why = next((said for said, each in wrong.items() if close(got, each)), explain(got, right).why)
         where = "of {} shots of {} people it is {:.4g} to {:.4g}, expected {:.4g} to {:.4g}."
         counts = len(cases[off][0]), len(np.unique(cases[off][1]))
         return Hint(where.format(*counts, *got[off], *right[off]), why, FORMULA)
@@ -83,7 +83,8 @@ MISTAKES: dict[str, dict[str, Any]] = {
 def _shots(seed: int, most: int = 7, count: int = 6) -> Case:
     """Values that people share for the larger part, in disorder; names are large, not in turn, alike in 8 bits."""
     generator = random_numbers(seed)
-    people = generator.permutation(np.repeat(1500 + 64 * np.arange(count, 0, -1), generator.integers(1, most + 1, count)))
+    names, shots = 1500 + 64 * np.arange(count, 0, -1), generator.integers(1, most + 1, count)
+    people = generator.permutation(np.repeat(names, shots))
     own = dict(zip(np.unique(people), 3 * generator.normal(size=len(people)), strict=False))
     return np.array([own[one] for one in people]) + generator.normal(size=len(people)), people
 

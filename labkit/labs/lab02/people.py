@@ -41,7 +41,11 @@ def person_split(split: Function) -> list[Property]:
             ),
             "no image stands in two parts": weak(lambda: _twice(parts())),
             "nobody stands in two parts": weak(
-                lambda: _leaks(parts(), identity) or _leaks(_parts(split, fewer, OTHERS, 4), fewer)
+                lambda: (
+                    _leaks(parts(), identity)
+                    or _leaks(_parts(split, fewer, OTHERS, 4), fewer)
+                    or _leaks(_parts(split, identity[::-1], SHARES, 3), identity[::-1])  # as many, in another order
+                )
             ),
             "the parts have about the sizes asked for": lambda: (
                 _sizes(parts(), SHARES) or _sizes(_parts(split, fewer, OTHERS, 4), OTHERS)

@@ -49,6 +49,11 @@ def _values(phi: Callable[[np.ndarray], Any], labels: np.ndarray) -> np.ndarray:
     values = np.asarray(result, float)
     if values.shape != (labels.shape[1],) * 2:
         raise Missed("this needs a matrix (A, A): see the first property.")
+    varies = labels.any(0) & ~labels.all(0)
+    both = np.outer(varies, varies)
+    if np.isnan(values[both]).any():
+        count = f"{np.isnan(values[both]).sum()} of {both.sum()} values are NaN"
+        raise Missed(f"{count}, though both attributes vary: 0/0, or a root of a negative number?")
     return values
 
 

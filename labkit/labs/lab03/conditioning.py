@@ -104,9 +104,10 @@ def _pass(reconstruct: Function, parts: _Parts, features: Tensor, condition: Ten
 
 
 def _shape(reconstruct: Function) -> str | None:
-    for sizes in (SIZES, (1, *SIZES[1:])):
+    # Pictures are of no given range either, and what is added to small ones shows.
+    for sizes, scale in ((SIZES, 1 / WIDE), ((1, *SIZES[1:]), 1000)):
         features, condition = _given(sizes)
-        parts, given = _Parts(sizes), (1000 * features, condition)  # pictures are of no given range either
+        parts, given = _Parts(sizes), (scale * features, condition)
         got = _pass(reconstruct, parts, *given)
         if got.shape != given[0].shape:
             return f"it should be {tuple(given[0].shape)}, not {tuple(got.shape)}."

@@ -43,11 +43,15 @@ FORMULA = 'mean − reach > bar is "above", mean + reach < bar "below"; reach = 
 
 
 def _interval(
-    values: Sequence[float], quantile: Callable[[int], float], ddof: int = 1, power: float = 0.5
+    values: Sequence[float],
+    quantile: Callable[[int], float],
+    ddof: int = 1,
+    power: float = 0.5,
+    centre: Callable[..., Any] = np.mean,
 ) -> tuple[float, float]:
     n = len(values)
     reach = quantile(n) * float(np.std(values, ddof=ddof)) / n**power
-    return float(np.mean(values)) - reach, float(np.mean(values)) + reach
+    return float(centre(values)) - reach, float(centre(values)) + reach
 
 
 def _student(n: int) -> float:
@@ -74,6 +78,8 @@ MISTAKES: tuple[tuple[Callable[[Sequence[float], float], str], str], ...] = (
     (lambda v, bar: _verdict(v, bar, power=1), "the spread is divided by n, not by its root."),
     (lambda v, bar: _verdict(v, bar, power=0), "that is the spread of one seed, not of the mean."),
     (lambda v, bar: _verdict(v, bar, quantile=lambda n: 1.0), "one standard error is no 95 % interval."),
+    (lambda v, bar: _verdict(v, bar, centre=np.sum), "the values are added up where their mean belongs."),
+    (lambda v, bar: _verdict(v, bar, centre=np.median), "that is the median of the values: take their mean."),
     (lambda v, bar: _verdict(v, 0.0), "the bar is left out: it compares with 0."),
     *((lambda v, bar, n=n: _verdict(v, bar, least=n), "it decides on fewer than five seeds.") for n in (2, 3, 4)),
     (lambda v, bar: _verdict(v, bar, least=6), "five seeds are enough: only fewer decide nothing."),

@@ -30,6 +30,7 @@ from labkit.labs.lab03.drawing import DRAWS, LATENTS, ROWS, Function, posterior
 
 SIGMA, WIDE, NARROW = 0.3, 3.0, 0.002  # torch's gaussian_nll_loss takes no variance below 1e-6
 SMALLEST = {torch.float64: -300.0, torch.float32: -75.0}  # a log_var whose variance is still a number
+ORDER = "the order is wrong: the ELBO, log p(x | z), the KL."
 FAR = ((1e3, 1.0), (1.0, 25.0), (0.02, 0.03))  # scales of means and log-variances: far from the prior, nearly it
 
 
@@ -250,12 +251,16 @@ def _in_rows(terms: Function, which: int, sigma: float = SIGMA) -> Tensor:
 
 
 def _order(terms: Function) -> Hint | None:
-    """The hint if the KL is not the last of the three."""
+    """The hint if the three are not in their order."""
     _, _, mean, log_var = _batch()
     exact = _reference(mean, log_var)
     for i, place in enumerate(("first", "second")):
         if explain(_in_rows(terms, i), exact) is None:
-            return Hint(f"the {place} of the three is the KL.", "the order is wrong: the ELBO, log p(x | z), the KL.")
+            return Hint(f"the {place} of the three is the KL.", ORDER)
+    x, image, _, _ = _batch()
+    likelihood = Normal(image, SIGMA).log_prob(x).flatten(1).sum(1)
+    if all(close(_in_rows(terms, i), right) for i, right in enumerate((likelihood, likelihood - exact))):
+        return Hint("the first of the three is log p(x | z).", ORDER)
     return None
 
 

@@ -50,7 +50,8 @@ def _known(
 ) -> float:
     x = pictures.astype(float)
     mean = x.mean(0)
-    chosen = {"symmetric": (mean + flip(mean)) / 2, "mean": mean, "none": 0 * mean, "number": x.mean()}
+    chosen = {"symmetric": (mean + flip(mean)) / 2, "mean": mean, "none": 0 * mean}
+    chosen |= {"number": x.mean(), "sum": (x.sum(0) + flip(x.sum(0))) / 2}
     deviation = x - chosen[centre]
     odd = (deviation - flip(deviation)) / half
     return float((odd**2).mean() / (deviation**2).mean())
@@ -90,6 +91,7 @@ def _asked(value: Function, pictures: np.ndarray) -> Hint | None:
             "that mirrors up and down, not left and right.",
         ),
         (lambda: said(_known(pictures, half=1)), "the odd part is half of the difference from the mirrored picture."),
+        (lambda: said(_known(pictures, "sum")), "the mean picture is a sum over N: take the mean."),
         (lambda: said(1 - right), "that is the share of the even part."),
         (lambda: said(right / max(1 - right, 1e-9)), "that divides by the even part, not by all of the variation."),
         (lambda: said(_in_bytes(pictures)), BYTES),

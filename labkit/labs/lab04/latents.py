@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from labkit.checking import (
     Property,
     as_tensor,
     close,
+    dtype,
     evaluate,
     explain,
     normal,
@@ -148,10 +150,12 @@ def _angle(walk: Function) -> str | Hint | None:
             f"at w = {weight} a row has turned by {math.degrees(turned[0]):.1f}° of "
             f"{math.degrees(whole[0]):.1f}°; a straight line, even if put back to its length, does not turn evenly."
         )
-    unequal = start / 6, 2 * end
-    if _ends(walk) or _length(walk) or close(_sound(walk, unequal, 0.3), _arc(*unequal, 0.3)):
+    if _ends(walk) or _length(walk):
         return None
-    return "ends of lengths ½ and 6: Ω comes of both lengths, and the sines weigh the latents themselves."
+    for a, b, lengths in ((start / 6, 2 * end, "½ and 6"), (300 * start, 200 * end, "900 and 600")):
+        if not close(_sound(walk, (a, b), 0.3), _arc(a, b, 0.3)):
+            return f"ends of lengths {lengths}: Ω comes of both lengths, the sines weigh the latents as they are."
+    return None
 
 
 def _arc(start: Tensor, end: Tensor, weight: float) -> Tensor:
@@ -173,7 +177,7 @@ def _rows(walk: Function) -> Hint | None:
 
 
 def _parallel(walk: Function) -> str | None:
-    start, _ = _on_sphere()
+    start = torch.cat((3 * torch.eye(LATENTS)[:1].to(dtype()), _on_sphere()[0][1:]))  # of one cosine is 1 to the bit
     # Of a walk that is wrong everywhere only the middle is asked: that it is wrong here too is no second mistake.
     sound = not (_ends(walk) or _length(walk) or _angle(walk))
     for nearly, factor in ((0.0, 1.0), (1e-9, 1.0), (0.0, 2.0)):
@@ -232,9 +236,13 @@ def _mistakes(groups: tuple[Tensor, ...]) -> list[Mistake]:
 
 
 def _single(combine: Function) -> str | None:
-    groups = _groups(1, 1, 1)
-    expected = (groups[0] - groups[1] + groups[2])[0]
-    return explain(_sum(combine, groups), expected, _mistakes(groups), "it should be a − b + c, unscaled.")
+    for scale in (1, 0.001):  # what is added to small ones shows
+        groups = tuple(scale * group for group in _groups(1, 1, 1))
+        expected = (groups[0] - groups[1] + groups[2])[0]
+        said = "it should be a − b + c, unscaled."
+        if hint := explain(_sum(combine, groups), expected, _mistakes(groups), said):
+            return hint
+    return None
 
 
 def _means(combine: Function) -> str | Hint | None:
@@ -253,8 +261,9 @@ def _means(combine: Function) -> str | Hint | None:
             continue
         if close(found, _sum(combine, tuple(group[:1] for group in groups))):
             return "only the first exemplar of each group counts."
-        totals = [group.sum(0, keepdim=True) for group in groups]
-        why = "the exemplars of a group are added up, not averaged." if close(found, _sum(combine, totals)) else ""
+        ways = product(*((group.mean(0, keepdim=True), group.sum(0, keepdim=True)) for group in groups))
+        added = any(close(found, _sum(combine, way)) for way in ways)
+        why = "the exemplars of a group are added up, not averaged." if added else ""
         return Hint(f"groups of {sizes} exemplars do not give what their means give.", why, ".mean(0) of each.")
     return None
 

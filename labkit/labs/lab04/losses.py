@@ -27,6 +27,7 @@ from labkit.noise import independent, normal_law
 ROWS, LATENTS, SIDE = 24, 5, 2
 MANY, OTHER = 20_000, 8  # rows and latents of the noise that is judged by its law
 SURE = {torch.float64: 24.0, torch.float32: 6.0}  # logits: farther out torch's BCELoss has no exact gradient
+SUM = "that is the sum over the batch: take the mean."
 Function = Callable[..., Any]
 
 
@@ -202,7 +203,8 @@ def _chance(loss: Function) -> str | None:
         [
             (lambda: math.log(2), "that is ln 2: add both terms, real and fake, and do not halve them."),
             (lambda: -math.log(4), "the sign is flipped: a loss is −log D."),
-            (lambda: ROWS * math.log(4), "that is the sum over the batch: take the mean."),
+            (lambda: ROWS * math.log(4), SUM),
+            (lambda: (ROWS + 1) * math.log(2), SUM),
             (lambda: 0.0, "both terms cancel: they are added."),
         ],
         "where D(x) = D(G(z)) = ½, −log ½ − log ½ is ln 4.",
@@ -243,7 +245,9 @@ def _loss_mistakes(on_real: Tensor, on_fake: Tensor, expected: Tensor) -> list[M
         (lambda: no, "the term of the real faces is missing."),
         (lambda: expected / 2, "the two terms are averaged: add them."),
         (lambda: -expected, "the sign is flipped: this loss is to be made small."),
-        (lambda: len(on_real) * expected, "that is the sum over the batch: take the mean."),
+        (lambda: len(on_real) * expected, SUM),
+        (lambda: len(on_real) * yes + no, SUM),
+        (lambda: yes + len(on_real) * no, SUM),
         (
             lambda: -logsigmoid(chance[0]).mean() - logsigmoid(-chance[1]).mean(),
             "the sigmoid is taken twice: …_with_logits and softplus want the logits themselves.",

@@ -9,7 +9,19 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from labkit.checking import Hint, Missed, Property, as_tensor, close, evaluate, normal, results, untouched, weak
+from labkit.checking import (
+    Hint,
+    Missed,
+    Property,
+    as_tensor,
+    close,
+    evaluate,
+    no_nan,
+    normal,
+    results,
+    untouched,
+    weak,
+)
 
 GROUPS, PEOPLE, MOST_SHOTS, ALBUM = 3, 160, 6, 300
 RARE, FEW = 0.02, 100  # a group's share, and images seen of all
@@ -64,7 +76,8 @@ def _limits(limits: Function, count: Any, total: Any, z: float) -> Limits:
     found = limits(count, total, z)
     if found is None:
         raise Missed("it returns None: end with return low, high.")
-    return results(found, "the lower limit", "the upper limit")
+    low, high = results(found, "the lower limit", "the upper limit")
+    return no_nan(low), no_nan(high)
 
 
 def _cases() -> list[tuple[int, int, float]]:
@@ -250,6 +263,8 @@ def _weights(weigh: Function) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     found = as_tensor(weigh(group.copy(), person.copy()), "the weights").detach().numpy()
     if found.shape != group.shape:
         raise Missed(f"the weights should be ({len(group)},), one per image, not {found.shape}.")
+    if np.isnan(found).any():
+        raise Missed(f"{np.isnan(found).sum()} of {len(found)} weights are NaN: a quotient 0/0?")
     if not np.isfinite(found).all() or found.min() < 0 or found.sum() <= 0:
         raise Missed("a probability is finite and not negative: did a count overflow a small type of numbers?")
     return found / found.sum(), group, person

@@ -15,6 +15,7 @@ from labkit.labs.lab04.losses import (
     MANY,
     OTHER,
     ROWS,
+    SUM,
     SURE,
     Biased,
     Function,
@@ -135,6 +136,8 @@ def _down(net: torch.nn.Module, loss: Tensor, rate: float) -> None:
 def _returned(step: Function) -> str | None:
     done = _run(step, 0.0, 0.0)
     losses = done.returned[0]
+    if losses is None:
+        return "it returns None: the `return` is missing."
     if not isinstance(losses, tuple | list) or len(losses) != 2:
         return "return two numbers: the discriminator's loss and the generator's."
     if any(isinstance(loss, Tensor) for loss in losses):
@@ -147,6 +150,8 @@ def _returned(step: Function) -> str | None:
         got,
         expected,
         [
+            (lambda: [expected[0], ROWS * expected[1]], SUM),
+            (lambda: [ROWS * expected[0], expected[1]], SUM),
             (lambda: expected[::-1], "they are in the other order: D's comes first."),
             (lambda: [_loss_d(painter, judge, z[-1]).item(), _loss_g(painter, judge, z[0]).item()], OF_BEFORE),
             (

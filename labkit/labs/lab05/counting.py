@@ -25,7 +25,7 @@ def mutual_information(inform: Function) -> list[Property]:
 
     return evaluate(
         {
-            "a number, not negative": weak(lambda: _range(inform) or untouched([1 + each for each in _columns(0)], inform)),
+            "a number, not negative": weak(lambda: _range(inform) or untouched(_columns(0, least=1), inform)),
             "a column tells the whole entropy of itself": lambda: asked(*_same()),
             "independent columns tell nothing of each other": weak(lambda: asked(*_independent())),
             "over a noisy channel it is log 2 less the entropy of the noise": lambda: asked(*_channels()),
@@ -56,6 +56,18 @@ def _of_table(term: Function) -> Function:
     return lambda a, b: term(*_ratios(a, b))
 
 
+def _marginals(of_a: Callable[..., Any], of_b: Callable[..., Any]) -> Function:
+    """With other marginals of the table than its sums."""
+
+    def inform(a: np.ndarray, b: np.ndarray) -> float:
+        p = _ratios(a, b)[0]
+        q = np.outer(of_a(p, axis=1), of_b(p, axis=0))
+        return float((p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum())
+
+    return inform
+
+
+MEANS = "a mean stands where a sum belongs: p(a) is the sum of p(a, b) over b, p(b) that over a."
 # What a common mistake computes, and what to say of it.
 MISTAKES: tuple[tuple[Callable[..., Any], str], ...] = (
     (lambda a, b: _right(a, b) / math.log(2), "that is in bits: nats have the natural logarithm."),
@@ -72,14 +84,17 @@ MISTAKES: tuple[tuple[Callable[..., Any], str], ...] = (
     (_of_table(lambda p, q: np.log(p / q)[p > 0].mean()), "each pair counts alike: weigh it by how often it occurs."),
     (_of_table(lambda p, q: np.log(p / q)[p > 0].sum()), "each pair counts alike: weigh it by how often it occurs."),
     (_of_table(lambda p, q: (p * np.log(p / q)).sum()), "0 · log 0 is NaN here: add up only the pairs that occur."),
+    (_marginals(np.mean, np.mean), MEANS),
+    (_marginals(np.mean, np.sum), MEANS),
+    (_marginals(np.sum, np.mean), MEANS),
     (_of_table(lambda p, q: ((p - q) ** 2 / q)[q > 0].sum()), "that is chi-squared over N: take the logarithm."),
 )
 
 
-def _columns(seed: int, rows: int = 40, levels: int = 3) -> Case:
+def _columns(seed: int, rows: int = 40, levels: int = 3, least: int = 0) -> Case:
     """b is a, shifted by noise; all levels occur about as often in a."""
     generator = random_numbers(seed)
-    a = generator.integers(0, levels, rows)
+    a = least + generator.integers(0, levels, rows)
     return a, np.where(generator.random(rows) < 0.4, generator.integers(0, levels + seed % 3, rows), a)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.checking import Function, Missed, Property, as_tensor, evaluate, normal, untouched, weak
+from labkit.checking import Function, Missed, Property, as_tensor, evaluate, no_nan, normal, untouched, weak
 
 ROWS, FACTORS, LEVELS = 600, 3, 4
 POINTS, PAIRS = 150, 40
@@ -22,7 +22,7 @@ def difference_points(function: Function) -> list[Property]:
     """
 
     def drawn(codes: np.ndarray, levels: np.ndarray, *numbers: int) -> Tensor:
-        return as_tensor(function(codes.copy(), levels.copy(), *numbers), "the result").detach()
+        return no_nan(as_tensor(function(codes.copy(), levels.copy(), *numbers), "the result").detach())
 
     def points(codes: np.ndarray, factor: int = 0, count: int = POINTS, pairs: int = PAIRS, seed: int = 0) -> Tensor:
         found = drawn(codes, _levels(), factor, count, pairs, seed)
@@ -162,25 +162,25 @@ def _own_value(points: Function) -> str | None:
         return CANCEL
     if not (got.mean() > 0 and got.std() / got.mean() < 0.6):
         return "all pairs of a point share one value: draw the shared value anew for each pair."
-    if bool((points(codes, count=400, pairs=1) > 0).all(1).any()):
-        return "of one pair two latents differ that cannot both: its rows share no value, or latents are of other pairs."
+    if bool((points(codes, count=400, pairs=1) > 0).all(1).any()) and _held(points) is None:
+        return "of one pair two latents differ that cannot both: a point's latents are those of the same pairs."
     return None
 
 
 def _scatter(points: Function) -> str | None:
     codes = normal(ROWS, 1, seed=5).numpy()
     # Counted from one pair, where one too many or too few shows.
-    drawn = {pairs: points(codes, count=count, pairs=pairs)[:, 0] for pairs, count in ((1, 6000), (2, 6000), (16, 1000))}
-    if hint := _alike(drawn[16]):
+    one, two, many = (points(codes, count=count, pairs=p)[:, 0] for p, count in ((1, 6000), (2, 6000), (16, 1000)))
+    if hint := _alike(many):
         return hint
-    one, two, many = (each.std() for each in drawn.values())
+    one, two, many = (each.std() for each in (one, two, many))
     if not 3.4 < one / many < 4.7:
         return (
             f"with 16 times the pairs points should scatter a quarter as much, not {many / one:.2f} times: draw "
             "`pairs` pairs for each point, with the same chance for every row."
         )
     if abs(one / two / 2**0.5 - 1) > 0.1:  # known to 1.5 %
-        return f"with 2 pairs points should scatter 0.71 times as much as with 1, not {two / one:.2f}: count the pairs."
+        return f"with 2 pairs points should scatter 0.71 times as much as with 1, not {two / one:.2f}: draw `pairs`."
     return None
 
 

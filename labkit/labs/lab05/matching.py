@@ -81,13 +81,25 @@ def _latents(both: Callable) -> Hint | None:
             off = int((got != right).argmax())
             where = f"factor {off} is best explained by latent {right[off]}, not by {got[off]}."
             why = "" if (got != table.argmin(0)).any() else "that is the latent that explains least."
+            if got.dtype == bool:
+                why = "the two results have changed places: the latents come first."
             return Hint(where, why, "explained.argmax(0): the largest of each column.")
     return None
 
 
+def _other_axis(table: np.ndarray) -> bool:
+    """Whether the first factor is matched, where the largest two are looked for in rows."""
+    second, first = np.sort(table, axis=1)[-2:]
+    own = first >= table[table.argmax(0)].max(1)
+    return bool(((first >= 0.5) & (first >= 2 * second) & own)[0])
+
+
 def _cases(both: Callable) -> Hint | None:
-    for table, expected, why in CASES:
-        got = bool(both(np.array(table, float))[1][0])
+    tables = [np.array(table, float) for table, *_ in CASES]
+    found = [bool(both(table)[1][0]) for table in tables]
+    across = found == [_other_axis(table) for table in tables]
+    for (table, expected, why), got in zip(CASES, found, strict=True):
+        why = "latents are rows: sort along axis 0, so that each factor's column is ordered." if across else why
         if got != expected:
             said = ("not matched", "matched")
             where = f"with R² of {table} (a row per latent) factor 0 is {said[got]}, expected {said[expected]}."

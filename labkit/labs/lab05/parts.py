@@ -28,6 +28,7 @@ NAMES = ("the index-code information", "the total correlation", "the dimension-w
 Function = Callable[..., Any]
 # Of a wrong q(z) and, in the same way, of wrong marginals.
 OF_LOGS = "the mean is of densities: logsumexp over j, then − log N."
+OVER_M = "a mean over m stands where a sum belongs: the logs of all latents add up."
 OVER_I = "the mean runs over j, dimension 1."
 
 
@@ -92,6 +93,8 @@ def _information(parts: Function) -> str | None:
         own - joint,
         [
             (lambda: joint - own, "its sign is flipped."),
+            (lambda: own / LATENTS - joint, OVER_M),
+            (lambda: own - torch.logsumexp(densities.mean(2), 1) + count, OVER_M),
             (lambda: own - joint - count, "q(z) is the mean of the posteriors, not their sum: subtract log N."),
             (lambda: own - marginals, "that sets q(z | x) against the product of marginals: take q(z) itself."),
             (lambda: own - densities.sum(2).mean(1), OF_LOGS),
@@ -115,6 +118,8 @@ def _correlation(parts: Function) -> str | None:
         joint - marginals,
         [
             (lambda: over_i, OVER_I),
+            (lambda: joint - marginals / LATENTS, OVER_M),
+            (lambda: torch.logsumexp(densities.mean(2), 1) - count - marginals, OVER_M),
             *([(lambda: torch.zeros(ROWS), OF_LOGS)] if of_logs else []),
             (lambda: marginals - joint, "its sign is flipped."),
             (
@@ -153,6 +158,7 @@ def _dimensions(parts: Function) -> str | None:
         marginals - log_p,
         [
             (lambda: log_p - marginals, "its sign is flipped."),
+            (lambda: marginals / LATENTS - log_p, OVER_M),
             (lambda: densities.mean(1).sum(1) - log_p, OF_LOGS),
             (lambda: (torch.logsumexp(densities, 0) - count).sum(1) - log_p, OVER_I),
             (lambda: marginals - log_p + LATENTS * count, "each marginal is a mean: subtract log N for each m."),

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from labkit.checking import WRITTEN, Function, Missed, Property, as_tensor, close, evaluate, normal, weak
+from labkit.checking import WRITTEN, Function, Missed, Property, as_tensor, close, evaluate, no_nan, normal, weak
 
 ROWS = 4
 SIZES = (4, 3, 5, 2)
@@ -64,7 +64,7 @@ def temperature_per_level(draw: Function) -> list[Property]:
             raise Missed("it returns None: the `return` is missing.")
         if not isinstance(result, list | tuple) or len(result) != len(SIZES):
             raise Missed(f"return a list of {len(SIZES)} tensors, the latents of each level.")
-        return [as_tensor(z, f"the latents of level {l}").detach() for l, z in enumerate(result)]
+        return [no_nan(as_tensor(z, f"the latents of level {l}").detach()) for l, z in enumerate(result)]
 
     return evaluate(
         {

@@ -30,7 +30,9 @@ def energy_distance(distance: Function) -> list[Property]:
             ),
             "on a line it is the mean distance across, doubled, less both within": lambda: asked(*_on_a_line()),
             "in many dimensions distances are lengths": lambda: asked(_samples(1), _samples(2, 5, 5, 64)),
-            "of samples of unequal size too": lambda: asked(_samples(3, 9, 4), _samples(4, 2, 130), _samples(5, 140, 3)),
+            "of samples of unequal size too": lambda: asked(
+                _samples(3, 9, 4), _samples(4, 2, 130, shift=2), _samples(5, 140, 3, shift=2)
+            ),
             "a sample is not compared with the other row by row": lambda: asked(*_shuffled()),
             "it is linear in the scale, near and far": lambda: asked(*_scaled()),
         }
@@ -63,6 +65,12 @@ MISTAKES: tuple[tuple[Callable[..., Any], str], ...] = (
         "each row's distance to itself, 0, counts within: a and a' are different rows, divide by n (n − 1).",
     ),
     (_of_parts(lambda c, x, y, n, m: 2 * c - x / 2 - y / 2), "within a sample each pair counts half."),
+    (_of_parts(lambda c, x, y, n, m: 2 * c * n * m - x - y), "the distances across are added up: take their mean."),
+    (
+        _of_parts(lambda c, x, y, n, m: 2 * c - x * n * (n - 1) - y * m * (m - 1)),
+        "the distances within are added up: take their mean.",
+    ),
+    (_of_parts(lambda c, x, y, n, m: 2 * c - x / n**2 - y / m**2), "within a sample it is divided twice."),
     (_of_parts(lambda c, x, y, n, m: c - x - y), "the distances across are not doubled."),
     (_of_parts(lambda c, x, y, n, m: c - x / 2 - y / 2), "it is half of it: the distances across count twice."),
     (_of_parts(lambda c, x, y, n, m: 2 * c), "the distances within are not subtracted."),

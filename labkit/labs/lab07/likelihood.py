@@ -14,6 +14,7 @@ from labkit.checking import (
     close,
     evaluate,
     explain,
+    no_nan,
     normal,
     one_per_row,
     size,
@@ -100,7 +101,7 @@ def likelihood(divergence: Callable[..., Any], log_likelihood: Callable[..., Any
 
     def spread(field: nn.Module, x: Tensor) -> Tensor:
         got = divergence(_Plain(field), x.clone(), torch.tensor(TIME, dtype=torch.float64))
-        return as_tensor(got, "the divergence").detach()
+        return no_nan(as_tensor(got, "the divergence").detach())
 
     def nats(field: nn.Module, x: Tensor, steps: int = STEPS) -> Tensor:
         got = as_tensor(log_likelihood(_Plain(field), x.clone(), steps), "the log-likelihood").detach()

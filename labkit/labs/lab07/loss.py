@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Property, as_tensor, close, evaluate, explain, normal, untouched, weak
+from labkit.checking import Property, as_tensor, close, evaluate, explain, no_nan, normal, untouched, weak
 
 ROWS, FEATURES = 6, 3
 APART = 1.5  # the two points lie at −1.5 and 1.5
@@ -65,7 +65,7 @@ def _pairs() -> Pairs:
 
 
 def _value(loss: Callable[..., Any], field: nn.Module, pairs: Pairs) -> Tensor:
-    got = as_tensor(loss(field, *[each.clone() for each in pairs]), "the loss")
+    got = no_nan(as_tensor(loss(field, *[each.clone() for each in pairs]), "the loss"))
     # A wrong shape costs the first property alone.
     return got if got.ndim == 0 else got.mean()
 

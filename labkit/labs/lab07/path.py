@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
-from labkit.checking import Function, Property, evaluate, explain, normal, results, untouched, weak
+from labkit.checking import Function, Property, close, evaluate, explain, normal, results, untouched, weak
 
 FEATURES = 4
+SWAPPED = "the two results have changed places: the point comes first, then the velocity."
+POINT = "that is the point, not how fast it moves."
 IN_PLACE = "an input is overwritten: make new tensors instead of assigning into the old ones."
 
 
@@ -55,12 +57,13 @@ def _shapes(path: Function) -> str | None:
 
 def _end(path: Function, time: float, name: str) -> str | None:
     noise, data, _ = _pairs(6)
-    x, _ = _both(path, noise, data, torch.full((6,), time, dtype=torch.float64))
+    x, velocity = _both(path, noise, data, torch.full((6,), time, dtype=torch.float64))
     here, there = (noise, data) if time == 0 else (data, noise)
+    swapped = [(lambda: x, SWAPPED)] if close(velocity, here) and close(x, data - noise) else []
     return explain(
         x,
         here,
-        [(lambda: there, "noise and data have changed places: noise is at t = 0, data are at t = 1.")],
+        [*swapped, (lambda: there, "noise and data have changed places: noise is at t = 0, data are at t = 1.")],
         f"at t = {time:.0f} the point must be the {name} itself: what are the weights of both there?",
     )
 
@@ -77,6 +80,7 @@ def _own_time(path: Function) -> str | None:
                 lambda: torch.lerp(noise, data, time[None]),
                 "the time runs along the features: make it a column first, one time for each row.",
             ),
+            (lambda: data - noise, SWAPPED),
             (lambda: torch.lerp(data, noise, time[:, None]), "noise and data have changed places."),
             (lambda: torch.lerp(noise, data, time.mean()), "all rows are at the mean time; each has its own."),
         ],
@@ -93,7 +97,7 @@ def _velocity(path: Function) -> str | None:
         [
             (lambda: noise - data, "its sign is wrong: with growing t the point moves towards the data."),
             (lambda: data, "that is the data; the derivative of (1 − t) x₀ + t x₁ by t has two terms."),
-            (lambda: x, "that is the point, not how fast it moves."),
+            (lambda: torch.lerp(noise, data, time[:, None]), SWAPPED if close(x, data - noise) else POINT),
             (
                 lambda: data - x,
                 "that is the way that is left: the velocity is the same at all times, also where no time is left.",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.checking import Missed, Property, any_number, as_tensor, close, evaluate, explain, normal, weak
+from labkit.checking import Missed, Property, any_number, as_tensor, close, evaluate, explain, no_nan, normal, weak
 from labkit.matching import GaussianVelocity, grid
 
 ROWS, FEATURES = 5, 2
@@ -61,7 +61,7 @@ def solvers(euler: Callable[..., Any], heun: Callable[..., Any]) -> list[Propert
 
 
 def _solved(solver: Callable[..., Any], field: nn.Module, x: Tensor, times: Tensor) -> Tensor:
-    got = as_tensor(solver(field, x.clone(), times.clone()), "the result").detach()
+    got = no_nan(as_tensor(solver(field, x.clone(), times.clone()), "the result").detach())
     if got.shape == (len(times), *x.shape):
         raise Missed("it returns the point at every time; only the last one is wanted.")
     return got

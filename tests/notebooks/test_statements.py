@@ -1,0 +1,61 @@
+"""What notebooks compute for their claims, run on known numbers, and sentences that were wrong once."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import linregress
+
+from labkit.course.run.labs import list_labs, read_notebook
+from labkit.statistics import Estimate
+
+LABS = {lab.number: read_notebook(lab.path)["cells"] for lab in list_labs()}
+
+
+def defined(lab, cell, name, **given):
+    """A function that a notebook's cell defines."""
+    space = dict(given)
+    exec(next(each["source"] for each in LABS[lab] if each["id"] == cell), space)
+    return space[name]
+
+
+def test_faces_that_choose_beta_are_not_among_those_that_judge_it():
+    seen = []
+    size = SimpleNamespace(test=2000, draws=3)
+
+    def higgins(codes, factors, *_, **__):
+        assert (codes == factors).all()
+        seen.append(set(codes.tolist()))
+        return 0.0
+
+    judged = defined("05b", "judged", "judged", size=size, np=np, higgins=higgins, test_factors=np.arange(2000))
+    judged(np.arange(2000))
+    judges = max(seen, key=len)
+    assert len(judges) == 1000 and len(seen) == 10
+    assert all(not judges & each for each in seen if each is not judges)
+
+
+@pytest.mark.parametrize("spike", [0.0, 1e4])
+def test_a_late_spike_does_not_bend_the_slope_of_a_loss(spike):
+    epoch = np.arange(1, 5001)
+    loss = 60 - 0.002 * epoch
+    loss[4900:4920] += spike
+    slope = defined("01a", "slope", "slope", np=np, linregress=linregress, Estimate=Estimate)
+    found = slope(pd.DataFrame({"epoch": epoch, "nll": loss}))
+    assert math.isclose(found.value, -2.0, abs_tol=1e-6)
+
+
+# What was said of them once is false, and what is said instead.
+SAID = {
+    "03a": ("KL is the number of nats", "*upper bound* on the nats"),
+    "01a": ("fall off a cliff", ""),
+}
+
+
+@pytest.mark.parametrize("lab", SAID)
+def test_what_was_false_is_not_said(lab):
+    text = " ".join("".join(cell["source"]).replace("\n", " ") for cell in LABS[lab])
+    false, instead = SAID[lab]
+    assert false not in text and instead in text
