@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from labkit.data.given import names_in
-from labkit.data.safe_zip import (
+from labkit.safe_zip import (
     SafeZip,
     UnreadableEntryError,
     entry_of,

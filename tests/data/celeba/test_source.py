@@ -20,7 +20,7 @@ from celeba_files import (
 )
 
 from labkit.data.celeba.source import open_source
-from labkit.data.safe_zip import UnreadableEntryError
+from labkit.safe_zip import UnreadableEntryError
 
 
 def bare_folder(folder):
