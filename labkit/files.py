@@ -4,6 +4,8 @@ import errno
 import hashlib
 import json
 import os
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import LabkitError
+
+NO_FILES = {os.devnull, "/dev/urandom", "/dev/tty"}  # which a library may open
+_hook: dict[str, bool] = {}
 
 
 @contextmanager
@@ -80,6 +85,37 @@ def absolute(path: str | Path) -> Path:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:
         raise LabkitError(f"{path}: there is no such home folder; write the path in full.") from error
+
+
+@contextmanager
+def no_pipes() -> Iterator[None]:
+    """Within it this process opens no pipe, socket or device that lies where a file should.
+
+    Reading one may never end, and such a thing may lie in any folder that somebody gives. Opening one raises an
+    OSError, as a file does that cannot be read.
+    """
+    if not _hook:
+        sys.addaudithook(_refuse_pipe)  # it cannot be taken out again
+    _hook["refuses"] = True
+    try:
+        yield
+    finally:
+        _hook["refuses"] = False
+
+
+def _refuse_pipe(event: str, about: tuple[Any, ...]) -> None:
+    if event != "open" or not _hook["refuses"] or not isinstance(about[0], str | bytes):
+        return
+    # A handle that nothing can be read from may be one of anything.
+    if os.fsdecode(about[0]) in NO_FILES or about[2] & getattr(os, "O_PATH", 0):
+        return
+    try:
+        mode = os.stat(about[0]).st_mode
+    except (OSError, ValueError):  # who opens it will learn why
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        said = "it is a pipe, a socket or a device, and no file"
+        raise OSError(errno.EINVAL, said, os.fsdecode(about[0]))
 
 
 def sha256(path: str | Path) -> str:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from nbformat import NotebookNode
 
+from labkit.attempts import ATTEMPTS, read_attempts, tried
 from labkit.course.grade.execute import execute
 from labkit.course.grade.exercises import exercises
 from labkit.course.grade.intake.members import RefusedError, read_file
@@ -20,7 +21,6 @@ from labkit.course.grade.sandbox.limits import Limits
 from labkit.course.run.labs import Lab, read_notebook
 from labkit.errors import LabkitError, nearest
 from labkit.files import atomic_path, write_text
-from labkit.ladder import ATTEMPTS, read_attempts, tried
 
 TRIES = 5  # different answers that failed, after which a solution may be seen
 ENOUGH = "it may be handed in."

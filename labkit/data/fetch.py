@@ -14,10 +14,10 @@ import pooch
 import requests
 import urllib3
 
-from labkit.data.safe_zip import is_html
 from labkit.errors import LabkitError
 from labkit.files import atomic_path, write_text
 from labkit.files import sha256 as file_sha256
+from labkit.safe_zip import is_html
 
 SILENCE_SECONDS = 20.0
 RETRY_AFTER_SECONDS = 3600.0

@@ -9,8 +9,8 @@ from types import ModuleType
 
 from labkit.data.celeba.source import open_source
 from labkit.data.fetch import is_offline
-from labkit.data.safe_zip import is_html
 from labkit.errors import LabkitError
+from labkit.safe_zip import is_html
 
 RETRIES = 3
 SILENCE_SECONDS = 60.0

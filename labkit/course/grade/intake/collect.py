@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from labkit.attempts import ATTEMPTS
 from labkit.course.grade.intake.members import REMEDY, Member, RefusedError, members_of
 from labkit.course.grade.layout import STUDENT, Place
 from labkit.course.run.labs import Lab
-from labkit.data.safe_zip import is_unsafe
-from labkit.ladder import ATTEMPTS
+from labkit.safe_zip import is_unsafe
 
 WRAPPERS = re.compile(r"submitted|submissions|assignment_\d+_export|lab\d\d[a-z]?", re.IGNORECASE)
 # How systems name what they hand out: whose it is, and the file as the student called it.

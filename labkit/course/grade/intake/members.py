@@ -16,8 +16,8 @@ from itertools import takewhile
 from pathlib import Path
 from zipfile import ZipInfo
 
-from labkit.data.safe_zip import SafeZip, entries_of, entry_of, is_bomb, list_entries, parts, refusal
 from labkit.errors import LabkitError
+from labkit.safe_zip import SafeZip, entries_of, entry_of, is_bomb, list_entries, parts, refusal
 
 DEPTH = 20
 MAX_FILES = 20_000

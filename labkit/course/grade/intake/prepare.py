@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from labkit.attempts import parse_attempts, tried
 from labkit.course.grade.exercises import exercises
 from labkit.course.grade.intake.collect import Submission, collect
 from labkit.course.grade.intake.members import RefusedError
@@ -21,7 +22,6 @@ from labkit.course.grade.release import notebook_text
 from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
 from labkit.files import write_json, write_text
-from labkit.ladder import parse_attempts, tried
 
 MAX_BYTES = 20_000_000
 MAX_ATTEMPTS = 1_000_000
