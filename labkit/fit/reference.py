@@ -130,8 +130,8 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     A run on photographs leaves its numbers and verdicts beside the reference, and nothing else; one with another
     seed than 0 adds its verdicts to those of seed 0.
 
-    Raises LabkitError: the run did not end well; its files are larger than what may be committed; or seed 0 was not run
-        before it on the same photographs at the same sizes.
+    Raises LabkitError: the run did not end well; its files are larger than what may be committed; or seed 0 was not
+    run before it on the same photographs at the same sizes.
     """
     read = {name: _json(run_folder / f"{name}.json") for name in ("config", "state", "metrics", "claims")}
     if (read["state"] or {}).get("state") != "ok" or not read["config"]:
