@@ -19,7 +19,7 @@ from torch import Tensor
 
 from labkit.claims import NEEDS_PHOTOGRAPHS
 from labkit.errors import LabkitError
-from labkit.files import atomic_path, write_json
+from labkit.files import atomic_path, read_json, write_json
 from labkit.fit.state import DISCRIMINATOR
 
 ROOT = Path(__file__).resolve().parents[1] / "reference"  # a link to data/reference of the project
@@ -133,7 +133,7 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     Raises LabkitError: the run did not end well; its files are larger than what may be committed; or seed 0 was not
     run before it on the same photographs at the same sizes.
     """
-    read = {name: _json(run_folder / f"{name}.json") for name in ("config", "state", "metrics", "claims")}
+    read = {name: read_json(run_folder / f"{name}.json") for name in ("config", "state", "metrics", "claims")}
     if (read["state"] or {}).get("state") != "ok" or not read["config"]:
         raise LabkitError(f"{run_folder}: is no run that ended well; run the lab in the profile study first.")
     folder = root / run_folder.name
@@ -152,7 +152,7 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
         alone = "lr" in content["state"]["rows"][-1]  # two nets against each other end elsewhere on each machine
         if alone and (seconds := content["state"]["seconds"]) < least:
             live, least = _key(path.relative_to(run_folder)), seconds
-    found = [path for path in sorted(run_folder.rglob("*.json")) if models and _is_cell(_json(path))]
+    found = [path for path in sorted(run_folder.rglob("*.json")) if models and _is_cell(read_json(path))]
     cells = {path.with_suffix(""): path for path in found if OWN not in path.parts}
     for place, cell in cells.items():
         for kept in (cell, *place.glob("*.npz")):
@@ -246,10 +246,3 @@ def _by_seed(path: Path, about: dict[str, Any]) -> dict[str, Any]:
 
 def _is_cell(content: Any) -> bool:
     return isinstance(content, dict) and str(content.get("format", "")).startswith("labkit sweep")
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
