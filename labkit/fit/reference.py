@@ -236,7 +236,7 @@ def _about(read: dict[str, Any]) -> dict[str, Any]:
 def _by_seed(path: Path, about: dict[str, Any]) -> dict[str, Any]:
     """What stands at `path`, with the verdicts of one seed more; anew where that seed is 0."""
     seed, found = str(about["seed"]), {claim["id"]: claim["verdict"] for claim in about["claims"]}
-    kept = about if seed == "0" else _json(path)
+    kept = about if seed == "0" else read_json(path)
     if not kept or any(kept[name] != about[name] for name in ("data", "sizes", "profile")):
         raise LabkitError(f"{path}: is not of seed 0 on these photographs at these sizes; build that run first.")
     for claim in kept["claims"]:

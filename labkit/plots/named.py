@@ -54,10 +54,10 @@ def rows_by_name(
     names = names if names is not None or not pairs else named(next(iter(pairs.values()))[0])[1]
     if not pairs or not len(names):
         raise LabkitError("rows_by_name: there is nothing to draw; pass at least one series and one name.")
-    row = max(ROW, MARK * (len(series) + 1))
-    figure, (axes,) = chart(7.4, 1.5 + row * len(names) + 0.2 * (len(series) > 1), title)
+    row = max(ROW, MARK * (len(pairs) + 1))
+    figure, (axes,) = chart(7.4, 1.5 + row * len(names) + 0.2 * (len(pairs) > 1), title)
     place = np.arange(len(names))
-    if len(series) > 2:  # marks spread over a row: a band shows to which name they belong
+    if len(pairs) > 2:  # marks spread over a row: a band shows to which name they belong
         for each in place[::2]:
             axes.axhspan(each - 0.5, each + 0.5, color=PALE, alpha=0.35, linewidth=0, zorder=0)
     axes.set(ylim=(len(names) - 0.4, -0.6))
@@ -65,10 +65,10 @@ def rows_by_name(
         values = named(values, names)[0]
         same_length(f"rows_by_name: {label!r}", "values", len(values), len(names))
         spread = named(errors[0], names)[0] if errors else None
-        if len(series) == 1:
+        if len(pairs) == 1:
             axes.barh(place, values, height=0.7, color=BLUE, xerr=spread, error_kw={"elinewidth": 0.9})
             continue
-        shift = place + (i - (len(series) - 1) / 2) * MARK / row
+        shift = place + (i - (len(pairs) - 1) / 2) * MARK / row
         axes.errorbar(
             values, shift, xerr=spread, fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)],
             markersize=4.5, elinewidth=0.9, label=wrap(plain_name(label), 46),
@@ -86,7 +86,7 @@ def rows_by_name(
     if xlim is not None:
         axes.set_xlim(xlim)
     label_axes(axes, xlabel, "")
-    if len(series) > 1:
+    if len(pairs) > 1:
         figure.legend(loc="outside lower left", ncols=2, fontsize=SMALL + 0.5, frameon=False, labelcolor=INK)
     return figure
 

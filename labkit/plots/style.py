@@ -35,7 +35,8 @@ def wrap(text: str, width: int) -> str:
 
 def listed(values: Any, spec: str) -> str:
     """Numbers and their names for a title, "0.31 (GAN), 0.52 (VAE)", of a dict or Series; `spec` as in f-strings."""
-    return ", ".join(f"{value:{spec}} ({plain_name(name)})" for name, value in values.items())
+    said = {name: "not known" if value != value else f"{value:{spec}}" for name, value in values.items()}
+    return ", ".join(f"{value} ({plain_name(name)})" for name, value in said.items())
 
 
 def plain_name(name: str) -> str:

@@ -98,7 +98,15 @@ def test_names_come_with_the_numbers_and_in_whatever_order():
     assert [list(each.lines[0].get_xdata()) for each in axes.containers] == [[0.5, 0.25], [1.0, 2.0]]
 
 
+def test_a_table_is_drawn_as_its_columns():
+    table = pd.DataFrame({"one": VALUES[:9], "two": VALUES[9:18]}, index=list("abcdefghi"))
+    figures = [plots.rows_by_name(each, "Two", "share") for each in (table, dict(table.items()))]
+    sheets = [np.asarray(drawn(figure).canvas.buffer_rgba()) for figure in figures]
+    assert np.array_equal(*sheets)
+
+
 def test_titles_list_numbers_with_their_names_and_write_minus_signs():
-    assert plots.listed({"VAE": 0.314, "Pale_Skin": -2}, ".1f") == "0.3 (VAE), -2.0 (Pale Skin)"
+    said = plots.listed({"VAE": 0.314, "Pale_Skin": -2, "GAN": np.nan}, ".1f")
+    assert said == "0.3 (VAE), -2.0 (Pale Skin), not known (GAN)"
     figure = plots.bars({"a": 1.0}, "From 1e-3 by -2.5 to x-4, β-VAE", "x", "y")
     assert figure.get_suptitle().split() == ["From", "1e-3", "by", "−2.5", "to", "x-4,", "β-VAE"]
