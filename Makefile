@@ -13,8 +13,10 @@ endif
 READY := .venv/.ready-$(shell (pwd; cat pyproject.toml constraints.txt) | cksum | cut -d' ' -f1)
 KIT := .venv/bin/python
 # $(call install,EXTRAS): by uv where it is and works, else by pip. Both say what they download, and how large it is.
+# pip keeps gigabytes in the temporary folder, which may be memory alone, and in a cache: here they are on this disk, until it ends.
 install = { command -v uv >/dev/null && uv pip install --python $(KIT) -c constraints.txt -e '.[$(1)]'; } || \
-  $(KIT) -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+  { rm -rf .venv/tmp; mkdir -p .venv/tmp; TMPDIR="$$PWD/.venv/tmp" $(KIT) -m pip install --disable-pip-version-check --no-cache-dir \
+    -c constraints.txt -e '.[$(1)]' && rm -rf .venv/tmp; }
 EXTRAS := test,celeba,sweep,grade
 VERSION = $(shell $(KIT) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')
 
@@ -76,8 +78,8 @@ $(READY):
 	@$(PYTHON) -c 'import platform as p, sys; sys.exit((p.system(), p.machine()) == ("Darwin", "x86_64"))' || \
 	  { echo 'PyTorch is no longer made for Intel Macs: use another computer, or on an Apple chip a Python built for arm64' >&2; exit 2; }
 	@$(PYTHON) -c 'import os, shutil, sys; gpu = sys.platform == "linux" and not os.path.exists(".venv"); \
-	  sys.exit(shutil.disk_usage(".").free < (6e9 if gpu else 3e9))' || \
-	  { echo '.venv needs 6 GB of free disk here on Linux, else 3 GB: make room, or move this folder to another disk' >&2; exit 2; }
+	  sys.exit(shutil.disk_usage(".").free < (9e9 if gpu else 3e9))' || \
+	  { echo 'set-up needs 9 GB of free disk here on Linux, else 3 GB: make room, or move this folder to another disk' >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo '$(PYTHON) has no venv module: install it (on Debian and Ubuntu the package python3-venv)' >&2; exit 2; }
 	@echo 'Setting up .venv, once: some minutes. On Linux it downloads 3 GB, or 0.4 GB where .venv holds torch for the CPU; else 0.5 GB.'

@@ -228,8 +228,7 @@ def dtype() -> torch.dtype:
 def hold_again(check: Callable[..., Sequence[Property]], *functions: Any) -> None:
     """Assert a check's properties on inputs that students have not seen: for the hidden tests of a notebook.
 
-    Raises:
-        AssertionError: one does not hold, with its name and hint.
+    Raises AssertionError: one does not hold, with its name and hint.
     """
     with salted(20_261_128):
         missed = [each for each in check(*functions) if not each.passed]
@@ -249,8 +248,7 @@ def size(low: int, high: int) -> int:
 def as_tensor(value: Any, what: str) -> Tensor:
     """`value` as a float64 tensor that keeps its graph.
 
-    Raises:
-        Missed: it is None or cannot be one.
+    Raises Missed: it is None or cannot be one.
     """
     if value is None:
         raise Missed(f"{what} is None: the `return` is missing; does your function end with a return?")
@@ -271,8 +269,7 @@ def as_tensor(value: Any, what: str) -> Tensor:
 def results(value: Any, *names: str) -> tuple[Tensor, ...]:
     """The things that a function returned, as float64 tensors that keep their graph.
 
-    Raises:
-        Missed: there are more or fewer, or one is no tensor.
+    Raises Missed: there are more or fewer, or one is no tensor.
     """
     if value is None:
         raise Missed("it returns None: the `return` is missing.")
@@ -287,8 +284,7 @@ def results(value: Any, *names: str) -> tuple[Tensor, ...]:
 def number(value: Any, what: str) -> float:
     """`value` as a float.
 
-    Raises:
-        Missed: it cannot be one.
+    Raises Missed: it cannot be one.
     """
     if value is None:
         raise Missed(f"{what} is None: the `return` is missing.")

@@ -92,8 +92,7 @@ class Claim:
     def judge(self, **measured: Any) -> Verdict:
         """The verdict on a measurement.
 
-        Raises:
-            LabkitError: a value is missing, or of the wrong kind.
+        Raises LabkitError: a value is missing, or of the wrong kind.
         """
         for key in self.keys:
             if key not in measured:
@@ -111,8 +110,7 @@ class Claim:
             sizes: of the run; a key that is not given is taken from here, e.g. epochs.
             on: kind of data, "photographs" or another.
 
-        Raises:
-            LabkitError: a name that the claim does not know, or one that it lacks.
+        Raises LabkitError: a name that the claim does not know, or one that it lacks.
         """
         fields = [name for _, name, _, _ in Formatter().parse(self.protocol) if name]
         for name in given:
@@ -208,7 +206,9 @@ def claims_markdown(claims: list[dict[str, Any]]) -> str:
     rows = ["| claim | lab | verdict | measured (95 % interval) | on |", "| --- | --- | --- | --- | --- |"]
     for each in sorted(claims, key=lambda each: (each["id"][0], int(each["id"][1:]))):
         measured = shorten(measured_text(each["measured"]).replace("|", "/"), 110, placeholder=" …")
-        cells = (f"**{each['id']}** {each['text']}", each["lab"], f"{BADGES[each['verdict']][0]} {each['verdict']}")
+        verdict, seeds = each["verdict"], list(each.get("by_seed", {}).values())
+        alike = f" ({seeds.count(verdict)} of {len(seeds)} seeds)" if len(seeds) > 1 else ""
+        cells = (f"**{each['id']}** {each['text']}", each["lab"], f"{BADGES[verdict][0]} {verdict}{alike}")
         rows.append("| " + " | ".join((*cells, measured, f"{each['on']}, {each['profile']}")) + " |")
     return "\n".join(rows)
 

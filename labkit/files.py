@@ -4,6 +4,8 @@ import errno
 import hashlib
 import json
 import os
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import LabkitError
+
+NO_FILES = {os.devnull, "/dev/urandom", "/dev/tty"}  # which a library may open
+_hook: dict[str, bool] = {}
 
 
 @contextmanager
@@ -20,8 +25,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The content is flushed to disk before the rename, so a crash or a full disk leaves either the old file or
     the new one, never half of it; on any exception the temporary file is removed.
 
-    Raises:
-        LabkitError: the folder cannot be made or written, or the disk is full.
+    Raises LabkitError: the folder cannot be made or written, or the disk is full.
     """
     path = Path(path)
     temporary = None
@@ -75,13 +79,43 @@ def read_json(path: str | Path) -> Any:
 def absolute(path: str | Path) -> Path:
     """`path` from the root; ~ and ~name are home folders, as in a shell.
 
-    Raises:
-        LabkitError: nobody here has that name.
+    Raises LabkitError: nobody here has that name.
     """
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:
         raise LabkitError(f"{path}: there is no such home folder; write the path in full.") from error
+
+
+@contextmanager
+def no_pipes() -> Iterator[None]:
+    """Within it this process opens no pipe, socket or device that lies where a file should.
+
+    Reading one may never end, and such a thing may lie in any folder that somebody gives. Opening one raises an
+    OSError, as a file does that cannot be read.
+    """
+    if not _hook:
+        sys.addaudithook(_refuse_pipe)  # it cannot be taken out again
+    _hook["refuses"] = True
+    try:
+        yield
+    finally:
+        _hook["refuses"] = False
+
+
+def _refuse_pipe(event: str, about: tuple[Any, ...]) -> None:
+    if event != "open" or not _hook["refuses"] or not isinstance(about[0], str | bytes):
+        return
+    # A handle that nothing can be read from may be one of anything.
+    if os.fsdecode(about[0]) in NO_FILES or about[2] & getattr(os, "O_PATH", 0):
+        return
+    try:
+        mode = os.stat(about[0]).st_mode
+    except (OSError, ValueError):  # who opens it will learn why
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        said = "it is a pipe, a socket or a device, and no file"
+        raise OSError(errno.EINVAL, said, os.fsdecode(about[0]))
 
 
 def sha256(path: str | Path) -> str:
@@ -93,8 +127,7 @@ def sha256(path: str | Path) -> str:
 def usable_path(given: str | Path) -> Path:
     """A path as a user typed it, with `~` expanded; whether something is there is for the caller to see.
 
-    Raises:
-        LabkitError: it cannot be looked at: an unknown ~user, a name too long, a NUL, no permission.
+    Raises LabkitError: it cannot be looked at: an unknown ~user, a name too long, a NUL, no permission.
     """
     try:
         path = Path(given).expanduser()

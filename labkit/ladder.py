@@ -1,8 +1,4 @@
-"""The ladder of hints: where at the first failed answer, why at the second, what to write at the third.
-
-The attempts of a student lie in `attempts.jsonl` beside the notebook, and leave the machine only in the zip of
-`labkit submit`.
-"""
+"""The ladder of hints: where at the first failed answer, why at the second, what to write at the third."""
 
 import ast
 import hashlib
@@ -15,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from labkit.attempts import ATTEMPTS, read_attempts, tried
 from labkit.checking import AGAIN, STOPPED, STUB, UNEARNED, Hint, Property
 from labkit.translations import say
 
-ATTEMPTS = "attempts.jsonl"
 TOP = 3
 # Signs of a formula or of code, which only the third rung shows.
 FORMULA = re.compile(r"[=½√²·‖Σ∫π]|\w\(|\bexp\b|\blog\b")
@@ -44,42 +40,6 @@ def answer_of(functions: Sequence[Any], properties: Sequence[Property]) -> str:
     said = code or [(each.name, each.hint) for each in properties if not each.passed]
     names = "+".join(getattr(each, "__name__", "answer") for each in functions if callable(each))
     return f"{names}-{hashlib.blake2b(repr(said).encode(), digest_size=6).hexdigest()}"
-
-
-def read_attempts(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a folder's `attempts.jsonl` that can be read, oldest first; none where there is no such file."""
-    try:
-        return parse_attempts((folder / ATTEMPTS).read_bytes())
-    except OSError:
-        return []
-
-
-def parse_attempts(lines: bytes) -> list[dict[str, Any]]:
-    """The attempts in the bytes of an `attempts.jsonl`; lines of any other kind are left out."""
-    found = []
-    for line in lines.decode("utf-8", "replace").splitlines():
-        try:
-            attempt = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(attempt, dict) and isinstance(attempt.get("answer"), str):
-            found.append(attempt)
-    return found
-
-
-def tried(attempts: list[dict[str, Any]], lab: str, exercise: str, names: str) -> tuple[set[str], bool]:
-    """The different answers that failed an exercise's check, and whether one has passed.
-
-    Args:
-        names: of the functions, with + between them. Lab 00 checks another one too, to show a hint.
-    """
-    mine = [
-        each
-        for each in attempts
-        if (each.get("lab"), each.get("exercise"), each["answer"].rpartition("-")[0]) == (lab, exercise, names)
-    ]
-    failed = {each["answer"] for each in mine if each.get("passed") is False}
-    return failed, any(each.get("passed") is True for each in mine)
 
 
 def climb(folder: Path, lab: str, exercise: str, answer: str, properties: Sequence[Property]) -> int:

@@ -44,8 +44,7 @@ def kept(folder: Path) -> dict[str, dict[str, Any]]:
 def keep(folder: Path, claim: str, question: str, guess: Any, choices: Sequence[str], unit: str) -> str:
     """Keep a guess in the folder, in place of an earlier one; returns it in words.
 
-    Raises:
-        LabkitError: it is none of the choices, or no number where there are none.
+    Raises LabkitError: it is none of the choices, or no number where there are none.
     """
     if choices and guess not in choices:
         raise LabkitError(f"{guess!r} is none of the choices: {', '.join(map(repr, choices))}.")

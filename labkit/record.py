@@ -70,8 +70,7 @@ def _fits(value: Any, shape: Any) -> bool:
 def plain(value: Any) -> Any:
     """`value` as JSON can hold it: numpy and torch as Python's, dataclasses as dicts, NaN and infinity as text.
 
-    Raises:
-        LabkitError: it is something else, e.g. a model.
+    Raises LabkitError: it is something else, e.g. a model.
     """
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
@@ -104,8 +103,7 @@ def clear_record(folder: Path) -> None:
 
     Checkpoints, figures and guesses stay: a lab resumes from the first and draws over the second.
 
-    Raises:
-        LabkitError: the folder cannot be made or written.
+    Raises LabkitError: the folder cannot be made or written.
     """
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)

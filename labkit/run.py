@@ -22,8 +22,8 @@ from labkit.claims import NEEDS_PHOTOGRAPHS, UNDECIDED, Claim, card_html, card_t
 from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
 from labkit.files import atomic_path, data_root, relative, usable_path, write_json
-from labkit.fit import forecast
 from labkit.fit import reference as reference_of
+from labkit.fit.progress import allow_time
 from labkit.fit.state import seed_everything
 from labkit.ladder import TOP, answer_of, climb, place, report
 from labkit.predictions import somebody_is_there
@@ -54,9 +54,8 @@ def start_lab(
         out: the folder of this record; None means `default_folder`.
         reference: in the profile cpu, take finished models from the kit's reference, where it fits the faces.
 
-    Raises:
-        LabkitError: unknown profile, a seed or path that is none, no data where they should be, or a folder that
-            cannot be written.
+    Raises LabkitError: unknown profile, a seed or path that is none, no data where they should be, or a folder that
+        cannot be written.
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
         raise LabkitError(f"SEED = {seed!r}: give a whole number from 0 to {LARGEST_SEED}, without quotes.")
@@ -68,7 +67,7 @@ def start_lab(
     reference_of.activate(_find_reference(run) if reference and profile == "cpu" else None)
     plt.rcdefaults()  # a matplotlibrc of the user's, e.g. text.usetex, must not decide how a lab's figures look
     seed_everything(seed)
-    forecast.allow(BUDGET_SECONDS[profile], f"the {profile} profile")
+    allow_time(BUDGET_SECONDS[profile], f"the {profile} profile")
     if (notebook := get_ipython()) and somebody_is_there():
         notebook.set_custom_exc((NotImplementedError, NameError), _say_what_waits)
     print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {relative(run.folder)}")
@@ -132,8 +131,7 @@ def _made_above(notebook: Any, name: str | None) -> bool:
 def choose_profile(name: str | None = None) -> str:
     """The profile to use: `name`, else `LABKIT_PROFILE`, else by device ("gpu" with CUDA, "cpu" without).
 
-    Raises:
-        LabkitError: there is no such profile.
+    Raises LabkitError: there is no such profile.
     """
     origin = "PROFILE"
     if name is None:
@@ -229,8 +227,7 @@ class Run:
             cpu: name → size.
             smoke, gpu, study: those in which these profiles differ from `cpu`.
 
-        Raises:
-            LabkitError: one of these has a size that `cpu` has not.
+        Raises LabkitError: one of these has a size that `cpu` has not.
         """
         tables = {"smoke": smoke, "cpu": cpu, "study": study or {}, "gpu": gpu}
         for owner, table in tables.items():
@@ -292,8 +289,7 @@ class Run:
             alt: what a reader who cannot see it must know beyond its title and these names.
             of_data: False for what was computed without a picture, which no stand-in touches.
 
-        Raises:
-            LabkitError: neither a title nor alt text, or a name that is no file name.
+        Raises LabkitError: neither a title nor alt text, or a name that is no file name.
         """
         self._same_seed()
         title = _title(figure)
@@ -333,8 +329,7 @@ class Run:
         Args:
             check: a function of `labkit.labs`; it returns properties (name, passed, hint).
 
-        Raises:
-            CheckFailed: a property is missed; short, so that the hints are what one sees.
+        Raises CheckFailed: a property is missed; short, so that the hints are what one sees.
         """
         properties = list(check(*args, **kwargs))
         name = check.__name__
@@ -362,8 +357,7 @@ class Run:
             choices: to choose from; without them a number is asked for.
             guess: the guess, where there are no forms.
 
-        Raises:
-            LabkitError: `guess` is none of the choices, or no number.
+        Raises LabkitError: `guess` is none of the choices, or no number.
         """
 
         def commit(given: Any) -> str:
@@ -386,8 +380,7 @@ class Run:
             claim: of a lab, e.g. `lab03.E1`.
             given: what its rule and its protocol read; sizes of the run need not be given.
 
-        Raises:
-            LabkitError: it lacks what the rule reads, or knows no such name.
+        Raises LabkitError: it lacks what the rule reads, or knows no such name.
         """
         self._same_seed()
         data = " + ".join(self._sources) or "none"

@@ -21,8 +21,7 @@ POLL_SECONDS = 0.5
 def connect(address: str) -> Any:
     """A client of the scheduler at `address`, e.g. "tcp://10.0.0.1:8786".
 
-    Raises:
-        LabkitError: dask.distributed is not installed, or nobody answers there.
+    Raises LabkitError: dask.distributed is not installed, or nobody answers there.
     """
     try:
         from distributed import Client
@@ -47,8 +46,7 @@ def run_while_wanted(arguments: Sequence[str], wanted: str, log: str) -> None:
     Its standard input is a pipe that closes when this worker is gone. What it prints is in `log` while it runs, and
     afterwards if it failed.
 
-    Raises:
-        LabkitError: it failed.
+    Raises LabkitError: it failed.
     """
     with open(log, "w", encoding="utf-8") as said:
         process = subprocess.Popen(

@@ -27,6 +27,7 @@ LONG = (
     "tests/course/grade/test_mutants.py",
     "tests/notebooks/test_reference.py",
     "tests/test_packaging.py",
+    "tests/test_pins.py",
 )
 
 

@@ -3,6 +3,9 @@
 import fcntl
 import json
 import os
+import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -47,3 +50,35 @@ def test_home_folders_are_found_or_refused(monkeypatch, tmp_path):
     assert absolute("~/my faces") == absolute("my faces") == tmp_path / "my faces"
     with pytest.raises(LabkitError, match="there is no such home folder"):
         absolute("~nosuchuser/faces")
+
+
+OPENS = """
+import os, sys
+from labkit.files import no_pipes, read_json
+folder = sys.argv[1]
+with no_pipes():
+    for name in ("pipe", "socket", "device"):
+        try:
+            open(f"{folder}/{name}", "rb").close()
+        except OSError as error:
+            print(name, error.strerror == "it is a pipe, a socket or a device, and no file")
+        print(read_json(f"{folder}/{name}"))
+    open(os.devnull).close()
+    os.close(os.open(folder, os.O_RDONLY))
+    print(read_json(f"{folder}/file"))
+open(f"{folder}/device", "rb").close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_a_socket_and_a_device_are_not_read(tmp_path):
+    """Reading one may never end, wherever in a given folder it lies."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "file").write_text("1")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(tmp_path / "socket"))  # from the root it may be longer than one may be
+        command = [sys.executable, "-c", OPENS, str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    expected = [f"{name} True\nNone" for name in ("pipe", "socket", "device")]
+    assert done.stdout.splitlines() == "\n".join([*expected, "1"]).splitlines()

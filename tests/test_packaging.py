@@ -7,14 +7,11 @@ import sysconfig
 import tomllib
 import venv
 import zipfile
-from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 import yaml
 from ledger import document
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
@@ -25,122 +22,6 @@ ROOT = project_root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 INSTALLED_EXTRAS = ("test", "celeba", "sweep", "grade")  # by the Makefile and environment.yml
-
-
-# What decides a marker, of the machines that the kit is for; the rest is that of this Python.
-MACHINES = {
-    "linux-x86-64": {
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "os_name": "posix",
-        "platform_machine": "x86_64",
-    },
-    "linux-arm64": {
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "os_name": "posix",
-        "platform_machine": "aarch64",
-    },
-    "windows": {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt", "platform_machine": "AMD64"},
-    "mac-arm64": {
-        "sys_platform": "darwin",
-        "platform_system": "Darwin",
-        "os_name": "posix",
-        "platform_machine": "arm64",
-    },
-}
-PYTHONS = ("3.11.5", "3.12.0", "3.13.0", "3.14.0")
-
-
-def pins(machine=None):
-    """Name → specifier of each pin, or of those that hold on a machine (values of markers)."""
-    lines = [line for line in map(Requirement, CONSTRAINTS) if machine is None or holds(line, machine)]
-    return {canonicalize_name(line.name): line.specifier for line in lines}
-
-
-def holds(requirement, machine, extras=("",)):
-    marker = requirement.marker
-    return marker is None or any(marker.evaluate({**machine, "extra": extra}) for extra in (*extras, ""))
-
-
-def declared():
-    """What pyproject.toml asks for, the extras that are installed included."""
-    extras = [line for extra in INSTALLED_EXTRAS for line in PROJECT["optional-dependencies"][extra]]
-    return [Requirement(line) for line in (*PROJECT["dependencies"], *extras)]
-
-
-@cache
-def required_by(name):
-    """What a package asks for; nothing where it is not here, as it belongs to another kind of machine."""
-    try:
-        return [Requirement(line) for line in distribution(name).requires or []]
-    except PackageNotFoundError:
-        return []
-
-
-def needed(machine):
-    """Each requirement of an installation on a machine, however far down, as far as the packages here say it."""
-    waiting, seen = declared(), {}
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        if str(requirement) in seen:
-            continue
-        seen[str(requirement)] = requirement
-        waiting += [line for line in required_by(name) if holds(line, machine, requirement.extras)]
-    return seen.values()
-
-
-def unmet(machine, exact):
-    """Requirements that the pins do not fit."""
-    return {
-        str(line)
-        for line in needed(machine)
-        if (pin := exact.get(canonicalize_name(line.name))) is None
-        or not all(line.specifier.contains(each.version, prereleases=True) for each in pin)
-    }
-
-
-@pytest.fixture(params=[(name, python) for name in MACHINES for python in PYTHONS], ids="-".join)
-def machine(request):
-    name, python = request.param
-    version = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
-    return {
-        **MACHINES[name],
-        **version,
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-    }
-
-
-def test_constraints_pin_everything_that_gets_installed_on_each_machine(machine):
-    assert not unmet(machine, pins(machine))
-
-
-def test_a_pin_that_is_gone_or_too_old_is_found():
-    windows = {**MACHINES["windows"], "python_full_version": "3.12.0", "python_version": "3.12"}
-    exact = pins(windows)
-    gone = {name: pin for name, pin in exact.items() if name != "colorama"}
-    assert any(line.startswith("colorama") for line in unmet(windows, gone))
-    assert any(line.startswith("torch") for line in unmet(windows, {**exact, "torch": SpecifierSet("==1.0")}))
-
-
-@pytest.mark.parametrize("name", [line.name for line in declared()])
-def test_what_is_asked_for_is_installed_here(name):
-    assert distribution(name), "run `make test`, which installs what pyproject.toml asks for"
-
-
-def test_constraints_are_exact_versions_and_name_no_host():
-    assert len(CONSTRAINTS) == len(pins())
-    for line in CONSTRAINTS:
-        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==\d[\w.]*( ; [\w .<>=!'()]+)?", line), line
-
-
-def test_constraints_lie_within_what_pyproject_allows():
-    exact = pins()
-    for requirement in declared():
-        (pin,) = exact[canonicalize_name(requirement.name)]
-        assert requirement.specifier.contains(pin.version), requirement
 
 
 @pytest.mark.parametrize(
@@ -176,7 +57,8 @@ def test_the_server_image_copies_all_that_is_installed_and_nothing_that_is_not_c
         assert (tmp_path / name).is_file(), name
     links = [path for path in (ROOT / "labkit").rglob("*") if path.is_symlink()]
     assert links and all((tmp_path / path.resolve().relative_to(ROOT)).exists() for path in links)
-    assert re.search(r"(?m)^FROM python:(3\.\d+)$", recipe)[1] in {version.rpartition(".")[0] for version in PYTHONS}
+    python = re.search(r"(?m)^FROM python:(3\.\d+)$", recipe)[1]
+    assert f"{python}.9" in SpecifierSet(PROJECT["requires-python"])
 
 
 def test_the_table_of_labs_in_the_readme_is_that_of_the_notebooks():
@@ -198,7 +80,7 @@ def test_the_ledger_is_that_of_the_results():
         ("sys.version_info = (3, 15, 0)", "needs Python 3.11.5 to 3.14"),
         ("platform.system = lambda: 'Darwin'; platform.machine = lambda: 'x86_64'", "Intel Macs"),
         ("shutil.disk_usage = lambda path: types.SimpleNamespace(free=1e9)", "free disk"),
-        ("sys.platform = 'linux'; shutil.disk_usage = lambda path: types.SimpleNamespace(free=5e9)", "6 GB of free"),
+        ("sys.platform = 'linux'; shutil.disk_usage = lambda path: types.SimpleNamespace(free=8e9)", "9 GB of free"),
     ],
 )
 def test_make_refuses_an_unfit_machine_before_it_installs(tmp_path, machine, sentence):
@@ -227,7 +109,7 @@ def test_make_installs_with_uv_where_it_works_and_else_with_pip(tmp_path, uv, us
     python = tools / "python"
     python.write_text(
         '#!/bin/sh\ncase "$1 $2" in "-m venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python;; '
-        '"-m pip") echo "pip $*" >>log;; esac\n'
+        '"-m pip") echo "pip $* $TMPDIR" >>log;; esac\n'
     )
     if uv:
         (tools / "uv").write_text(f'#!/bin/sh\necho "uv $*" >>log\n{uv}\n')
@@ -238,6 +120,9 @@ def test_make_installs_with_uv_where_it_works_and_else_with_pip(tmp_path, uv, us
     log = (tmp_path / "log").read_text().splitlines()
     assert [line.split()[0] for line in log] == used
     assert all("-c constraints.txt -e .[test," in line for line in log)
+    by_pip = [line for line in log if line.startswith("pip")]
+    assert all("--no-cache-dir" in line and line.endswith(f" {tmp_path}/.venv/tmp") for line in by_pip)
+    assert not (tmp_path / ".venv" / "tmp").exists()
 
 
 def test_citation_and_changelog_name_the_version_of_pyproject():
@@ -342,7 +227,7 @@ def test_labs_run_from_the_wheel_alone_in_an_empty_folder(wheel, bare, tmp_path)
     assert (folder / "runs" / "smoke" / "lab00" / "metrics.json").is_file()
     assert str(tmp_path) in python("-c", "import labkit; print(labkit.__file__)").stdout
     assert python("-m", "labkit", "notebooks").returncode == 0
-    ran = python("-m", "labkit", "run", "01a", "--profile", "smoke", "--budget-factor", "10")
+    ran = python("-m", "labkit", "run", "01a", "--profile", "smoke", "--budget-factor", "2.5")
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
 
 

@@ -40,8 +40,7 @@ class AttributeReader:
         Args:
             images: uint8, or floats in [0, 1]; (N, 3, H, W) of any size.
 
-        Raises:
-            LabkitError: images of another shape.
+        Raises LabkitError: images of another shape.
         """
         images = torch.as_tensor(images if isinstance(images, Tensor) else np.ascontiguousarray(images))
         if images.ndim != 4 or images.shape[1] != 3:
@@ -59,8 +58,7 @@ class AttributeReader:
     def save(self, path: str | Path) -> Path:
         """Write weights and names as one safetensors file, whole or not at all; returns its path.
 
-        Raises:
-            LabkitError: the folder cannot be written.
+        Raises LabkitError: the folder cannot be written.
         """
         about = {"names": self.names, "size": self.size, "width": self.model.width, "about": self.about}
         with atomic_path(path) as temporary:
@@ -72,8 +70,7 @@ class AttributeReader:
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "AttributeReader":
         """The reader that `save` wrote.
 
-        Raises:
-            LabkitError: there is no such file, or it is something else.
+        Raises LabkitError: there is no such file, or it is something else.
         """
         if not Path(path).is_file():
             raise LabkitError(f"{path}: there is no classifier; run lab 02, which writes it.")

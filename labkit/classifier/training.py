@@ -29,8 +29,7 @@ def attribute_loss(logits: Tensor | tuple[Tensor, Tensor], labels: Tensor) -> Te
 def labelled(faces: FaceSet, part: int, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (N, 3, H, W) and labels float32 (N, A) of those faces in `part` whose attributes are known.
 
-    Raises:
-        LabkitError: the faces have no attributes, or none of a name.
+    Raises LabkitError: the faces have no attributes, or none of a name.
     """
     if missing := [name for name in names if name not in faces.attribute_names]:
         raise LabkitError(f"{faces.provenance.name}: has no attribute {missing[0]!r}; see faces.attribute_names.")
@@ -47,8 +46,7 @@ def batches(
 ) -> ResidentBatches:
     """Batches of images and labels (N, A) from the training part of `faces`; unknown rows never count.
 
-    Raises:
-        LabkitError: no labelled training images; see `labelled`.
+    Raises LabkitError: no labelled training images; see `labelled`.
     """
     images, labels = labelled(faces, TRAIN, names)
     if not len(images):

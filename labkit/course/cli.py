@@ -18,7 +18,7 @@ import typer
 
 from labkit.course.grade.command import grade_app, release
 from labkit.errors import LabkitError
-from labkit.files import absolute, atomic_path, relative
+from labkit.files import absolute, atomic_path, no_pipes, relative
 from labkit.record import LARGEST_SEED
 
 app = typer.Typer(
@@ -326,7 +326,8 @@ def main() -> None:
                 # Notebooks run in their own folder, where a relative path would mean another place.
                 os.environ[name] = str(absolute(path))
         try:
-            app()
+            with no_pipes():
+                app()
         finally:
             sys.stdout.flush()
     except LabkitError as error:
@@ -341,8 +342,7 @@ def main() -> None:
 def _as_typed(argument: str) -> str:
     """An argument with ~ as the home folder, which a shell leaves as it is behind `--course=` and in quotes.
 
-    Raises:
-        LabkitError: it is empty, which would mean the working folder, or everybody; or there is no such home.
+    Raises LabkitError: it is empty, which would mean the working folder, or everybody; or there is no such home.
     """
     option, value = re.fullmatch(r"(--[\w-]+=|)(.*)", argument, re.DOTALL).groups()
     if not value:

@@ -41,8 +41,7 @@ CELLS = (
 def show(console: Console) -> Path:
     """Make the page in runs/demo and return its path.
 
-    Raises:
-        LabkitError: a lab lacks one of the cells, or a cell failed.
+    Raises LabkitError: a lab lacks one of the cells, or a cell failed.
     """
     found = {}
     for lab in choose_labs(["00", "01a"], list_labs()):
@@ -61,7 +60,7 @@ def show(console: Console) -> Path:
     out = project_root() / "runs" / "demo"
     write_text(out / "demo.ipynb", notebook_text(notebook))
     lab = read_lab(out / "demo.ipynb")
-    config = validate(RunConfig("smoke", out, budget_factor=10), [lab])
+    config = validate(RunConfig("smoke", out, budget_factor=2.5), [lab])
     (result,) = run_labs([lab], config, console)
     if not result.fine:
         raise LabkitError(f"demo: {result.state}: {result.message}")

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from nbformat import NotebookNode
 
+from labkit.attempts import ATTEMPTS, read_attempts, tried
 from labkit.course.grade.execute import execute
 from labkit.course.grade.exercises import exercises
 from labkit.course.grade.intake.members import RefusedError, read_file
@@ -20,7 +21,6 @@ from labkit.course.grade.sandbox.limits import Limits
 from labkit.course.run.labs import Lab, read_notebook
 from labkit.errors import LabkitError, nearest
 from labkit.files import atomic_path, write_text
-from labkit.ladder import ATTEMPTS, read_attempts, tried
 
 TRIES = 5  # different answers that failed, after which a solution may be seen
 ENOUGH = "it may be handed in."
@@ -29,8 +29,7 @@ ENOUGH = "it may be handed in."
 def look_through(path: Path, labs: list[Lab]) -> tuple[list[str], bool]:
     """Sentences on a notebook as grading would take it, and whether every exercise is written.
 
-    Raises:
-        LabkitError: it cannot be read, or has the name of no lab.
+    Raises LabkitError: it cannot be read, or has the name of no lab.
     """
     notebook, repairs = _repaired(path, _lab_of(path, labs))
     undone = [cell.metadata.nbgrader.grade_id for cell in notebook.cells if _is_undone(cell)]
@@ -42,8 +41,7 @@ def look_through(path: Path, labs: list[Lab]) -> tuple[list[str], bool]:
 def run_checks(path: Path, labs: list[Lab], kernel: Kernel) -> list[str]:
     """A sentence on each exercise of a notebook, run as grading runs it, but with the inputs that students see.
 
-    Raises:
-        LabkitError: see `look_through`.
+    Raises LabkitError: see `look_through`.
     """
     lab = _lab_of(path, labs)
     with TemporaryDirectory(prefix="labkit-") as room:
@@ -63,8 +61,7 @@ def run_checks(path: Path, labs: list[Lab], kernel: Kernel) -> list[str]:
 def pack(path: Path, labs: list[Lab]) -> Path:
     """Write the zip to hand in beside the notebook, with the attempts at this lab; returns where.
 
-    Raises:
-        LabkitError: see `look_through`.
+    Raises LabkitError: see `look_through`.
     """
     look_through(path, labs)
     lab = _lab_of(path, labs)

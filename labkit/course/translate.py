@@ -29,7 +29,8 @@ from labkit.files import atomic_path
 
 KIT = "kit"
 SHOWN = ("title", "alt", "xlabel", "ylabel", "labels", "levels", "marks")  # keywords whose texts a figure shows
-NAMED = ("title", "words", "labels", "kind", "distances")  # variables that hold such texts
+# Variables that hold such texts.
+NAMED = ("title", "words", "labels", "kind", "axes", "series", "levels", "marks", "distances", "question")
 PARAGRAPHS = re.compile(r"(\n{2,})")
 LETTERS = re.compile(r"[^\W\d_]{2}")
 NO_SENTENCE = re.compile(r"<|;\w| \| |^\$\$|^```")  # HTML, CSS, a type, a formula or code alone
@@ -77,8 +78,7 @@ def translate(notebook: NotebookNode, lab: Lab, language: str) -> Count:
 
     Exercises and tests stay as they are. Code keeps all but the texts that it shows.
 
-    Raises:
-        LabkitError: nobody has translated this lab into this language.
+    Raises LabkitError: nobody has translated this lab into this language.
     """
     if not _path(language, lab.number).is_file():
         able = sorted(code for code in translations.languages() if _path(code, lab.number).is_file())
@@ -211,6 +211,7 @@ def _shown(source: str) -> list[tuple[str, ast.expr]]:
                 roots += [each.value for each in node.keywords]
             if called.startswith("plots."):
                 roots += [key for each in node.args[:1] if isinstance(each, ast.Dict) for key in each.keys]
+                roots += node.args[1:]
     found = {}
     for root in roots:
         for text, node in _strings(root, {}):

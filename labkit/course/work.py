@@ -24,8 +24,7 @@ BOTH = "This cell of the lab has changed, and so have you: yours is above, the n
 def fill(work: Path, labs: list[Lab]) -> list[str]:
     """Write the labs that are missing in `work`, merge those that have changed; returns a sentence for each merge.
 
-    Raises:
-        LabkitError: the folder cannot be written, or nbgrader is missing.
+    Raises LabkitError: the folder cannot be written, or nbgrader is missing.
     """
     need_nbgrader()
     said = []

@@ -60,8 +60,7 @@ def dsprites(data: str | Path | None = None, *, device: torch.device | str | Non
     Returns:
         A grid with pictures uint8 (n, 1, 64, 64) of 0 and 255, sizes (3, 6, 40, 32, 32), in the published order.
 
-    Raises:
-        LabkitError: `data` or `LABKIT_DATA` is not dSprites.
+    Raises LabkitError: `data` or `LABKIT_DATA` is not dSprites.
     """
     cache = data_root() / "dsprites"
     if given := path_for("dsprites", data):

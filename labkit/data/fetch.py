@@ -14,10 +14,10 @@ import pooch
 import requests
 import urllib3
 
-from labkit.data.safe_zip import is_html
 from labkit.errors import LabkitError
 from labkit.files import atomic_path, write_text
 from labkit.files import sha256 as file_sha256
+from labkit.safe_zip import is_html
 
 SILENCE_SECONDS = 20.0
 RETRY_AFTER_SECONDS = 3600.0
@@ -42,9 +42,8 @@ def fetch(
         timeout: seconds for everything; a server that hangs or trickles cannot exceed it.
         digest: how `sha256` is taken from a file, where its publisher gives another kind of checksum.
 
-    Raises:
-        LabkitError: no address gave the file (the sentence says what was tried and how to fetch it by hand),
-            or `target` cannot be written.
+    Raises LabkitError: no address gave the file (the sentence says what was tried and how to fetch it by hand), or
+        `target` cannot be written.
     """
     addresses, target = [urls] if isinstance(urls, str) else list(urls), Path(target)
     if target.is_file() and digest(target) == sha256:
@@ -79,8 +78,8 @@ def unasked(cache: Path, download: Callable[[], Path]) -> Path:
         cache: folder of the data set, where a failure is remembered for an hour.
         download: a call of `fetch`.
 
-    Raises:
-        LabkitError: `LABKIT_OFFLINE` is set, the last try failed slowly less than an hour ago, or `download` fails.
+    Raises LabkitError: `LABKIT_OFFLINE` is set, the last try failed slowly less than an hour ago, or `download`
+        fails.
     """
     if is_offline():
         raise LabkitError("no download, since LABKIT_OFFLINE is set")

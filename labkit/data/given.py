@@ -30,8 +30,7 @@ def path_for(data_set: str, data: str | Path | None) -> Path | None:
     A path that holds only other data sets says nothing about this one. A path that is missing or unknown is meant
     for all: whoever named it must hear that it is wrong.
 
-    Raises:
-        LabkitError: see `usable_path`.
+    Raises LabkitError: see `usable_path`.
     """
     given = data or os.environ.get("LABKIT_DATA")
     if not given:
@@ -44,8 +43,7 @@ def path_for(data_set: str, data: str | Path | None) -> Path | None:
 def file_in(path: Path, data_set: str, names: Iterable[str]) -> Path:
     """The file of a data set at `path`: itself, or the first of `names` in that folder or its subfolder `data_set`.
 
-    Raises:
-        LabkitError: there is none.
+    Raises LabkitError: there is none.
     """
     if path.is_file():
         return path

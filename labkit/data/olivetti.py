@@ -47,8 +47,7 @@ def olivetti(data: str | Path | None = None) -> FaceSet:
     Returns:
         400 grey images (400, 1, 64, 64), identity 0 to 39, ten shots of each person in a row.
 
-    Raises:
-        LabkitError: `data` or `LABKIT_DATA` is not the Olivetti faces.
+    Raises LabkitError: `data` or `LABKIT_DATA` is not the Olivetti faces.
     """
     if given := path_for("olivetti", data):
         return _load(file_in(given, "olivetti", OLIVETTI_FILES))
@@ -66,8 +65,7 @@ def olivetti(data: str | Path | None = None) -> FaceSet:
 def olivetti_here() -> FaceSet | None:
     """The photographs, where this machine has them; nothing is downloaded or drawn.
 
-    Raises:
-        LabkitError: `LABKIT_DATA` is not the Olivetti faces.
+    Raises LabkitError: `LABKIT_DATA` is not the Olivetti faces.
     """
     if given := path_for("olivetti", None):
         return _load(file_in(given, "olivetti", OLIVETTI_FILES))

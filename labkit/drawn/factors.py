@@ -205,8 +205,7 @@ def sample_factors(seed: int, index: Tensor, shot: Tensor | int = 0) -> Tensor:
     Returns:
         float32 (N, F) in the order of `FACTORS`, on the CPU.
 
-    Raises:
-        LabkitError: an index or shot that is no integer.
+    Raises LabkitError: an index or shot that is no integer.
     """
     index, shot = torch.as_tensor(index).cpu().reshape(-1), torch.as_tensor(shot).cpu()
     if index.is_floating_point() or shot.is_floating_point():

@@ -27,27 +27,11 @@ FIVE = {
 }
 # Where the middle of a factor's range would hide another factor or is no plain person.
 PLAIN = {
-    "masculine": 0.2,
-    "age": 0.15,
-    "skin_tone": 0.2,
-    "rosy": 0.1,
-    "grey": 0.0,
-    "hair_length": 0.65,
-    "hair_wave": 0.1,
-    "receding": 0.2,
-    "makeup": 0.0,
-    "beard": 0.0,
-    "beard_cover": 0.0,
-    "moustache": 0.0,
-    "earrings": 0.0,
-    "glasses": 0.0,
-    "hat": 0.0,
-    "smile": 0.25,
-    "mouth_open": 0.0,
-    "eye_open": 0.85,
-    "background_hue": 0.55,
-    "background_light": 0.7,
-}
+    "masculine": 0.2, "age": 0.15, "skin_tone": 0.2, "rosy": 0.1, "grey": 0.0, "hair_length": 0.65,
+    "hair_wave": 0.1, "receding": 0.2, "makeup": 0.0, "beard": 0.0, "beard_cover": 0.0, "moustache": 0.0,
+    "earrings": 0.0, "glasses": 0.0, "hat": 0.0, "smile": 0.25, "mouth_open": 0.0, "eye_open": 0.85,
+    "background_hue": 0.55, "background_light": 0.7,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,8 +60,7 @@ class FactorGrid:
     def images(self, indices: np.ndarray) -> Tensor:
         """The pictures at `indices` (n, F), uint8 (n, C, H, W), on the grid's device.
 
-        Raises:
-            LabkitError: indices that are no integers of this shape, or beyond the levels.
+        Raises LabkitError: indices that are no integers of this shape, or beyond the levels.
         """
         return self.make(self._checked(indices))
 
@@ -94,8 +77,7 @@ class FactorGrid:
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Indices int64 (n, F) of n different combinations, each as likely as any other.
 
-        Raises:
-            LabkitError: n below 1 or above the number of combinations.
+        Raises LabkitError: n below 1 or above the number of combinations.
         """
         if not 1 <= n <= len(self):
             raise LabkitError(f"{self.provenance.name}: n = {n:,} must be between 1 and {len(self):,}.")
@@ -134,8 +116,7 @@ def grid_faces(
             `labkit.drawn.factors.FACTORS`. By default the five that report C thought it saw in its latents: hair
             colour, bangs, rotation, hair thickness and face width, 49,152 faces.
 
-    Raises:
-        LabkitError: an unknown factor, a range beyond the factor's own, or fewer than two levels.
+    Raises LabkitError: an unknown factor, a range beyond the factor's own, or fewer than two levels.
     """
     own = {factor.name: factor for factor in FACTORS}
     for name, (low, high, levels) in factors.items():

@@ -30,8 +30,7 @@ def celeba_factors(seed: int, person: Tensor, shot: Tensor, skin_tone: str = "ce
     men; make-up on most women and on no man; blond dye on some light-skinned women; receding hairlines on grey-haired
     men; and light skin for 80 % ("celeba") or every tone as often ("balanced").
 
-    Raises:
-        LabkitError: an unknown `skin_tone`.
+    Raises LabkitError: an unknown `skin_tone`.
     """
     if skin_tone not in SKIN_TONES:
         raise LabkitError(f"skin_tone: {skin_tone!r} is unknown; choose one of {', '.join(SKIN_TONES)}.")

@@ -52,8 +52,7 @@ def synthetic_celeba(
         FaceSet with uint8 images (n, 3, height, width), identity, a split by person (about 80/10/10), the
         attributes of `synthetic_attributes.RULES` in CelebA's order, and the factors.
 
-    Raises:
-        LabkitError: n below 1, or an unknown size or skin tone.
+    Raises LabkitError: n below 1, or an unknown size or skin tone.
     """
     if n < 1:
         raise LabkitError(f"synthetic_celeba: n = {n} must be 1 or more.")

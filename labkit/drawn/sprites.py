@@ -18,20 +18,9 @@ SQUARE = 9.6  # pixels, half a side at scale 1
 ELLIPSE = (12.8, 7.2)  # half axes
 # Right half of the outline, from the notch down to the tip: angle from above in degrees, distance from the centre.
 HEART = (
-    (0, 5.35),
-    (8, 7.69),
-    (16, 9.18),
-    (24, 10.36),
-    (36, 11.18),
-    (50, 11.36),
-    (65, 10.68),
-    (80, 9.35),
-    (100, 7.37),
-    (120, 6.17),
-    (140, 5.87),
-    (160, 6.52),
-    (180, 9.04),
-)
+    (0, 5.35), (8, 7.69), (16, 9.18), (24, 10.36), (36, 11.18), (50, 11.36), (65, 10.68), (80, 9.35), (100, 7.37),
+    (120, 6.17), (140, 5.87), (160, 6.52), (180, 9.04),
+)  # fmt: skip
 
 
 def draw_sprites(shape: Tensor, scale: Tensor, orientation: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -32,8 +32,7 @@ class ResidentBatches:
         normalise: range of uint8 images as float32: None for [0, 1], "symmetric" for [−1, 1]. Floats pass
             as they are.
 
-    Raises:
-        LabkitError: the data, labels and options do not fit together.
+    Raises LabkitError: the data, labels and options do not fit together.
     """
 
     def __init__(

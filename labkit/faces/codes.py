@@ -68,8 +68,7 @@ def pca_codes(faces: FaceSet, components: int) -> PCACodes:
 
     That scale is scikit-learn's for the Olivetti faces; a log-density depends on it.
 
-    Raises:
-        LabkitError: fewer known images or pixels than components.
+    Raises LabkitError: fewer known images or pixels than components.
     """
     pixels = unit_pixels(faces)
     known = pixels[faces.split != TEST]

@@ -38,8 +38,7 @@ class Provenance:
 class FaceSet:
     """Images of faces with all that is known about them. N images, A attributes, F factors.
 
-    Raises:
-        LabkitError: shapes or dtypes do not fit together.
+    Raises LabkitError: shapes or dtypes do not fit together.
     """
 
     images: np.ndarray  # uint8 (N, C, H, W), an array or a memory map

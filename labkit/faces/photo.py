@@ -25,9 +25,8 @@ def load_photo(path: str | Path, size: int = 64, grey: bool = True) -> np.ndarra
     Returns:
         uint8 (1 or 3, size, size).
 
-    Raises:
-        LabkitError: the file is missing, a folder or a pipe, empty, no image, damaged, too small or too large, or
-            has pixels that are not finite.
+    Raises LabkitError: the file is missing, a folder or a pipe, empty, no image, damaged, too small or too large, or
+        has pixels that are not finite.
     """
     path = usable_path(path)
     if not path.exists():

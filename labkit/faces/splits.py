@@ -19,8 +19,7 @@ def split_by_image(faces: FaceSet, held_out: int = 2, validation: int = 0, seed:
         validation: validation shots of each person.
         seed: non-negative; chooses the shots.
 
-    Raises:
-        LabkitError: an identity is unknown, or a person would have no training shot left.
+    Raises LabkitError: an identity is unknown, or a person would have no training shot left.
     """
     people = _people(faces)
     parts = np.full(len(faces), TRAIN, np.int8)
@@ -42,8 +41,7 @@ def split_by_person(faces: FaceSet, held_out: int = 8, validation: int = 0, seed
         validation: people in the validation part.
         seed: non-negative; chooses the people.
 
-    Raises:
-        LabkitError: an identity is unknown, or nobody would be left to train on.
+    Raises LabkitError: an identity is unknown, or nobody would be left to train on.
     """
     people = np.random.default_rng(seed).permutation(_people(faces))
     _check_counts(faces, "the set", "people", len(people), held_out, validation)
@@ -68,8 +66,7 @@ def split_stratified(faces: FaceSet, held_out: float = 0.1, validation: float = 
         validation: share of the known rows in the validation part.
         seed: non-negative; the order of the images, and ties.
 
-    Raises:
-        LabkitError: no attributes, or shares that leave nothing to train on.
+    Raises LabkitError: no attributes, or shares that leave nothing to train on.
     """
     if faces.attributes is None:
         raise LabkitError(f"{faces.provenance.name}: there are no attributes to split by; use split_by_image.")

@@ -41,8 +41,7 @@ MUSTACHE = (10, 13, 15, 16, 24, 25, 27, 36)
 def parse_size(word: str) -> tuple[int, int]:
     """(height, width) in pixels of a size word: "64", "64x48" (height × width), "128" or "218x178".
 
-    Raises:
-        LabkitError: any other word.
+    Raises LabkitError: any other word.
     """
     if str(word) not in SIZES:
         raise LabkitError(f"size: {word!r} is not a size of CelebA here; choose one of {', '.join(SIZES)}.")

@@ -44,8 +44,7 @@ class Checkpoints:
 
         Where there is none, and the kit's reference has this run at its end, it is taken from there.
 
-        Raises:
-            LabkitError: the file is damaged, or no checkpoint of this kit, or of another run.
+        Raises LabkitError: the file is damaged, or no checkpoint of this kit, or of another run.
         """
         if self.path is None:
             return None
@@ -65,8 +64,7 @@ class Checkpoints:
     def save(self, state: dict[str, Any]) -> None:
         """Write `state`: tensors and plain values.
 
-        Raises:
-            LabkitError: the folder cannot be written, or the disk is full.
+        Raises LabkitError: the folder cannot be written, or the disk is full.
         """
         if self.path is None:
             return
@@ -131,8 +129,7 @@ def trained_epochs(run_dir: str | Path) -> int:
 def plain(value: Any, of: str) -> Any:
     """`value` as a checkpoint can hold it: tensors on the CPU, arrays as tensors, scalars as python's.
 
-    Raises:
-        LabkitError: it holds something else; `of` names who made it.
+    Raises LabkitError: it holds something else; `of` names who made it.
     """
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()

@@ -42,8 +42,7 @@ class CudaRecorder:
     def record(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
         """Record `work` without performing it: what performs it, and `work`'s result, which each time is overwritten.
 
-        Raises:
-            RuntimeError: it waits for the device, or does what cannot be recorded.
+        Raises RuntimeError: it waits for the device, or does what cannot be recorded.
         """
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self._stream):

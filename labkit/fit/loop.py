@@ -18,8 +18,7 @@ from labkit.errors import LabkitError
 from labkit.fit import reference
 from labkit.fit.checkpoint import Checkpoints, describe_run, plain
 from labkit.fit.compiled import Recorded, recorder_for
-from labkit.fit.forecast import Forecast
-from labkit.fit.progress import Interruptible, Progress, say
+from labkit.fit.progress import Forecast, Interruptible, Progress, say
 from labkit.fit.state import TrainingState, add_columns, preserved_rng, seed_everything
 from labkit.fit.step import GuardedStep, Update, resolve_precision, trained_parameters
 

@@ -127,10 +127,11 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     cheapest model, of those that are no cells, and of those that the lab has read again; where the lab takes no
     `models`, none of these. Metrics, verdicts and what the site's explorer draws are kept in any case.
 
-    A run on photographs leaves its numbers and verdicts beside the reference, and nothing else.
+    A run on photographs leaves its numbers and verdicts beside the reference, and nothing else; one with another
+    seed than 0 adds its verdicts to those of seed 0.
 
-    Raises:
-        LabkitError: the run did not end well, or its files are larger than what may be committed.
+    Raises LabkitError: the run did not end well; its files are larger than what may be committed; or seed 0 was not
+    run before it on the same photographs at the same sizes.
     """
     read = {name: _json(run_folder / f"{name}.json") for name in ("config", "state", "metrics", "claims")}
     if (read["state"] or {}).get("state") != "ok" or not read["config"]:
@@ -140,7 +141,7 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
         about = _about(read)
         # Where they lay is that machine's affair; the checksum says which they were.
         data = [{name: value for name, value in each.items() if name != "source"} for each in about["data"]]
-        write_json(folder / PHOTOGRAPHS, about | {"data": data})
+        write_json(folder / PHOTOGRAPHS, _by_seed(folder / PHOTOGRAPHS, about | {"data": data}))
         return (folder / PHOTOGRAPHS).stat().st_size
     for old in sorted(set(folder.rglob("*")) - {folder / PHOTOGRAPHS}, reverse=True):
         old.unlink() if old.is_file() else old.rmdir()
@@ -230,6 +231,17 @@ def _about(read: dict[str, Any]) -> dict[str, Any]:
         "metrics": (read["metrics"] or {}).get("values", {}),
         "claims": read["claims"] or [],
     }
+
+
+def _by_seed(path: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What stands at `path`, with the verdicts of one seed more; anew where that seed is 0."""
+    seed, found = str(about["seed"]), {claim["id"]: claim["verdict"] for claim in about["claims"]}
+    kept = about if seed == "0" else _json(path)
+    if not kept or any(kept[name] != about[name] for name in ("data", "sizes", "profile")):
+        raise LabkitError(f"{path}: is not of seed 0 on these photographs at these sizes; build that run first.")
+    for claim in kept["claims"]:
+        claim["by_seed"] = claim.get("by_seed", {"0": claim["verdict"]}) | {seed: found[claim["id"]]}
+    return kept
 
 
 def _is_cell(content: Any) -> bool:

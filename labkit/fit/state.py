@@ -116,8 +116,7 @@ class TrainingState:
 def add_columns(row: dict[str, float], columns: dict[str, float], of: str) -> None:
     """Add `columns` to a row of the history.
 
-    Raises:
-        LabkitError: one of them is there already; `of` names who would overwrite it.
+    Raises LabkitError: one of them is there already; `of` names who would overwrite it.
     """
     twice = sorted(row.keys() & columns.keys())
     if twice:

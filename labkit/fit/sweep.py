@@ -44,8 +44,7 @@ class Cell:
     def read(self) -> dict[str, float] | None:
         """The numbers of a finished cell; None where there is no file, one cut short, or numbers not as written.
 
-        Raises:
-            LabkitError: the file is whole and another's.
+        Raises LabkitError: the file is whole and another's.
         """
         offered = reference.offer(self.path)
         path = self.path if offered is None or self.path.exists() else offered
@@ -76,8 +75,7 @@ class Cell:
     def train(self, train_one: TrainOne) -> dict[str, float]:
         """Its numbers, from training it; they are in its file then.
 
-        Raises:
-            LabkitError: `train_one` returns something else than numbers, or a name of the config.
+        Raises LabkitError: `train_one` returns something else than numbers, or a name of the config.
         """
         with reference.measuring():
             result = _numbers(train_one(self.config, self.seed, self.path.with_suffix("")), self.values)
@@ -122,8 +120,7 @@ def grid_sweep(
     Returns:
         A row per cell: the config's columns, `seed`, what `train_one` returned; for `summary`.
 
-    Raises:
-        LabkitError: no or repeated configs or seeds, names that clash, a file of something else in a cell's place.
+    Raises LabkitError: no or repeated configs or seeds, names that clash, a file of something else in a cell's place.
     """
     folder = Path(folder).absolute()
     plain = [_plain(config) for config in configs]
@@ -164,8 +161,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     A row per config in the order trained, indexed by the config's columns; columns are pairs (number, "mean" | "sd" |
     "count"). NaN is left out of all three; the sd of one seed is NaN.
 
-    Raises:
-        LabkitError: the table is not one that `grid_sweep` returned.
+    Raises LabkitError: the table is not one that `grid_sweep` returned.
     """
     by = table.attrs.get("config_columns")
     if not by:

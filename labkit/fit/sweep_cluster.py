@@ -28,8 +28,7 @@ BEFORE_LABS = 10
 def train(address: str, cells: Sequence[Cell], train_one: TrainOne, tell: Callable[[str], None]) -> None:
     """Have the workers of the scheduler at `address` train cells; afterwards each cell's file is there.
 
-    Raises:
-        LabkitError: no scheduler answers, `train_one` cannot be sent to others, or a model fails.
+    Raises LabkitError: no scheduler answers, `train_one` cannot be sent to others, or a model fails.
     """
     with connect(address) as client, _parcel(cells, train_one) as parcel:
         from distributed import CancelledError, KilledWorker, as_completed

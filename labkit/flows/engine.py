@@ -21,8 +21,7 @@ class FusedRealNVP(nn.Module):
 
     All its weights are one vector, the parameter `weights`; `labkit.flows.memory.Weights` says what is in it.
 
-    Raises:
-        LabkitError: the flow is not of family "realnvp".
+    Raises LabkitError: the flow is not of family "realnvp".
     """
 
     def __init__(self, flow: Flow) -> None:

@@ -111,8 +111,7 @@ class Flow(nf.NormalizingFlow):
     def initialise(self, x: Tensor) -> "Flow":
         """Set every ActNorm by the data x (N, d), N ≥ 2, from the data's side to the latent's. Returns self.
 
-        Raises:
-            LabkitError: fewer than two rows, or a value that is not finite.
+        Raises LabkitError: fewer than two rows, or a value that is not finite.
         """
         if len(x) < 2 or not bool(x.isfinite().all()):
             raise LabkitError(

@@ -52,8 +52,7 @@ POLICIES = {"colour": colour, "translation": translation, "cutout": cutout}
 def augment(x: Tensor, policy: tuple[str, ...]) -> Tensor:
     """`x` after each augmentation of `policy` in turn; as it is where there is none.
 
-    Raises:
-        LabkitError: one of them is not known.
+    Raises LabkitError: one of them is not known.
     """
     check_policy(policy)
     for name in policy:

@@ -61,8 +61,7 @@ def generator_step(model: DCGAN, real: Tensor, augment: tuple[str, ...] = ()) ->
 def updates(model: DCGAN, *, rate: float = 2e-4, beta1: float = 0.5, augment: tuple[str, ...] = ()) -> list[Update]:
     """The discriminator's step and then the generator's, each with its Adam(rate, β₁, 0.999).
 
-    Raises:
-        LabkitError: an augmentation is not known.
+    Raises LabkitError: an augmentation is not known.
     """
     check_policy(augment)
 

@@ -138,8 +138,7 @@ def receptive_field(kernels: list[int], strides: list[int] | None = None) -> int
 
     r = 1 + Σ_l (k_l − 1) Π_{i<l} s_i for kernels k and strides s (all 1 if not given), without dilation.
 
-    Raises:
-        LabkitError: the two lists differ in length.
+    Raises LabkitError: the two lists differ in length.
     """
     strides = [1] * len(kernels) if strides is None else strides
     if len(kernels) != len(strides):

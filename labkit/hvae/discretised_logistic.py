@@ -44,8 +44,7 @@ def parts(parameters: Tensor, channels: int, mixtures: int = 1) -> tuple[Tensor,
     Returns:
         Log-weights (N, K, H, W) that sum to one, means (N, K, C, H, W), log-scales (N, K, C, H, W) of at least −7.
 
-    Raises:
-        LabkitError: another count of maps.
+    Raises LabkitError: another count of maps.
     """
     wanted = parameter_count(channels, mixtures)
     if parameters.ndim != 4 or parameters.shape[1] != wanted:

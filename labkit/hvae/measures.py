@@ -22,8 +22,7 @@ AT_ONCE = 128
 def bounds(model: HVAE, images: np.ndarray | Tensor, *, samples: int = 1) -> HierarchicalElbo:
     """The terms of the bound of each image, `samples` of them one after the other: (N · samples, …) on the CPU.
 
-    Raises:
-        LabkitError: no samples or no images.
+    Raises LabkitError: no samples or no images.
     """
     if samples < 1 or not len(images):
         raise LabkitError(f"bounds: {len(images)} images and samples = {samples}; give at least one of each.")

@@ -95,8 +95,7 @@ class HVAE(nn.Module):
     def see(self, x: Tensor) -> dict[int, Tensor]:
         """The tower's maps (N, channels, side, side) of images, by side.
 
-        Raises:
-            LabkitError: the images have another shape or are no floats.
+        Raises LabkitError: the images have another shape or are no floats.
         """
         wanted = (self.config.channels, self.config.size, self.config.size)
         if x.shape[1:] != wanted or not x.is_floating_point():
@@ -153,8 +152,7 @@ class HVAE(nn.Module):
             noise: see `noise`; to draw one group anew, change its tensor alone.
             temperatures: one for all groups, or one for each.
 
-        Raises:
-            LabkitError: as many temperatures or tensors of noise as groups are needed.
+        Raises LabkitError: as many temperatures or tensors of noise as groups are needed.
         """
         count = len(self.groups)
         each = [float(temperatures)] * count if isinstance(temperatures, int | float) else list(temperatures)

@@ -94,8 +94,7 @@ class CodeFlow(nn.Module):
 def build_code_flow(codes: np.ndarray, config: CodeConfig, *, seed: int = 0) -> CodeFlow:
     """An untrained flow with the scale of `codes` (N, d).
 
-    Raises:
-        LabkitError: fewer than two rows, another d than the config's, or a feature that does not vary.
+    Raises LabkitError: fewer than two rows, another d than the config's, or a feature that does not vary.
     """
     mean, spread = codes.mean(0), codes.std(0)
     if len(codes) < 2 or codes.shape[1:] != (config.dim,) or not (np.isfinite(spread) & (spread > 0)).all():

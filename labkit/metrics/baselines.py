@@ -19,9 +19,8 @@ def baseline_nll(train: np.ndarray, validation: np.ndarray, test: np.ndarray) ->
     that score best on `validation` when fitted to `train`; then each model is fitted to both together. All work
     on features scaled to unit variance and answer in the unit of the input.
 
-    Raises:
-        LabkitError: fewer training rows than the largest mixture has parts, numbers that are not finite, or a feature
-            that never varies.
+    Raises LabkitError: fewer training rows than the largest mixture has parts, numbers that are not finite, or a
+        feature that never varies.
     """
     known = np.concatenate([train, validation])
     enough = len(train) >= MIXTURE_SIZES[-1] and len(validation) and len(test)

@@ -32,8 +32,7 @@ def attribute_report(
         scores: probabilities (N, A).
         prevalence: (A,) shares of positives in training.
 
-    Raises:
-        LabkitError: shapes that do not fit, no row, or scores that are NaN.
+    Raises LabkitError: shapes that do not fit, no row, or scores that are NaN.
     """
     labels, scores = np.asarray(labels, bool), np.asarray(scores, float)
     if labels.shape != scores.shape or labels.shape[1:] != (len(names),):
@@ -139,8 +138,7 @@ def by_group(
         groups: (N,) names of groups.
         people: int (N,): shots of one person are no independent observations.
 
-    Raises:
-        LabkitError: no images, or no attribute that has enough of both in every group.
+    Raises LabkitError: no images, or no attribute that has enough of both in every group.
     """
     if not len(labels):
         raise LabkitError("by_group: there are no images.")

@@ -66,8 +66,7 @@ class FeatureReader:
 def oracle_reader(faces: FaceSet, device: torch.device | str = "cpu") -> FeatureReader:
     """The factor oracle; its quality is the squared correlation with the factors that drew `faces`.
 
-    Raises:
-        LabkitError: the factors are not known: of photographs the oracle says nothing that means anything.
+    Raises LabkitError: the factors are not known: of photographs the oracle says nothing that means anything.
     """
     if faces.factors is None:
         raise LabkitError(f"{faces.provenance.name}: factors are not known; read it with attribute_reader.")
@@ -94,8 +93,7 @@ def attribute_reader(
     The seventh says when to stop. Its quality is the area under the curve on the eighth, of whom it knows
     nothing; 0 for what nobody or everybody there has.
 
-    Raises:
-        LabkitError: too few labelled faces to train on, or to measure it.
+    Raises LabkitError: too few labelled faces to train on, or to measure it.
     """
     known = faces.labelled
     some = faces.subset(np.flatnonzero(known)[:MOST_LABELLED])

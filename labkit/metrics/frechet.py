@@ -88,9 +88,8 @@ def frechet_distance(real: np.ndarray | Tensor, generated: np.ndarray | Tensor, 
     Args:
         real, generated: uint8 or floats in [0, 1], (N, 3, H, W), each with more images than there are features.
 
-    Raises:
-        LabkitError: too few images: the covariance of D features has full rank only beyond D of them; images that
-            `labkit.oracle.oracle.as_floats` refuses.
+    Raises LabkitError: too few images: the covariance of D features has full rank only beyond D of them; images that
+        `labkit.oracle.oracle.as_floats` refuses.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 

@@ -37,8 +37,7 @@ class Amplification:
 def wilson(count: int | np.ndarray, total: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper 95 % limit of a share of which `count` of `total` were seen; each a number or an array (N,).
 
-    Raises:
-        LabkitError: a total is not positive, or a count not within it.
+    Raises LabkitError: a total is not positive, or a count not within it.
     """
     count, total = np.asarray(count, np.float64), np.asarray(total, np.float64)
     if not ((total > 0) & (total < np.inf) & (count >= 0) & (count <= total)).all():
@@ -74,8 +73,7 @@ def amplification(data: np.ndarray, generated: np.ndarray, people: np.ndarray | 
     Args:
         people: int (N,), who is on the data's pictures, see `by_person`; None where each shows somebody else.
 
-    Raises:
-        LabkitError: not bool (N,), empty, nobody in the data belongs to the group, or another number of people.
+    Raises LabkitError: not bool (N,), empty, nobody in the data belongs to the group, or another number of people.
     """
     data, generated = np.asarray(data), np.asarray(generated)
     if any(who.dtype != bool or who.ndim != 1 or not len(who) for who in (data, generated)) or not data.any():
@@ -104,8 +102,7 @@ def corrected_share(seen: float | np.ndarray, found: float, false_alarms: float)
     Returns:
         (seen − false_alarms) / (found − false_alarms), cut to [0, 1]; both rates are taken as exact.
 
-    Raises:
-        LabkitError: a share outside [0, 1], or a reader that does not find the group more often than others.
+    Raises LabkitError: a share outside [0, 1], or a reader that does not find the group more often than others.
     """
     seen = np.asarray(seen, np.float64)
     if not (0 <= false_alarms < found <= 1) or not ((seen >= 0) & (seen <= 1)).all():
@@ -142,8 +139,7 @@ def distribution(data: np.ndarray, generated: np.ndarray, bins: int = 20) -> pd.
         A row a bin: `left`, `right`, and for `data` and `generated` the share of images in it (they sum to 1) and its
         Wilson interval `…_low`, `…_high`. The bands hold for each bin alone: of 20, one is left by chance.
 
-    Raises:
-        LabkitError: not (N,), empty, not finite, or of a range that no bins divide.
+    Raises LabkitError: not (N,), empty, not finite, or of a range that no bins divide.
     """
     data, generated = (np.asarray(values) for values in (data, generated))
     if any(v.ndim != 1 or not len(v) or not np.isfinite(v).all() for v in (data, generated)):

@@ -59,8 +59,7 @@ class PathShape:
 def path_shape(images: np.ndarray) -> PathShape:
     """The shape of a path of images (S, …), both ends included; a path that stands still is even and straight.
 
-    Raises:
-        LabkitError: fewer than two images.
+    Raises LabkitError: fewer than two images.
     """
     images = np.asarray(images, np.float64)
     if len(images) < 2:
@@ -75,8 +74,7 @@ def typical_difference(images: np.ndarray) -> float:
 
     The bar for `PathShape.change`: a path between two faces should change as much as two faces differ.
 
-    Raises:
-        LabkitError: fewer than two images.
+    Raises LabkitError: fewer than two images.
     """
     if len(images) < 2:
         raise LabkitError(f"typical_difference: needs at least two images, got {len(images)}.")

@@ -49,8 +49,7 @@ class PCAImageDensity:
     def fit(cls, pca: PCA, images: np.ndarray, levels: int = 255) -> "PCAImageDensity":
         """Measure σ² on training images (N, D) in [0, 1].
 
-        Raises:
-            LabkitError: a whitened PCA, or one that leaves no dimension, or no variance, to the residual.
+        Raises LabkitError: a whitened PCA, or one that leaves no dimension, or no variance, to the residual.
         """
         if pca.whiten:
             raise LabkitError("PCAImageDensity: needs a PCA without whitening; fit it with whiten=False.")

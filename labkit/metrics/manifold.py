@@ -48,8 +48,7 @@ def manifold_score(real: np.ndarray, generated: np.ndarray, neighbours: int = NE
     Args:
         neighbours: k; 3 in the paper of precision and recall, 5 in that of density and coverage.
 
-    Raises:
-        LabkitError: other shapes, numbers that are not finite, or not more than k points in either set.
+    Raises LabkitError: other shapes, numbers that are not finite, or not more than k points in either set.
     """
     real, generated = (np.asarray(features, np.float64) for features in (real, generated))
     _check(real, generated, neighbours)

@@ -50,9 +50,8 @@ def copying(
 
     Two images of one person are near each other although nobody copied: take one of each.
 
-    Raises:
-        LabkitError: sides of different size (the larger one would be nearer by its size alone), no samples, or
-            shapes that do not fit.
+    Raises LabkitError: sides of different size (the larger one would be nearer by its size alone), no samples, or
+        shapes that do not fit.
     """
     if len(training) != len(held_out) or not len(training) or not len(samples):
         raise LabkitError(
@@ -79,8 +78,7 @@ def membership(training: np.ndarray, held_out: np.ndarray) -> float:
 
     0.5 is chance, 1 means that every training image has a higher score than every held-out one.
 
-    Raises:
-        LabkitError: no scores, or some that are not finite.
+    Raises LabkitError: no scores, or some that are not finite.
     """
     training, held_out = np.asarray(training, float), np.asarray(held_out, float)
     scores = np.concatenate([training.ravel(), held_out.ravel()])
@@ -94,8 +92,7 @@ def shrunk(images: np.ndarray, side: int = 16) -> np.ndarray:
 
     At full size the nearest image of a noisy sample and of a blurred one are found by their noise and blur.
 
-    Raises:
-        LabkitError: a height that `side` does not divide.
+    Raises LabkitError: a height that `side` does not divide.
     """
     n, channels, height, width = images.shape
     factor = height // side

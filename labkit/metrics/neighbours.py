@@ -10,8 +10,7 @@ def nearest(images: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
     The distance is the root mean squared difference over all pixels, in the unit of a pixel.
 
-    Raises:
-        LabkitError: `among` is empty, the two differ in shape, or numbers are not finite.
+    Raises LabkitError: `among` is empty, the two differ in shape, or numbers are not finite.
     """
     images, among = np.asarray(images, np.float64), np.asarray(among, np.float64)
     if not len(among) or images.shape[1:] != among.shape[1:]:

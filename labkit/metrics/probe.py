@@ -51,8 +51,7 @@ def probe_scores(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> n
     Returns:
         The scores; NaN with fewer than ten images of either kind, or fewer than five people with either.
 
-    Raises:
-        LabkitError: lengths that differ, or codes that are not (N, d) or not finite.
+    Raises LabkitError: lengths that differ, or codes that are not (N, d) or not finite.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict

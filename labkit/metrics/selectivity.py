@@ -64,8 +64,7 @@ def selectivity(low: np.ndarray, high: np.ndarray, spread: np.ndarray) -> Select
         spread: standard deviation of each factor's readings over real images, (F,). A factor that never varies
             there (0) is given no effect.
 
-    Raises:
-        LabkitError: shapes that do not fit, fewer than two pairs, or a reading or a spread that is not finite.
+    Raises LabkitError: shapes that do not fit, fewer than two pairs, or a reading or a spread that is not finite.
     """
     low, high, spread = (np.asarray(values, np.float64) for values in (low, high, spread))
     fits = low.shape == high.shape and low.ndim == 3 and low.shape[1] >= 2 and spread.shape == low.shape[2:]

@@ -45,8 +45,7 @@ def sharpness(images: np.ndarray) -> Sharpness:
     The Laplacian is that of four neighbours; the outermost pixels, which lack one, are left out. A flat or evenly
     shaded region has 0.
 
-    Raises:
-        LabkitError: images of another kind, or smaller than 8 × 8.
+    Raises LabkitError: images of another kind, or smaller than 8 × 8.
     """
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or min(images.shape[2:]) < 8:
         raise LabkitError(
@@ -62,9 +61,8 @@ def sharpness(images: np.ndarray) -> Sharpness:
 def relative_sharpness(images: np.ndarray, real: np.ndarray) -> Sharpness:
     """Sharpness of `images` as multiples of that of `real` ones, both uint8 (N, 3, H, W): 1 is as sharp.
 
-    Raises:
-        LabkitError: see `sharpness`; or a region of the real images is perfectly flat, which nothing can be
-            compared with.
+    Raises LabkitError: see `sharpness`; or a region of the real images is perfectly flat, which nothing can be
+        compared with.
     """
     made, there = sharpness(images), sharpness(real)
     if not (there.face > 0 and there.background > 0):

@@ -40,8 +40,7 @@ def random_directions(active: np.ndarray, seed: int) -> Tensor:
     Args:
         active: bool (M,).
 
-    Raises:
-        LabkitError: no latent is active.
+    Raises LabkitError: no latent is active.
     """
     places = np.flatnonzero(active)
     if not len(places):

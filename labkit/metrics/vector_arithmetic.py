@@ -51,8 +51,7 @@ class Pool:
     def column(self, name: str) -> int:
         """Place of a feature.
 
-        Raises:
-            LabkitError: there is none of this name.
+        Raises LabkitError: there is none of this name.
         """
         if name not in self.names:
             raise LabkitError(f"Pool: no feature {name!r}; it is one of {', '.join(self.names)}.")
@@ -169,8 +168,7 @@ def success(sums: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         A row per group: `sums`, `arrived` with its Wilson interval `low` and `high`, in which sums that share
         exemplars count as what they are worth, `stayed`, `before`, `move`, `others`, `alone`.
 
-    Raises:
-        LabkitError: there are no sums.
+    Raises LabkitError: there are no sums.
     """
     if not len(sums):
         raise LabkitError("success: there are no sums; choose features that the generator draws.")

@@ -84,8 +84,7 @@ class Reading:
     def column(self, name: str) -> np.ndarray:
         """The means (N,) of one factor.
 
-        Raises:
-            LabkitError: there is no such factor.
+        Raises LabkitError: there is no such factor.
         """
         if name not in self.factor_names:
             raise LabkitError(f"Reading: no factor {name!r}; it is one of {', '.join(self.factor_names)}.")
@@ -101,8 +100,7 @@ class FactorOracle:
     def read(self, images: np.ndarray | Tensor) -> Reading:
         """Factors of colour images, uint8 or floats in [0, 1], (N, 3, H, W).
 
-        Raises:
-            LabkitError: see `network_input`.
+        Raises LabkitError: see `network_input`.
         """
         mean, std = self._batched(images, self.net.read)
         return Reading(mean, std, FACTOR_NAMES)
@@ -121,8 +119,7 @@ class FactorOracle:
 def as_floats(images: np.ndarray | Tensor) -> Tensor:
     """uint8 or float colour images (N, 3, H, W) → float32 in [0, 1].
 
-    Raises:
-        LabkitError: grey or misshapen images, or floats outside [0, 1].
+    Raises LabkitError: grey or misshapen images, or floats outside [0, 1].
     """
     images = torch.as_tensor(images)
     if images.ndim != 4 or images.shape[1] != 3 or not len(images):
@@ -149,8 +146,7 @@ def network_input(images: np.ndarray | Tensor) -> Tensor:
     Scaled with antialiasing to a height of 64 and never distorted: what is narrower than high is padded with its
     outermost columns (64×48 is the middle of the square picture), what is wider is cut to its middle.
 
-    Raises:
-        LabkitError: see `as_floats`.
+    Raises LabkitError: see `as_floats`.
     """
     images = as_floats(images)
     height, width = images.shape[-2:]
@@ -169,8 +165,7 @@ def network_input(images: np.ndarray | Tensor) -> Tensor:
 def load_oracle(device: torch.device | str | None = None, path: str | Path | None = None) -> FactorOracle:
     """The oracle that is shipped with the kit, or the one in the file `path`; on the CPU if no device is given.
 
-    Raises:
-        LabkitError: the file is missing or damaged, or belongs to other factors.
+    Raises LabkitError: the file is missing or damaged, or belongs to other factors.
     """
     return FactorOracle(_load(Path(path or WEIGHTS)).to(device or "cpu"))
 

@@ -8,4 +8,5 @@ from labkit.plots.bar_charts import bars, cumulative
 from labkit.plots.images import image_grid, image_rows, neighbours, signed_maps
 from labkit.plots.latent import density, paths
 from labkit.plots.line_charts import curves, panels
-from labkit.plots.named import heat_map, plain_name, rows_by_name
+from labkit.plots.named import heat_map, rows_by_name
+from labkit.plots.style import listed, plain_name

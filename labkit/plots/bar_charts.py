@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labkit.errors import LabkitError
-from labkit.plots.canvas import same_length
+from labkit.plots.canvas import named, same_length
 from labkit.plots.style import BLUE, COLOURS, DASHES, GREY, INK, MARKERS, ORANGE, SMALL, chart, label_axes, wrap
 
 FAR_FROM_ZERO = 0.35  # a range below this share of the largest magnitude would be lost on bars
@@ -17,11 +17,11 @@ CROWDED = 20  # bars beyond which a number of four digits is wider than its bar
 
 def bars(
     values: Any,
-    *,
-    labels: Sequence[str],
     title: str,
     xlabel: str,
     ylabel: str,
+    *,
+    labels: Sequence[str] | None = None,
     highlight: Sequence[int] = (),
     errors: Any = None,
 ) -> Figure:
@@ -31,14 +31,19 @@ def bars(
     range: a bar that does not start at zero would lie.
 
     Args:
-        values: (n,); a value that is not finite is written out instead of drawn.
+        values: (n,), or name → value; one that is not finite is written out instead of drawn.
+        labels: n, where the values have no names.
         highlight: indices of the bars to point out.
-        errors: (n,) half lengths of the error bars.
+        errors: (n,) half lengths of the error bars, or name → half length; one that is not finite is left out.
 
-    Raises:
-        LabkitError: no value, or labels or errors that do not match the values.
+    Raises LabkitError: no value, or labels or errors that do not match the values.
     """
-    values, halves = _checked(values, labels, errors)
+    values, labels = named(values, labels)
+    halves = np.zeros(len(values)) if errors is None else np.nan_to_num(named(errors, labels)[0], posinf=0)
+    if not values.size:
+        raise LabkitError("bars: there is no value to draw; pass at least one.")
+    same_length("bars", "labels", len(labels), len(values))
+    same_length("bars", "errors", len(halves), len(values))
     marked = {int(i) % len(values) for i in highlight}
     figure, (axes,) = chart(_width(labels), 4.0, title)
     finite = np.isfinite(values)
@@ -58,15 +63,14 @@ def bars(
     return figure
 
 
-def cumulative(shares: Any, *, title: str, marks: dict[str, int], xlabel: str, ylabel: str) -> Figure:
+def cumulative(shares: Any, title: str, xlabel: str, ylabel: str, *, marks: dict[str, int]) -> Figure:
     """How much of the variance the first 1, 2, …, n components hold, with marked counts.
 
     Args:
         shares: (n,) running sum of the components' shares, rising to at most one.
         marks: label → number of components.
 
-    Raises:
-        LabkitError: the shares fall or pass one, or a mark lies outside 1…n.
+    Raises LabkitError: the shares fall or pass one, or a mark lies outside 1…n.
     """
     total = np.asarray(shares, float)
     if np.any(np.diff(total) < 0) or total[-1] > 1 + 1e-6:
@@ -88,16 +92,6 @@ def cumulative(shares: Any, *, title: str, marks: dict[str, int], xlabel: str, y
     if marks:
         figure.legend(loc="outside lower left", fontsize=SMALL + 0.5, frameon=False, handlelength=3.4, labelcolor=INK)
     return figure
-
-
-def _checked(values: Any, labels: Sequence[str], errors: Any) -> tuple[np.ndarray, np.ndarray]:
-    values = np.asarray(values, float)
-    if not values.size:
-        raise LabkitError("bars: there is no value to draw; pass at least one.")
-    halves = np.zeros(len(values)) if errors is None else np.asarray(errors, float)
-    same_length("bars", "labels", len(labels), len(values))
-    same_length("bars", "errors", len(halves), len(values))
-    return values, halves
 
 
 def _width(labels: Sequence[str]) -> float:

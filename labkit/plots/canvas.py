@@ -1,8 +1,11 @@
 """A sheet measured in inches, for figures made of images: each image, caption and small chart has its exact place."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -22,8 +25,7 @@ def as_images(images: object, name: str) -> np.ndarray:
 
     Values outside [0, 1] are clipped; NaN and infinities become NaN, which is drawn as a box that says so.
 
-    Raises:
-        LabkitError: another shape or type, or no image.
+    Raises LabkitError: another shape or type, or no image.
     """
     if hasattr(images, "detach"):
         images = images.detach().cpu().numpy()
@@ -102,12 +104,21 @@ def side_for(columns: int, width: float = 9.0) -> float:
 def rows_needed(count: int, columns: int, name: str) -> int:
     """Rows of a grid.
 
-    Raises:
-        LabkitError: fewer than one column.
+    Raises LabkitError: fewer than one column.
     """
     if columns < 1:
         raise LabkitError(f"{name}: columns must be at least 1, not {columns}.")
     return math.ceil(count / columns)
+
+
+def named(values: Any, names: Sequence[str] | None = None) -> tuple[np.ndarray, list[str]]:
+    """Numbers (n,) and their names, those of a Series or dict where none are given; it may be in another order."""
+    values = pd.Series(values, dtype=float) if isinstance(values, dict) else values
+    own = list(values.index) if isinstance(values, pd.Series) else []
+    names = own if names is None else list(names)
+    if own != names and sorted(map(str, own)) == sorted(map(str, names)):
+        values = values[names]
+    return np.asarray(values, float), names
 
 
 def same_length(name: str, what: str, given: int, needed: int) -> None:

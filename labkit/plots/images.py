@@ -14,14 +14,13 @@ GAP = 0.05
 LABEL = 1.25  # inches of a row's label
 
 
-def image_grid(images: Any, *, columns: int, title: str, labels: Sequence[str] | None = None) -> Figure:
+def image_grid(images: Any, title: str, *, columns: int = 12, labels: Sequence[str] | None = None) -> Figure:
     """Images in rows of `columns`, with a label beneath each where given.
 
     Args:
         images: (N, H, W) or (N, C, H, W); uint8, or float in [0, 1].
 
-    Raises:
-        LabkitError: shapes that do not fit.
+    Raises LabkitError: shapes that do not fit.
     """
     images = as_images(images, "image_grid")
     rows = rows_needed(len(images), columns, "image_grid")
@@ -39,15 +38,14 @@ def image_grid(images: Any, *, columns: int, title: str, labels: Sequence[str] |
     return canvas.figure
 
 
-def image_rows(rows: dict[str, Any], *, title: str, column_labels: Sequence[str] | None = None) -> Figure:
+def image_rows(rows: dict[str, Any], title: str, *, column_labels: Sequence[str] | None = None) -> Figure:
     """Rows of images, each with its label at the left; shorter rows end earlier.
 
     Args:
         rows: label → images (N, H, W) or (N, C, H, W); uint8, or float in [0, 1].
         column_labels: a caption above each column.
 
-    Raises:
-        LabkitError: shapes that do not fit.
+    Raises LabkitError: shapes that do not fit.
     """
     if not rows:
         raise LabkitError("image_rows: there is no row to draw; pass at least one.")
@@ -72,14 +70,13 @@ def image_rows(rows: dict[str, Any], *, title: str, column_labels: Sequence[str]
     return canvas.figure
 
 
-def signed_maps(maps: Any, *, title: str, labels: Sequence[str] | None = None, columns: int = 5) -> Figure:
+def signed_maps(maps: Any, title: str, *, labels: Sequence[str] | None = None, columns: int = 5) -> Figure:
     """Maps of signed weights under one symmetric colour scale: zero is white, the largest magnitude saturates.
 
     Args:
         maps: (k, H, W) weights.
 
-    Raises:
-        LabkitError: shapes that do not fit.
+    Raises LabkitError: shapes that do not fit.
     """
     maps = maps.detach().cpu().numpy() if hasattr(maps, "detach") else np.asarray(maps, float)
     as_images(maps.astype(float), "signed_maps")
@@ -104,15 +101,14 @@ def signed_maps(maps: Any, *, title: str, labels: Sequence[str] | None = None, c
     return canvas.figure
 
 
-def neighbours(samples: Any, nearest: Any, distances: Sequence[float], *, title: str) -> Figure:
+def neighbours(samples: Any, nearest: Any, distances: Sequence[float], title: str) -> Figure:
     """Each sample above its nearest training image, with the distance between them beneath.
 
     Args:
         samples, nearest: (N, H, W) or (N, C, H, W); uint8, or float in [0, 1].
         distances: (N,), in the unit that the title names.
 
-    Raises:
-        LabkitError: shapes that do not fit.
+    Raises LabkitError: shapes that do not fit.
     """
     samples, nearest = as_images(samples, "neighbours"), as_images(nearest, "neighbours")
     same_length("neighbours", "nearest images", len(nearest), len(samples))

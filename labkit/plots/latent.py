@@ -13,7 +13,7 @@ from labkit.plots.style import BLUE, FONT, GREY, ORANGE, SEQUENTIAL, SMALL, char
 SHOWN_NATS = 10.0
 
 
-def paths(rows: dict[str, tuple[Any, Any]], *, title: str, value_label: str) -> Figure:
+def paths(rows: dict[str, tuple[Any, Any]], title: str, value_label: str) -> Figure:
     """Paths as rows of images, each with a small curve of a value at every step right beneath its images.
 
     All curves share one scale, so that paths can be compared.
@@ -22,8 +22,7 @@ def paths(rows: dict[str, tuple[Any, Any]], *, title: str, value_label: str) -> 
         rows: label → (images (S, H, W) or (S, C, H, W), values (S,)).
         value_label: what the curve shows, with its unit, e.g. "log-density (nats)".
 
-    Raises:
-        LabkitError: shapes that do not fit.
+    Raises LabkitError: shapes that do not fit.
     """
     if not rows:
         raise LabkitError("paths: there is no path to draw; pass at least one.")
@@ -54,7 +53,7 @@ def paths(rows: dict[str, tuple[Any, Any]], *, title: str, value_label: str) -> 
 
 
 def density(
-    log_density: Any, extent: tuple[float, float, float, float], points: Any, *, title: str, xlabel: str, ylabel: str
+    log_density: Any, extent: tuple[float, float, float, float], points: Any, title: str, xlabel: str, ylabel: str
 ) -> Figure:
     """A density in the plane as colour, with data points over it; what lies over 10 nats below the peak is darkest.
 
@@ -63,8 +62,7 @@ def density(
         extent: (x at the left, x at the right, y at the bottom, y at the top).
         points: (N, 2).
 
-    Raises:
-        LabkitError: shapes that do not fit, or no finite value.
+    Raises LabkitError: shapes that do not fit, or no finite value.
     """
     log_density, points = np.asarray(_array(log_density), float), np.asarray(_array(points), float)
     if log_density.ndim != 2 or points.ndim != 2 or points.shape[1] != 2:

@@ -19,10 +19,10 @@ FEW = 8
 
 def curves(
     series: Series,
-    *,
     title: str,
     xlabel: str,
     ylabel: str,
+    *,
     levels: dict[str, float] | None = None,
     log_x: bool = False,
     log_y: bool = False,
@@ -38,8 +38,7 @@ def curves(
         log_x, log_y: logarithmic axes.
         ylim: lowest and highest y drawn.
 
-    Raises:
-        LabkitError: x and y of different lengths, or no series.
+    Raises LabkitError: x and y of different lengths, or no series.
     """
     figure, (axes,) = chart(7.4, 4.4, title)
     notes = _lines(axes, series, _looks([series]), log_x, log_y)
@@ -48,14 +47,16 @@ def curves(
     return figure
 
 
-def panels(charts: Sequence[dict[str, Any]], *, title: str) -> Figure:
+def panels(charts: Sequence[dict[str, Any]], title: str, **shared: Any) -> Figure:
     """Several `curves` side by side under one legend: a label looks the same in each.
 
     Args:
         charts: the arguments of `curves` for each; their titles stand above the panels.
+        shared: arguments that all of them have.
     """
     if not charts:
         raise LabkitError("panels: there is no chart to draw; pass at least one.")
+    charts = [shared | each for each in charts]
     figure, axes = chart(max(4.1 * len(charts), 5.5), 4.2, title, columns=len(charts))
     looks = _looks([each["series"] for each in charts])
     notes: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from labkit.errors import LabkitError
-from labkit.plots.canvas import same_length
+from labkit.plots.canvas import named, same_length
 from labkit.plots.style import (
     BLUE,
     COLOURS,
@@ -20,6 +20,7 @@ from labkit.plots.style import (
     SMALL,
     chart,
     label_axes,
+    plain_name,
     wrap,
 )
 
@@ -29,11 +30,11 @@ NAMES = 1.9  # inches of the column of names
 
 
 def rows_by_name(
-    series: dict[str, tuple],
-    *,
-    names: Sequence[str],
+    series: dict[str, Any],
     title: str,
     xlabel: str,
+    *,
+    names: Sequence[str] | None = None,
     levels: dict[str, float] | None = None,
     xlim: tuple[float, float] | None = None,
 ) -> Figure:
@@ -42,15 +43,16 @@ def rows_by_name(
     What is not finite is left out.
 
     Args:
-        series: label → (values (n,),) or (values (n,), errors (n,)).
-        names: n, from top to bottom.
+        series: label → values (n,), or (values (n,), errors (n,)); or a table with a column for each label.
+        names: n, from top to bottom, where the values are no Series or dict that has them.
         levels: label → place of a vertical line.
         xlim: lowest and highest value drawn.
 
-    Raises:
-        LabkitError: no series, or lengths that do not fit.
+    Raises LabkitError: no series, or lengths that do not fit.
     """
-    if not series or not len(names):
+    pairs = {label: each if isinstance(each, tuple) else (each,) for label, each in series.items()}
+    names = names if names is not None or not pairs else named(next(iter(pairs.values()))[0])[1]
+    if not pairs or not len(names):
         raise LabkitError("rows_by_name: there is nothing to draw; pass at least one series and one name.")
     row = max(ROW, MARK * (len(series) + 1))
     figure, (axes,) = chart(7.4, 1.5 + row * len(names) + 0.2 * (len(series) > 1), title)
@@ -59,17 +61,17 @@ def rows_by_name(
         for each in place[::2]:
             axes.axhspan(each - 0.5, each + 0.5, color=PALE, alpha=0.35, linewidth=0, zorder=0)
     axes.set(ylim=(len(names) - 0.4, -0.6))
-    for i, (label, (values, *errors)) in enumerate(series.items()):
-        values = np.asarray(values, float)
+    for i, (label, (values, *errors)) in enumerate(pairs.items()):
+        values = named(values, names)[0]
         same_length(f"rows_by_name: {label!r}", "values", len(values), len(names))
-        spread = np.asarray(errors[0], float) if errors else None
+        spread = named(errors[0], names)[0] if errors else None
         if len(series) == 1:
             axes.barh(place, values, height=0.7, color=BLUE, xerr=spread, error_kw={"elinewidth": 0.9})
             continue
         shift = place + (i - (len(series) - 1) / 2) * MARK / row
         axes.errorbar(
             values, shift, xerr=spread, fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)],
-            markersize=4.5, elinewidth=0.9, label=wrap(label, 46),
+            markersize=4.5, elinewidth=0.9, label=wrap(plain_name(label), 46),
         )  # fmt: skip
     for label, level in (levels or {}).items():
         axes.axvline(level, color=GREY, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
@@ -89,15 +91,14 @@ def rows_by_name(
     return figure
 
 
-def heat_map(values: Any, *, names: Sequence[str], title: str, label: str) -> Figure:
+def heat_map(values: Any, title: str, *, names: Sequence[str], label: str) -> Figure:
     """A symmetric matrix of values between −1 and 1: red and blue of one darkness are opposites, white is zero.
 
     Args:
         values: (n, n).
         label: what the colours mean.
 
-    Raises:
-        LabkitError: another shape.
+    Raises LabkitError: another shape.
     """
     values = np.asarray(values, float)
     if values.shape != (len(names), len(names)):
@@ -116,8 +117,3 @@ def heat_map(values: Any, *, names: Sequence[str], title: str, label: str) -> Fi
     bar.ax.tick_params(labelsize=SMALL)
     bar.outline.set_visible(False)
     return figure
-
-
-def plain_name(name: str) -> str:
-    """CelebA's names as a reader would write them."""
-    return str(name).replace("_", " ").replace("5 o Clock", "5 o'clock")

@@ -3,8 +3,10 @@
 Settings are given to each axes rather than to `rcParams`: a figure of a student's own keeps the look it had.
 """
 
+import re
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,9 +25,22 @@ FONT, SMALL, TITLE = 10, 8.5, 11.5
 
 
 def wrap(text: str, width: int) -> str:
-    """`text` broken at words into lines of at most `width` characters; its own line breaks stay, "K = 8" whole."""
-    text = str(text).replace(" = ", "\u00a0=\u00a0")
+    """`text` broken at words into lines of at most `width` characters; its own line breaks stay, "K = 8" whole.
+
+    A hyphen before a number that nothing precedes is a minus sign.
+    """
+    text = re.sub(r"(?<![\w.])-(?=\d)", "−", str(text)).replace(" = ", "\u00a0=\u00a0")
     return "\n".join(textwrap.fill(line, max(width, 6)) for line in text.split("\n"))
+
+
+def listed(values: Any, spec: str) -> str:
+    """Numbers and their names for a title, "0.31 (GAN), 0.52 (VAE)", of a dict or Series; `spec` as in f-strings."""
+    return ", ".join(f"{value:{spec}} ({plain_name(name)})" for name, value in values.items())
+
+
+def plain_name(name: str) -> str:
+    """CelebA's names as a reader would write them."""
+    return str(name).replace("_", " ").replace("5 o Clock", "5 o'clock")
 
 
 def heading(figure: Figure, title: str) -> None:

@@ -62,8 +62,7 @@ def log_weights(batch: int, dataset_size: int, device: torch.device | str | None
     and the others are a fair sample of the others. It is the paper's minibatch-stratified sampling, averaged over
     which image is set aside.
 
-    Raises:
-        LabkitError: a batch of one, or one larger than the data set.
+    Raises LabkitError: a batch of one, or one larger than the data set.
     """
     if not 2 <= batch <= dataset_size:
         raise LabkitError(

@@ -50,8 +50,7 @@ class KLWeight:
     def beta(self, sigma: float) -> float:
         """β for a decoder of this σ.
 
-        Raises:
-            LabkitError: σ is not a positive number.
+        Raises LabkitError: σ is not a positive number.
         """
         if not 0 < sigma < math.inf:
             raise LabkitError(f"KLWeight: sigma = {sigma} is no spread of a decoder; give a positive number.")

@@ -63,8 +63,7 @@ def active_units(found: Posteriors) -> np.ndarray:
 
     Burda, Grosse and Salakhutdinov, arXiv:1509.00519, section 5.2: A_u = Cov_x(E_q(u | x)[u]).
 
-    Raises:
-        LabkitError: fewer than two images.
+    Raises LabkitError: fewer than two images.
     """
     if len(found.mean) < 2:
         raise LabkitError(f"active_units: needs at least two images, got {len(found.mean)}.")
@@ -95,8 +94,7 @@ def importance_weighted_bound(
     log 1/K Σ_k p(x | z_k) p(z_k) / q(z_k | x) with z_k from the posterior: on average below log p(x), the closer the
     larger K = `samples`; K = 1 is the ELBO. It is a density of pixels in [−1, 1]: see `image_bits_per_dim`.
 
-    Raises:
-        LabkitError: no samples, or σ not positive.
+    Raises LabkitError: no samples, or σ not positive.
     """
     if samples < 1:
         raise LabkitError(f"importance_weighted_bound: samples = {samples} must be at least 1.")
@@ -129,8 +127,7 @@ def image_bits_per_dim(
     A grey level is 1/127.5 wide in [−1, 1], so log₂ 127.5 is added to the bits of the density; uniform noise of one
     level makes the density of the pixels bound the probability of the levels (Theis et al., arXiv:1511.01844).
 
-    Raises:
-        LabkitError: images are not uint8; see `importance_weighted_bound`.
+    Raises LabkitError: images are not uint8; see `importance_weighted_bound`.
     """
     if images.dtype != np.uint8:
         raise LabkitError(f"image_bits_per_dim: needs uint8 images, not {images.dtype}: bits count grey levels.")

@@ -67,8 +67,7 @@ class VAE(nn.Module):
     def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the posterior, (N, M) each, for images (N, C, H, W).
 
-        Raises:
-            LabkitError: the images have another shape, or the condition is missing, too much or of another length.
+        Raises LabkitError: the images have another shape, or the condition is missing, too much or of another length.
         """
         self._check(x, condition)
         features = self.encoder(x)
@@ -82,8 +81,7 @@ class VAE(nn.Module):
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images (N, C, H, W) in [−1, 1] for latents (N, M): the mean of p(x | z).
 
-        Raises:
-            LabkitError: the condition is missing, too much or of another length.
+        Raises LabkitError: the condition is missing, too much or of another length.
         """
         self._check_condition(len(z), condition)
         return self.decoder(z)
@@ -142,8 +140,7 @@ class VAE(nn.Module):
 def gaussian_log_likelihood(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
     """log N(x; mean, σ² I) in nats, summed over all but the first dimension: (N,).
 
-    Raises:
-        LabkitError: the two differ in shape, or σ is not positive.
+    Raises LabkitError: the two differ in shape, or σ is not positive.
     """
     if x.shape != mean.shape or not sigma > 0:
         raise LabkitError(

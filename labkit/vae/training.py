@@ -49,8 +49,7 @@ def update(
         beta2: of Adam, the memory of its squared gradients.
         cosine: epochs and last rate, where the rate is to fall along half a cosine; None keeps it.
 
-    Raises:
-        LabkitError: the weight is negative, or the reduction is not known.
+    Raises LabkitError: the weight is negative, or the reduction is not known.
     """
     if kl_weight < 0 or reduction not in ("mean", "sum"):
         raise LabkitError(

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,20 @@ def test_a_relative_path_in_the_environment_means_the_same_place_in_a_notebook(n
     with pytest.raises(SystemExit):
         cli.main()
     assert os.environ[name] == str(project / "near")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("place", ["notebooks/02_pipe.ipynb", "runs/smoke/00_quick/metrics.json"])
+def test_a_pipe_where_a_file_should_be_is_not_waited_for(project, tmp_path, place):
+    """Reading one never ends."""
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / place)
+    (tmp_path / "notebooks" / "01_long.ipynb").unlink()
+    done = labkit(tmp_path, "run", "--profile", "smoke")
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert place.startswith("runs") or "it is a pipe, a socket or a device, and no file" in done.stderr
 
 
 def test_bad_input_ends_a_process_with_status_2_and_no_traceback(project):

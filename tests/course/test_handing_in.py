@@ -8,6 +8,7 @@ import zipfile
 import nbformat
 import pytest
 
+from labkit.attempts import ATTEMPTS
 from labkit.course import cli, handing_in
 from labkit.course.grade.demo import fill as write_right
 from labkit.course.grade.demo_lab import demo_lab
@@ -20,7 +21,6 @@ from labkit.course.grade.sandbox.kernels import Kernel
 from labkit.course.handing_in import ENOUGH, TRIES, look_through, pack, run_checks, solutions
 from labkit.course.work import fill
 from labkit.errors import LabkitError
-from labkit.ladder import ATTEMPTS
 
 pytest.importorskip("nbgrader", reason="needs the extra `grade`")
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from labkit.fit import forecast
-from labkit.fit.forecast import WARM_UP_STEPS, Forecast, in_words
+from labkit.fit import progress
+from labkit.fit.progress import WARM_UP_STEPS, Forecast, in_words
 from labkit.record import BUDGET_VARIABLE
 
 CPU = torch.device("cpu")
@@ -14,8 +14,8 @@ CPU = torch.device("cpu")
 def clock(monkeypatch):
     """A clock that only the test moves."""
     now = [1000.0]
-    monkeypatch.setattr(forecast.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(forecast, "_budget", None)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "_budget", None)
     monkeypatch.delenv(BUDGET_VARIABLE, raising=False)
     return now
 
@@ -43,14 +43,14 @@ def test_short_run_needs_no_forecast(clock, capsys):
 
 
 def test_nothing_is_said_where_no_progress_is_shown(clock, capsys):
-    forecast.allow(1.0, "this test")
+    progress.allow_time(1.0, "this test")
     run(clock, items=10_000, seconds_per_step=0.5, shown=False)
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("allowed", "warns"), [(400.0, True), (600.0, False), (None, False)])
 def test_run_longer_than_its_profile_is_warned_of(clock, capsys, allowed, warns):
-    forecast.allow(allowed, "the cpu profile")
+    progress.allow_time(allowed, "the cpu profile")
     clock[0] += 5000.0  # reading before training costs nothing of it
     run(clock, items=10_000, seconds_per_step=0.5)
     said = capsys.readouterr().err
@@ -60,7 +60,7 @@ def test_run_longer_than_its_profile_is_warned_of(clock, capsys, allowed, warns)
 @pytest.mark.parametrize(("spent", "warns"), [(200.0, True), (50.0, False)])
 def test_where_a_lab_has_a_limit_what_is_left_of_it_counts(clock, capsys, monkeypatch, spent, warns):
     monkeypatch.setenv(BUDGET_VARIABLE, "600")
-    forecast.allow(1e9, "the gpu profile")
+    progress.allow_time(1e9, "the gpu profile")
     clock[0] += spent
     run(clock, items=10_000, seconds_per_step=0.5)
     assert ("what is left of this lab's time" in capsys.readouterr().err) == warns

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from labkit.claims import claims_markdown
 from labkit.errors import LabkitError
 from labkit.faces.batches import ResidentBatches
 from labkit.files import write_json
@@ -225,6 +226,31 @@ def test_of_photographs_numbers_and_verdicts_are_kept_beside_it_and_decide_what_
         "A3": ("needs photographs", "drawn faces", "99"),
     }
     assert [each["id"] for each in reference.on_photographs(root)] == ["A1", "A2"]
+
+
+def test_further_seeds_on_photographs_add_their_verdicts_to_those_of_seed_0(tmp_path):
+    root, folder = tmp_path / "reference", finished(tmp_path / STEM)
+    Lab(folder).run()
+    config = json.loads((folder / "config.json").read_text())
+    about = {"text": "it holds", "measured": {}, "on": "photographs"}
+
+    def build(seed, verdict, **changed):
+        write_json(folder / "config.json", config | {"seed": seed} | changed)
+        write_json(folder / "claims.json", [about | {"id": "A1", "verdict": verdict}])
+        reference.build(folder, root)
+        return reference.on_photographs(root)
+
+    with pytest.raises(LabkitError, match="build that run first"):
+        build(1, "reproduced")
+    build(0, "reproduced")
+    for seed, verdict in ((1, "undecided"), (2, "reproduced"), (2, "reproduced")):
+        claims = build(seed, verdict)
+    assert claims[0]["verdict"] == "reproduced"
+    assert claims[0]["by_seed"] == {"0": "reproduced", "1": "undecided", "2": "reproduced"}
+    assert "reproduced (2 of 3 seeds) |" in claims_markdown(claims)
+    with pytest.raises(LabkitError, match="at these sizes"):
+        build(3, "reproduced", sizes={"width": 4})
+    assert "seeds)" not in claims_markdown(build(0, "reproduced"))
 
 
 def test_a_run_that_did_not_end_well_is_refused(built, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from labkit.course.run.labs import read_lab
+from labkit.course.run.labs import STATED, read_lab
 from labkit.errors import LabkitError
 
 MAX_LINES = 25
@@ -85,6 +85,9 @@ def metadata_and_parameters(path: Path, notebook: NotebookNode) -> Iterator[str]
     first = next((cell for _, cell in code_cells(notebook)), None)
     if first is None or "parameters" not in first.metadata.get("tags", []):
         yield "its first code cell is not the one tagged parameters"
+    for profile in STATED:  # slow and busy machines are common, and a run that is stopped looks like a fault
+        if lab.budget_seconds[profile] < 3 * 60 * lab.minutes[profile]:
+            yield f"is stopped in {profile} on a machine a third as fast as the one whose minutes it states"
 
 
 def figures_have_alt_text(path: Path, notebook: NotebookNode) -> Iterator[str]:

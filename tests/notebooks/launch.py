@@ -1,4 +1,4 @@
-"""The cell by which each notebook starts without a clone, and the README's links that open one elsewhere.
+"""The cell by which a notebook starts without a clone, and the links, there and in README, that open it elsewhere.
 
 Both follow from the address `Repository` under [project.urls] in pyproject.toml. Without one, the cell installs the
 wheel that lies beside the notebook, and there is nothing to link to. As a program it writes them anew.
@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import nbformat
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from labkit.course.run.labs import list_labs
 from labkit.course.site.build import OPEN_IN, repository
@@ -41,13 +41,20 @@ def launch_texts(root: Path) -> tuple[str, str]:
 
 
 def write_launch(root: Path) -> None:
-    """Put the cell behind the parameters of each notebook, in place of an older one; the words into the README."""
+    """Put the cell behind the parameters of each notebook, and links under its title, in place of older ones.
+
+    The words go into the README.
+    """
     source, words = launch_texts(root)
+    tags, found = {"tags": ["launch"]}, repository(root)
     for lab in list_labs(root / "notebooks"):
         notebook = nbformat.read(lab.path, 4)
-        cells = [cell for cell in notebook.cells if cell.id != "launch"]
+        cells = [cell for cell in notebook.cells if "launch" not in cell.metadata.get("tags", [])]
         place = next(n for n, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
-        cells.insert(place + 1, new_code_cell(source, id="launch", metadata={"tags": ["launch"]}))
+        cells.insert(place + 1, new_code_cell(source, id="launch", metadata=tags))
+        if found:
+            links = OPEN_IN.format(**found, file=f"notebooks/{lab.path.name}")
+            cells.insert(1, new_markdown_cell(f"Open this lab in {links}.", id="open", metadata=tags))
         notebook.cells = cells
         write_text(lab.path, nbformat.writes(notebook) + "\n")
     readme = (root / "README.md").read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 Blank lines, comments and hidden tests are left out. Plumbing is an import, the cell of parameters, the table of
 sizes, a call of the run's record (`run.figure`, `run.metric`, …), what builds a figure (`plots.…`) and its texts:
-assignments to title, figure, words, … As a program it prints a line per lab.
+assignments to title, figure, words, axes, … As a program it prints a line per lab.
 """
 
 import ast
@@ -12,6 +12,7 @@ from pathlib import Path
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 TEXTS = {"title", "titles", "figure", "protocol", "alt", "words", "caption", "labels", "measured"}
+TEXTS |= {"axes", "levels", "question", "xlabel", "ylabel", "bounds", "frame", "marked", "around", "over_time"}
 
 
 def code_cells(path: Path) -> list[tuple[list[str], str]]:

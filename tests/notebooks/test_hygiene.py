@@ -125,6 +125,7 @@ PLANTED = {
     "has 55 cells": add(*(new_markdown_cell("words") for _ in range(20))),
     "lacks budget_seconds": lambda n: n.metadata.labkit.pop("budget_seconds"),
     "lacks minutes.gpu": lambda n: n.metadata.labkit.minutes.pop("gpu"),
+    "is stopped in smoke": lambda n: n.metadata.labkit.budget_seconds.update(smoke=15),
     "metadata say lab 02": lambda n: n.metadata.labkit.update(lab="02"),
     "no cell is tagged": lambda n: n.cells[1].metadata.clear(),
     "parameters cell lacks OUT": lambda n: n.cells[1].update(source="PROFILE = SEED = DATA = None"),

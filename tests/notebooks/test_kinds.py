@@ -56,6 +56,6 @@ def test_it_runs_to_its_end(lab, kind, tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_OFFLINE", "1")
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     folder = write_kind(tmp_path / "data" / "celeba", kind)
-    config = validate(RunConfig("smoke", tmp_path / "runs", data=folder, budget_factor=10.0), [lab])
+    config = validate(RunConfig("smoke", tmp_path / "runs", data=folder, budget_factor=2.5), [lab])
     (result,) = run_labs([lab], config, Console())
     assert result.state == "ok", result.message

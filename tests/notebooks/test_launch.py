@@ -34,8 +34,11 @@ def test_an_address_in_pyproject_reaches_every_notebook_and_the_readme(copy):
     address = 'urls = { Repository = "https://code.example/team/kit.git" }\nversion = "9.1"'
     lines = [address if line.startswith("version =") else line for line in about.splitlines()]
     (copy / "pyproject.toml").write_text("\n".join(lines), encoding="utf-8")
-    write_launch(copy)
+    for _ in range(2):  # the second time in place of the first
+        write_launch(copy)
     for path in (copy / "notebooks").glob("*.ipynb"):
+        title, links = nbformat.read(path, 4).cells[:2]
+        assert title.source.startswith("# ") and f"/gh/team/kit/v9.1?labpath=notebooks/{path.name})" in links.source
         cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
         assert "parameters" in cells[0].metadata.tags
         assert [cell.id for cell in cells].count("launch") == 1

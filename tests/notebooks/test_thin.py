@@ -1,7 +1,9 @@
-"""How much of the package a reader opens to follow one training: notebook 03a's, of report E's VAE."""
+"""Thin: few files to open to follow one training, 03a's of report E's VAE; and little plumbing in the notebooks."""
 
 import ast
 from pathlib import Path
+
+from plumbing import NOTEBOOKS, lines_of
 
 import labkit
 
@@ -17,7 +19,8 @@ def imported(module: str) -> set[str]:
     found = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labkit."):
-            found.add(node.module.removeprefix("labkit."))
+            module = node.module.removeprefix("labkit.")
+            found |= {module} if "." in module else {f"{module}.{each.name}" for each in node.names}
     return {name for name in found if name.split(".")[0] in STORY and "." in name}
 
 
@@ -30,3 +33,10 @@ def test_one_vae_training_is_followed_through_twelve_files():
             to_open += imported(module) if module.split(".")[0] in STORY else []
     assert {"fit.step", "fit.state", "fit.checkpoint", "vae.nets"} <= opened
     assert len(opened) <= 12, sorted(opened)
+
+
+def test_at_most_a_quarter_of_the_notebooks_code_is_plumbing():
+    counts = {path.stem[:3]: lines_of(path) for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
+    code, plumbing = map(sum, zip(*counts.values()))
+    assert plumbing <= 0.25 * code
+    assert counts["01a"][1] <= 0.35 * counts["01a"][0]

@@ -2,6 +2,7 @@
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -84,3 +85,20 @@ def test_what_does_not_fit_is_refused():
         plots.rows_by_name({"one": (VALUES[:3],)}, names=ATTRIBUTES, title="Rows", xlabel="share")
     with pytest.raises(LabkitError, match="nothing"):
         plots.rows_by_name({}, names=ATTRIBUTES, title="Rows", xlabel="share")
+
+
+def test_names_come_with_the_numbers_and_in_whatever_order():
+    values, errors = pd.Series({"Pale_Skin": 0.5, "b": 0.25}), {"b": np.nan, "Pale_Skin": 0.1}
+    (axes,) = drawn(plots.bars(values, "Two", "name", "share", errors=errors)).axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["Pale_Skin", "b"]
+    assert [np.ptp(ends[:, 1]) for ends in axes.collections[0].get_segments()] == pytest.approx([0.2, 0.0])
+    pairs = {"one": (values, pd.Series(errors)), "two": {"b": 2.0, "Pale_Skin": 1.0}}
+    (axes,) = drawn(plots.rows_by_name(pairs, "Two", "share")).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["Pale Skin", "b"]
+    assert [list(each.lines[0].get_xdata()) for each in axes.containers] == [[0.5, 0.25], [1.0, 2.0]]
+
+
+def test_titles_list_numbers_with_their_names_and_write_minus_signs():
+    assert plots.listed({"VAE": 0.314, "Pale_Skin": -2}, ".1f") == "0.3 (VAE), -2.0 (Pale Skin)"
+    figure = plots.bars({"a": 1.0}, "From 1e-3 by -2.5 to x-4, β-VAE", "x", "y")
+    assert figure.get_suptitle().split() == ["From", "1e-3", "by", "−2.5", "to", "x-4,", "β-VAE"]

@@ -4,9 +4,11 @@ import base64
 import io
 import json
 import re
+import shutil
 from itertools import pairwise
 
 import pytest
+from launch import write_launch
 from PIL import Image
 
 from labkit.course.run.labs import choose_labs, list_labs
@@ -138,17 +140,21 @@ def test_without_a_run_it_shows_the_labs_and_the_claims_of_the_reference(tmp_pat
 
 
 def test_a_page_links_to_its_source_where_there_is_one(tmp_path, monkeypatch):
-    labs = choose_labs(["00"], list_labs())
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(choose_labs(["00"], list_labs())[0].path, tmp_path / "notebooks")
     (tmp_path / "pyproject.toml").write_text(
-        '[project]\nversion = "2.0"\nurls = { Repository = "https://code.example/team/kit.git" }'
+        '[project]\nname = "kit"\nversion = "2.0"\nurls = { Repository = "https://code.example/team/kit.git" }'
     )
+    (tmp_path / "README.md").touch()
+    write_launch(tmp_path)  # its links in the notebook are not shown twice
+    labs = list_labs(tmp_path / "notebooks")
     monkeypatch.setattr(build, "list_labs", lambda: labs)
     monkeypatch.setattr(build, "project_root", lambda: tmp_path)
     monkeypatch.setattr(build, "_readme_pages", lambda source: [])
     build_site(None, tmp_path / "site")
     page = (tmp_path / "site" / f"{labs[0].stem}.html").read_text()
     for address in ("https://code.example/team/kit/edit/main/notebooks/", "/github/team/kit/blob/v2.0/notebooks/"):
-        assert f"{address}{labs[0].stem}.ipynb" in page
+        assert page.count(f"{address}{labs[0].stem}.ipynb") == 1
 
 
 @pytest.mark.parametrize("text", ["", "[tool.ruff]", '[project]\nurls = { Repository = "https://code.example/x" }'])

@@ -63,8 +63,7 @@ def run_demo(course: Path, run: Callable[[Place], Any]) -> Path:
         course: a folder that is empty, absent, or an example course made before.
         run: what executes the prepared submissions: `run_submissions` with its settings.
 
-    Raises:
-        LabkitError: the folder holds something else.
+    Raises LabkitError: the folder holds something else.
     """
     place = Place(course, make_demo(course))
     prepare(place, course / "handed-in", deadline=DEADLINE)
@@ -78,8 +77,7 @@ def run_demo(course: Path, run: Callable[[Place], Any]) -> Path:
 def make_demo(course: Path) -> Lab:
     """Write the example lab, its release and a dozen submissions into handed-in/; returns the lab.
 
-    Raises:
-        LabkitError: the folder holds something else.
+    Raises LabkitError: the folder holds something else.
     """
     if course.is_dir() and any(course.iterdir()) and not (course / MARK).is_file():
         raise LabkitError(f"{course}: is not empty and no example course; give --course another folder.")

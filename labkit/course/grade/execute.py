@@ -6,8 +6,10 @@ before keeps its result, and what comes after gets the reason.
 
 import asyncio
 import math
+import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shutil import copytree, rmtree
@@ -124,8 +126,11 @@ def leave_outcome(
     return outcome
 
 
-def probe(lab: Lab, kernel: Kernel, limits: Limits) -> float:
-    """Run the instructor's own notebook as a submission is run; seconds that its dearest cell or exercise computes.
+def probe(lab: Lab, kernel: Kernel, limits: Limits) -> tuple[float, float]:
+    """Run the instructor's own notebook as a submission is run.
+
+    Returns:
+        the seconds that one of its cells or exercises computes at most, and that one sleeps at most.
 
     Raises:
         LabkitError: it fails here, so that it would fail for everybody; says how.
@@ -148,7 +153,7 @@ def probe(lab: Lab, kernel: Kernel, limits: Limits) -> float:
             "install labkit and its packages into the environment of this command (with --container build the image "
             "anew), or mend the notebook."
         )
-    return client.dearest
+    return client.dearest, client.asleep
 
 
 class Executor(NotebookClient):
@@ -180,7 +185,8 @@ class Executor(NotebookClient):
         self._result, self._progress = result, progress
         self._ends = time.monotonic() + WALL_FACTOR * limits.notebook_seconds
         self._output_left = limits.output_bytes
-        self.dearest = 0.0  # seconds that one cell or exercise has computed at most; infinite if it cannot be seen
+        # Seconds that one cell or exercise has computed, infinite if it cannot be seen, and slept at most.
+        self.dearest = self.asleep = 0.0
         self._monitors: list[zmq.Socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -212,6 +218,9 @@ class Executor(NotebookClient):
         """Execute a cell; where it is a test cell, ask its exercise."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
+            for each in (signal.SIGINT, signal.SIGTERM):  # nbclient's end the kernel, as if the submission had
+                with suppress(RuntimeError):
+                    self._loop.remove_signal_handler(each)
             channels = (self.kc.iopub_channel, self.kc.shell_channel)
             of = zmq.EVENT_DISCONNECTED
             made = [each.socket.get_monitor_socket(of, monitor_address()) for each in channels]
@@ -219,7 +228,7 @@ class Executor(NotebookClient):
         if time.monotonic() > self._ends:
             self._result.stop("time-out", self._too_long(), again=True)
             raise Stopped
-        watch, before = asyncio.create_task(self._watch()), self._spent()
+        watch, before = asyncio.create_task(self._watch()), self._so_far()
         try:
             cell = await super().async_execute_cell(cell, cell_index, **settings)
         finally:
@@ -291,9 +300,13 @@ class Executor(NotebookClient):
             return f"the notebook took longer than {WALL_FACTOR * self._limits.notebook_seconds:.0f} s."
         return f"a cell took longer than {self._limits.wall_seconds:.0f} s."
 
-    def _note(self, before: float) -> None:
-        spent = self._spent() - before
+    def _so_far(self) -> tuple[float, float]:
+        return self._spent(), self._spent.asleep
+
+    def _note(self, before: tuple[float, float]) -> None:
+        spent, asleep = (now - then for now, then in zip(self._so_far(), before, strict=True))
         self.dearest = max(self.dearest, math.inf if self._spent.is_wall else spent)
+        self.asleep = max(self.asleep, asleep)
 
     def _alive(self) -> bool:
         alive = asyncio.run_coroutine_threadsafe(self.km.is_alive(), self._loop)
@@ -310,7 +323,7 @@ class Executor(NotebookClient):
             wall_seconds=max(1.0, min(self._limits.wall_seconds, self._ends - time.monotonic())),
             output_bytes=self._output_left,
         )
-        before = self._spent()
+        before = self._so_far()
         write_json(self._progress, {"asking": name, "exercises": _clean(self._result.exercises)})
         try:
             with salted(self._salt), cpu_limit(self._limits.check_seconds):

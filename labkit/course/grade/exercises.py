@@ -3,7 +3,9 @@
 import ast
 import hashlib
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,7 @@ class Exercise:
     def load(self) -> Callable[..., Any]:
         """The check itself.
 
-        Raises:
-            LabkitError: it cannot be imported.
+        Raises LabkitError: it cannot be imported.
         """
         try:
             return getattr(importlib.import_module(self.module), self.check)
@@ -39,8 +40,7 @@ def exercises(source: Path) -> dict[str, list[Exercise]]:
     Args:
         source: the instructor's notebook; never a submission.
 
-    Raises:
-        LabkitError: it is no notebook, or a test cell checks something else than functions by name.
+    Raises LabkitError: it is no notebook, or a test cell checks something else than functions by name.
     """
     cells = [cell for cell in read_notebook(source)["cells"] if cell["cell_type"] == "code"]
     imported = {name: place for cell in cells for name, place in _imports(cell["source"])}
@@ -94,10 +94,22 @@ def state_of_checks(source: Path) -> str:
     modules |= {"labkit.checking", "labkit.noise"}
     folders = set()
     for name in modules:
-        path = Path(importlib.import_module(name).__file__ or "")
+        path = _file_of(name)
         folders |= {path} if path.name != "__init__.py" else set(path.parent.rglob("*.py"))
         if path.parent.name.startswith("lab") and path.parent.name != "labkit":
             folders |= set(path.parent.rglob("*.py"))
     for path in sorted(folders):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _file_of(module: str) -> Path:
+    """Where a module lies; it is not imported, as a check brings torch with it.
+
+    Raises:
+        LabkitError: there is none.
+    """
+    with suppress(ImportError, ValueError):
+        if (found := importlib.util.find_spec(module)) and found.origin:
+            return Path(found.origin)
+    raise LabkitError(f"{module}: the notebook takes a check from it, and there is no such module.")

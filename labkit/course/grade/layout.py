@@ -24,8 +24,7 @@ RECEIVED = "received"
 class Place:
     """One lab in a course's folder; with a student's name, that student's submission.
 
-    Raises:
-        LabkitError: `student` is not a name that `prepare` gives, so that it might lead elsewhere.
+    Raises LabkitError: `student` is not a name that `prepare` gives, so that it might lead elsewhere.
     """
 
     course: Path
@@ -100,8 +99,7 @@ def open_gradebook(place: Place, *, new: bool = False) -> Iterator[Any]:
     Args:
         new: make one where there is none.
 
-    Raises:
-        LabkitError: nbgrader cannot be imported, or the database cannot be used; says why and what to do.
+    Raises LabkitError: nbgrader cannot be imported, or the database cannot be used; says why and what to do.
     """
     need_nbgrader()
     from nbgrader.api import Gradebook
@@ -129,8 +127,7 @@ def open_gradebook(place: Place, *, new: bool = False) -> Iterator[Any]:
 def in_one_sentence(place: Place) -> Iterator[None]:
     """Turn whatever a database says into one sentence.
 
-    Raises:
-        LabkitError: it is locked, damaged, read-only, a folder, of an older nbgrader, or of another course.
+    Raises LabkitError: it is locked, damaged, read-only, a folder, of an older nbgrader, or of another course.
     """
     from nbgrader.api import MissingEntry
     from sqlalchemy.exc import SQLAlchemyError
@@ -158,8 +155,7 @@ def in_one_sentence(place: Place) -> Iterator[None]:
 def need_nbgrader() -> None:
     """Do nothing where nbgrader can be imported.
 
-    Raises:
-        LabkitError: it cannot.
+    Raises LabkitError: it cannot.
     """
     try:
         import nbgrader  # noqa: F401

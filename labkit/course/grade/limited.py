@@ -61,8 +61,7 @@ def run_limited(
         wall_seconds: the most it may take; `WALL_FACTOR` times `cpu_seconds` by default.
         memory_bytes: the most its memory may grow.
 
-    Raises:
-        Overrun: it was ended for one of these, or ended by itself without a word.
+    Raises Overrun: it was ended for one of these, or ended by itself without a word.
     """
     context = _context()
     ours, theirs = context.Pipe(duplex=False)

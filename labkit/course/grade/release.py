@@ -45,9 +45,8 @@ def release(place: Place, *, check: bool = False) -> Path:
     Args:
         check: write nothing; only compare the copy that is there with what the source gives today.
 
-    Raises:
-        LabkitError: the source's exercises are not in order, the copy is stale (with `check`), or submissions
-            are in the gradebook already and the exercises are no longer the ones they were made for.
+    Raises LabkitError: the source's exercises are not in order, the copy is stale (with `check`), or submissions are
+        in the gradebook already and the exercises are no longer the ones they were made for.
     """
     need_nbgrader()
     lab, text = place.lab, notebook_text(student_version(place.lab))
@@ -71,8 +70,7 @@ def release(place: Place, *, check: bool = False) -> Path:
 def release_in(place: Place, language: str, *, check: bool = False) -> Count:
     """Write the student version in another language beside the English one; returns how much of it is translated.
 
-    Raises:
-        LabkitError: there is no such translation, the copy is stale (with `check`), or see `release`.
+    Raises LabkitError: there is no such translation, the copy is stale (with `check`), or see `release`.
     """
     need_nbgrader()
     notebook = student_version(place.lab)
@@ -87,8 +85,7 @@ def release_in(place: Place, language: str, *, check: bool = False) -> Count:
 def student_version(lab: Lab) -> NotebookNode:
     """The notebook as students get it: no solutions, no hidden tests, no outputs, locked where it is the kit's.
 
-    Raises:
-        LabkitError: see `release`.
+    Raises LabkitError: see `release`.
     """
     from nbgrader import preprocessors as of
 

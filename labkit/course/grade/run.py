@@ -66,9 +66,8 @@ def run_submissions(
             more, a cell may compute a few times what the dearest of the course's own notebook does, see
             `Limits.beside`.
 
-    Raises:
-        LabkitError: there is nothing prepared, or not of that student, no sandbox, the scheduler cannot be reached,
-            or the course's own notebook fails in the sandbox.
+    Raises LabkitError: there is nothing prepared, or not of that student, no sandbox, the scheduler cannot be
+        reached, or the course's own notebook fails in the sandbox.
     """
     place = replace(place, course=Path(place.course).resolve())
     lab = place.lab
@@ -105,8 +104,7 @@ def run_submissions(
 def choose_kernel(*, unsafe: bool = False, container: bool = False) -> Kernel:
     """The kernel that submissions run in: sandboxed unless `unsafe`, for a smoke run without network.
 
-    Raises:
-        LabkitError: there is no sandbox here; says how to get one.
+    Raises LabkitError: there is no sandbox here; says how to get one.
     """
     environment = {
         "LABKIT_PROFILE": "smoke",
@@ -156,13 +154,13 @@ def do(task: Task) -> None:
         execute(task.submission, task.out, task.lab, state=task.state, **settings)
 
 
-def _probe(task: Task) -> float:
+def _probe(task: Task) -> tuple[float, float]:
     from labkit.course.grade.execute import probe
 
     return probe(task.lab, task.kernel, task.limits)
 
 
-def _try_own(task: Task) -> float:
+def _try_own(task: Task) -> tuple[float, float]:
     """The probe, in a process of its own like every submission; a killed one is no verdict, so it is tried again."""
     for left in reversed(range(1 + RETRIES)):
         try:
@@ -175,8 +173,8 @@ def _try_own(task: Task) -> float:
                 ) from None
 
 
-def _beside(tasks: Sequence[Task], dearest: float) -> list[Task]:
-    return [each if each.alone else replace(each, limits=each.limits.beside(dearest)) for each in tasks]
+def _beside(tasks: Sequence[Task], own: tuple[float, float]) -> list[Task]:
+    return [each if each.alone else replace(each, limits=each.limits.beside(*own)) for each in tasks]
 
 
 def _limited(task: Task) -> None:

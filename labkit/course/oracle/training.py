@@ -116,8 +116,7 @@ def calibrate(net: FactorNet, images: Tensor, factors: Tensor) -> None:
 def save_oracle(net: FactorNet, path: str | Path) -> None:
     """Write the network to a safetensors file: matrices and kernels as float16, the rest as float32.
 
-    Raises:
-        LabkitError: see `labkit.files.atomic_path`.
+    Raises LabkitError: see `labkit.files.atomic_path`.
     """
     tensors = {
         name: value.detach().cpu().to(torch.float16 if value.ndim > 1 else value.dtype).contiguous()

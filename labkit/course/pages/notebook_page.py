@@ -36,8 +36,7 @@ class _Exporter(HTMLExporter):
 def write_page(folder: Path) -> None:
     """Write notebook.html beside notebook.ipynb, self-contained; does nothing where there is no notebook.
 
-    Raises:
-        LabkitError: the folder cannot be written.
+    Raises LabkitError: the folder cannot be written.
     """
     if not (folder / NOTEBOOK).is_file():
         return

@@ -27,8 +27,7 @@ FILES = {PAGE: "read the executed notebook", NOTEBOOK: "notebook", LOG: "log"}
 def write_index(folder: Path, running: Collection[str] = ()) -> Path:
     """Write index.html for the records in `folder` (runs/<profile>), and return its path.
 
-    Raises:
-        LabkitError: it cannot be written.
+    Raises LabkitError: it cannot be written.
     """
     # Jinja takes a moment to import, which help and refusals of the command line need not wait for.
     from jinja2 import Environment, PackageLoader

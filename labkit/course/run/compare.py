@@ -49,8 +49,7 @@ def compare_runs(first: Path, second: Path, page: Path | None = None) -> str:
         first, second: folders of a run, runs/<profile>, or of one lab in it.
         page: where to write the whole of it as HTML, too.
 
-    Raises:
-        LabkitError: a folder holds no record, or the two have no lab in common; the page cannot be written.
+    Raises LabkitError: a folder holds no record, or the two have no lab in common; the page cannot be written.
     """
     labs = [_labs(run) for run in (first, second)]
     both = [name for name in labs[0] if name in labs[1]]

@@ -72,8 +72,7 @@ def drop_stale_checkpoints(folder: Path, now: dict[str, Any], force: bool) -> No
 
     What a training left that was killed is worth going on from; what other code left is not the same training.
 
-    Raises:
-        LabkitError: something cannot be removed.
+    Raises LabkitError: something cannot be removed.
     """
     checkpoints = folder / CHECKPOINTS
     if force or read_record(checkpoints, MADE_OF, None) != now:

@@ -51,8 +51,7 @@ class Lab:
 def project_root() -> Path:
     """The folder that holds notebooks/: the working folder or one above it, else the package's checkout.
 
-    Raises:
-        LabkitError: neither has one.
+    Raises LabkitError: neither has one.
     """
     here = Path.cwd()
     for folder in (here, *here.parents, Path(__file__).resolve().parents[3]):
@@ -68,8 +67,7 @@ def project_root() -> Path:
 def read_lab(path: Path) -> Lab:
     """The metadata of one notebook.
 
-    Raises:
-        LabkitError: it is no notebook, or its metadata or parameters cell are incomplete.
+    Raises LabkitError: it is no notebook, or its metadata or parameters cell are incomplete.
     """
     notebook = read_notebook(path)
     about = notebook["metadata"].get("labkit", {})
@@ -106,8 +104,7 @@ def read_lab(path: Path) -> Lab:
 def read_notebook(path: Path) -> dict[str, Any]:
     """A notebook as a dict.
 
-    Raises:
-        LabkitError: the file cannot be read or is no notebook.
+    Raises LabkitError: the file cannot be read or is no notebook.
     """
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -128,8 +125,7 @@ def list_labs(folder: Path | None = None) -> list[Lab]:
 
     Notes, copies and damaged notebooks beside the labs are skipped, each with a line on standard error.
 
-    Raises:
-        LabkitError: there is none.
+    Raises LabkitError: there is none.
     """
     folder = folder or project_root() / "notebooks"
     labs = []
@@ -162,8 +158,7 @@ def choose_labs(names: Iterable[str], labs: list[Lab]) -> list[Lab]:
 
     Without a name it is every lab.
 
-    Raises:
-        LabkitError: a name fits no lab.
+    Raises LabkitError: a name fits no lab.
     """
     wanted = set()
     for name in names:

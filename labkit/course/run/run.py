@@ -73,8 +73,8 @@ class RunConfig:
 def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
     """The config with absolute paths, once everything in it is known to be usable.
 
-    Raises:
-        LabkitError: unknown profile or parameter, no such data, no such scheduler, or results could not be written.
+    Raises LabkitError: unknown profile or parameter, no such data, no such scheduler, or results could not be
+        written.
     """
     if config.profile not in PROFILES:
         raise LabkitError(f"--profile: there is no profile {config.profile!r}{nearest(config.profile, PROFILES)}")

@@ -52,8 +52,7 @@ def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
         run: holds a folder for each lab. None takes the notebooks as they are, and the claims of the reference.
         out: replaced if a site is there.
 
-    Raises:
-        LabkitError: the run holds no executed lab, Sphinx is missing, or `out` holds something else.
+    Raises LabkitError: the run holds no executed lab, Sphinx is missing, or `out` holds something else.
     """
     if run is None:
         with tempfile.TemporaryDirectory() as place:
@@ -79,7 +78,9 @@ def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
                     file = f"notebooks/{lab.name}.ipynb"
                     words = f"[Edit this page]({found['address']}/edit/main/{file}) · open it in "
                     words += OPEN_IN.format(**found, file=file)
-                    page["cells"].insert(1, {"cell_type": "markdown", "id": "links", "metadata": {}, "source": words})
+                    cells = [cell for cell in page["cells"] if cell.get("id") != "open"]  # the notebook's own links
+                    links = {"cell_type": "markdown", "id": "links", "metadata": {}, "source": words}
+                    page["cells"] = [*cells[:1], links, *cells[1:]]
             except (LabkitError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
                 remedy = "run the lab again with `labkit run --force`"
                 raise LabkitError(f"{lab / NOTEBOOK}: is damaged ({error!r}); {remedy}.") from error

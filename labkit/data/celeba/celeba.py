@@ -17,7 +17,7 @@ from labkit.data.celeba.source import ANNOTATIONS, Source, open_source
 from labkit.data.given import path_for
 from labkit.drawn.portraits import synthetic_celeba
 from labkit.errors import LabkitError
-from labkit.faces.faceset import FaceSet, Provenance
+from labkit.faces.faceset import TEST, TRAIN, VALIDATION, FaceSet, Provenance
 from labkit.faces.words import ATTRIBUTES, parse_size
 from labkit.files import data_root
 
@@ -52,11 +52,10 @@ def celeba(
         device: where the stand-in is drawn.
 
     Returns:
-        FaceSet with uint8 images (N, 3, H, W), the official split, identities (−1 unknown), and all 40 attributes
-        with a mask of the rows that are known; the stand-in has factors and fewer attributes.
+        FaceSet with uint8 images (N, 3, H, W), the official split (and see `all_parts`), identities (−1 unknown),
+        and all 40 attributes with a mask of the rows that are known; the stand-in has factors and fewer attributes.
 
-    Raises:
-        LabkitError: a path was given and is not there or is something else.
+    Raises LabkitError: a path was given and is not there or is something else.
     """
     height, width = parse_size(size)
     name, cache = f"{height}x{width}", data_root() / "celeba"
@@ -76,7 +75,7 @@ def celeba(
         )
     lacking = "" if found is None else lacks(found, needs)
     if found is not None and not lacking:
-        return found
+        return all_parts(found)
     drawn = synthetic_celeba(synthetic_n, size=size, device=device)
     if not lacking:
         return drawn
@@ -120,11 +119,35 @@ def lacks(faces: FaceSet, needs: Sequence[str]) -> str:
     return ""
 
 
+def all_parts(faces: FaceSet) -> FaceSet:
+    """The faces, with images to train on, to validate and to test on, and a sentence where the kit chose them.
+
+    Part of CelebA, as its first 10,000 images, may lie wholly in one part of the official split. Where there is
+    nothing for a part, it gets a tenth of the people of the training part, of few people a hundred, but no more
+    than a quarter: at random, and the same ones each time. An image of an unknown person counts as a person.
+    """
+    split, made = faces.split.copy(), []
+    if not (split == TRAIN).any():
+        split[:] = TRAIN
+    person = np.where(faces.identity >= 0, faces.identity, -1 - np.arange(len(faces)))
+    for part, name in ((TEST, "testing"), (VALIDATION, "validation")):
+        if not (split == part).any():
+            people = np.random.default_rng(part).permutation(np.unique(person[split == TRAIN]))
+            count = min(max(len(people) // 10, 100), len(people) // 4)
+            split[(split == TRAIN) & np.isin(person, people[:count])] = part
+            made.append(name)
+    if not made:
+        return faces
+    said = f"no image is marked for {' or '.join(made)}: the kit chose people for each"
+    print(f"Your {len(faces):,} photographs: {said} (a list_eval_partition.txt that marks some decides otherwise).")
+    origin = faces.provenance
+    return replace(faces, split=split, provenance=replace(origin, source=f"{origin.source}; {said}"))
+
+
 def load_prepared(place: Path) -> FaceSet:
     """The faces of a prepared size, their pixels left on disk until they are read.
 
-    Raises:
-        LabkitError: array and table do not fit together.
+    Raises LabkitError: array and table do not fit together.
     """
     report = prepared_report(place.parent, place.name)
     remedy = "delete that folder and prepare anew."
@@ -152,9 +175,8 @@ def load_prepared(place: Path) -> FaceSet:
 def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
     """`labkit data celeba`: prepare one size into the cache; what was done and understood, for a reader.
 
-    Raises:
-        LabkitError: neither or both of source and download; all that `open_source`, `download_celeba` and `prepare`
-            raise.
+    Raises LabkitError: neither or both of source and download; all that `open_source`, `download_celeba` and
+        `prepare` raise.
     """
     height, width = parse_size(size)
     folder = data_root() / "celeba"

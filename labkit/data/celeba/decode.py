@@ -27,8 +27,7 @@ def decode(data: bytes, height: int, width: int) -> np.ndarray:
     Returns:
         uint8 (3, height, width).
 
-    Raises:
-        UnusableError: empty, not a JPEG, grey or CMYK, not 178×218, or damaged.
+    Raises UnusableError: empty, not a JPEG, grey or CMYK, not 178×218, or damaged.
     """
     if not data:
         raise UnusableError("empty file")

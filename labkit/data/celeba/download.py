@@ -9,8 +9,8 @@ from types import ModuleType
 
 from labkit.data.celeba.source import open_source
 from labkit.data.fetch import is_offline
-from labkit.data.safe_zip import is_html
 from labkit.errors import LabkitError
+from labkit.safe_zip import is_html
 
 RETRIES = 3
 SILENCE_SECONDS = 60.0
@@ -55,9 +55,8 @@ def download_celeba(how: str, target: str | Path) -> Path:
     Args:
         how: "gdrive" (the official files, through gdown) or "kaggle" (a copy without identities, through kagglehub).
 
-    Raises:
-        LabkitError: `LABKIT_OFFLINE` is set, the package is not installed, `target` cannot be written, or the files
-            are not given; the message then ends with the steps to get them by hand.
+    Raises LabkitError: `LABKIT_OFFLINE` is set, the package is not installed, `target` cannot be written, or the
+        files are not given; the message then ends with the steps to get them by hand.
     """
     ways = {"gdrive": _from_gdrive, "kaggle": _from_kaggle}
     if how not in ways:

@@ -49,9 +49,8 @@ def read_labels(source: Source, names: Sequence[str]) -> Labels:
     row gives the split, the official rule by image number does, for names of six digits; all others are for
     training. Attributes may be −1/1, 0/1 or False/True; the rarer of −1 and 0 counts as a bad value.
 
-    Raises:
-        LabkitError: an annotation cannot be read; it lacks one of the 40 attributes; none of its columns names the
-            images; or which column holds the numbers cannot be told.
+    Raises LabkitError: an annotation cannot be read; it lacks one of the 40 attributes; none of its columns names the
+        images; or which column holds the numbers cannot be told.
     """
     problems: dict[str, int] = {}
     columns: dict[str, str] = {}
@@ -199,8 +198,7 @@ class _Table:
     def _join(self, values: np.ndarray, bad: int) -> np.ndarray:
         """`values` (R, columns), laid in the order of the images (N, columns); `bad` where unknown.
 
-        Raises:
-            LabkitError: not one image would get its labels.
+        Raises LabkitError: not one image would get its labels.
         """
         if (values == bad).any(axis=1)[self.rows >= 0].all():
             example = f"; a row holds {', '.join(map(repr, self.cells.iloc[0, :4]))}"[:120] if len(self.cells) else ""

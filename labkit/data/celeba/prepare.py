@@ -23,10 +23,10 @@ from tqdm.auto import tqdm
 from labkit.data.celeba.decode import HEIGHT, WIDTH, UnusableError, decode
 from labkit.data.celeba.labels import Labels, read_labels
 from labkit.data.celeba.source import Source
-from labkit.data.safe_zip import UnreadableEntryError
 from labkit.errors import LabkitError
 from labkit.faces.words import ATTRIBUTES
 from labkit.files import read_json, sha256, shown, write_json
+from labkit.safe_zip import UnreadableEntryError
 
 RECIPE = 2  # goes up when the same source would give other pixels or labels: older work is then made anew
 CHUNK = 64  # images decoded as one piece of work
@@ -47,9 +47,8 @@ def prepare(
     Returns:
         The report; with "decoded" and "seconds" where it was made now.
 
-    Raises:
-        LabkitError: no usable image; a table that cannot be read; the folder cannot be written or its disk is full;
-            another process is at it.
+    Raises LabkitError: no usable image; a table that cannot be read; the folder cannot be written or its disk is
+        full; another process is at it.
     """
     size = f"{height}x{width}"
     made_of = {"recipe": RECIPE, **source.fingerprint()}

@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from labkit.data.given import names_in
-from labkit.data.safe_zip import (
+from labkit.errors import LabkitError
+from labkit.files import shown, usable_path
+from labkit.safe_zip import (
     SafeZip,
     UnreadableEntryError,
     entry_of,
@@ -30,8 +32,6 @@ from labkit.data.safe_zip import (
     parts,
     refusal,
 )
-from labkit.errors import LabkitError
-from labkit.files import shown, usable_path
 
 IMAGE_BYTES = 5_000_000
 TEXT_BYTES = 100_000_000
@@ -41,8 +41,11 @@ IMAGE_FOLDER = "img_align_celeba"
 ZIP_NAMES = ("img_align_celeba.zip", "archive.zip", "celeba-dataset.zip", "celeba.zip")
 ANNOTATIONS = {"attributes": "list_attr_celeba", "identity": "identity_celeba", "partition": "list_eval_partition"}
 TABLE = re.compile(rf"({'|'.join(ANNOTATIONS.values())}).*\.(txt|csv|tsv)", re.IGNORECASE)  # also "… (1).txt"
+LOOKED_AT = 1024
 LIKE_A_TABLE = re.compile(r"(attr|ident|part|label|anno|meta).*\.(txt|xlsx?|ods|jsonl?|parquet)", re.IGNORECASE)
-UNUSED = ("list_bbox_celeba", "list_landmarks_align_celeba", "list_landmarks_celeba", "readme", "labels")
+UNUSED = ("list_bbox_celeba", "list_landmarks_align_celeba", "list_landmarks_celeba", "readme")
+PREPARED = re.compile(r"(^|.*[/\\])\d+x\d+[/\\]labels\.csv")  # of a set that was prepared here
+ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,7 @@ class Source:
     def read(self, name: str) -> bytes:
         """The bytes of one image, 5 MB at most; any process or thread may ask.
 
-        Raises:
-            UnreadableEntryError: there is no such image, or it cannot be read; `reason` says why in a few words.
+        Raises UnreadableEntryError: there is no such image, or it cannot be read; `reason` says why in a few words.
         """
         index = bisect_left(self.images, name)
         if index == len(self.images) or self.images[index] != name:
@@ -79,19 +81,24 @@ class Source:
     def annotation(self, kind: str) -> str | None:
         """The text of "attributes", "identity" or "partition"; None if this copy has none.
 
-        Raises:
-            LabkitError: the file is there but unreadable, over 100 MB, or an HTML page.
+        Raises LabkitError: the file is there but unreadable, over 100 MB, or an HTML page.
         """
         data = self._text(kind)
         if data is None:
             return None
-        if is_html(data[:1024]):
+        if is_html(data[:LOOKED_AT]):
             raise LabkitError(
                 f"{shown(self.path)}: its {ANNOTATIONS[kind]} is an HTML page, most likely of a download that was "
                 "refused; delete it or download it again."
             )
         wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as spreadsheets save "Unicode text"
-        return data.decode("utf-16" if wide else "utf-8", "replace")
+        text = data.decode("utf-16" if wide else "utf-8", "replace")
+        if text[:LOOKED_AT].count("\0") > len(text[:LOOKED_AT]) / 4:  # of each letter at least one byte is zero
+            raise LabkitError(
+                f"{shown(self.path)}: its {ANNOTATIONS[kind]} is not in UTF-8, nor in UTF-16 with its mark; save it "
+                "as csv in UTF-8."
+            )
+        return text
 
     def fingerprint(self) -> dict[str, str]:
         """What tells whether this is the copy that something was made of: a digest for each part.
@@ -127,8 +134,7 @@ def open_source(path: str | Path) -> Source:
     the folder are not followed. Of two images with the same base name the one below an img_align_celeba is kept,
     else the first (in a zip: in its order, in a folder: by path).
 
-    Raises:
-        LabkitError: nothing there, not readable, no zip, an HTML page under the name of a zip, or no images.
+    Raises LabkitError: nothing there, not readable, no zip, an HTML page under the name of a zip, or no images.
     """
     path = usable_path(path)
     if path.is_dir():
@@ -179,11 +185,13 @@ class _Listing:
             self.dropped[name] = f"{base} has labels in a form that is not read: unpack it, or save it as csv"
         elif suffix == ".zip":
             self.zips.append(name)
-        elif stem in UNUSED:
+        elif stem in UNUSED or PREPARED.fullmatch(name):
             pass
         elif not base.startswith(".") and (suffix in (".csv", ".tsv") or LIKE_A_TABLE.search(base)):
             table = next((table for kind, table in ANNOTATIONS.items() if kind[:4] in stem), "list_attr_celeba")
             self.dropped[name] = f"{base} has no known name: if it has the labels, call it {table}.csv"
+        elif suffix in ARCHIVES:
+            self.dropped[name] = "an archive that is not read: unpack it"
         elif base.startswith(".") or suffix not in IMAGE_SUFFIXES:
             self.dropped[name] = "not an image name"
         elif bomb or size > IMAGE_BYTES:

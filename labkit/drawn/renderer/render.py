@@ -107,8 +107,7 @@ def render(factors: Tensor, size: int = 64, device: torch.device | str | None = 
     Returns:
         uint8 (N, 3, size, size), on `device`.
 
-    Raises:
-        LabkitError: factors of a wrong shape, NaN or infinite; a size below 8.
+    Raises LabkitError: factors of a wrong shape, NaN or infinite; a size below 8.
     """
     factors = _checked(torch.as_tensor(factors).to(device=device, dtype=torch.float32), size)
     images = torch.empty(len(factors), 3, size, size, dtype=torch.uint8, device=factors.device)

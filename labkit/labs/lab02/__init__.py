@@ -4,5 +4,3 @@ from labkit.labs.lab02.claims import C1, C2
 from labkit.labs.lab02.people import person_split
 from labkit.labs.lab02.precision import average_precision
 from labkit.labs.lab02.relations import phi_matrix
-
-__all__ = ["C1", "C2", "average_precision", "person_split", "phi_matrix"]

@@ -7,25 +7,3 @@ from labkit.labs.lab03.deciding import verdict_over_seeds
 from labkit.labs.lab03.drawing import reparameterisation
 from labkit.labs.lab03.elbo import closed_form_kl, elbo
 from labkit.labs.lab03.mirroring import odd_share
-
-__all__ = [
-    "C3",
-    "C4",
-    "D1",
-    "D2",
-    "D3",
-    "E1",
-    "E2",
-    "E3",
-    "E4",
-    "E5",
-    "aggregate_variance",
-    "asking",
-    "closed_form_kl",
-    "conditional_pass",
-    "elbo",
-    "importance_weighted",
-    "odd_share",
-    "reparameterisation",
-    "verdict_over_seeds",
-]

@@ -7,21 +7,3 @@ from labkit.labs.lab04.pairs import membership_area
 from labkit.labs.lab04.rare import balancing_weights, wilson_interval
 from labkit.labs.lab04.spread import diversity
 from labkit.labs.lab04.step import gan_step
-
-__all__ = [
-    "D4",
-    "D5",
-    "D6",
-    "D7",
-    "D8",
-    "D9",
-    "D10",
-    "arithmetic",
-    "balancing_weights",
-    "discriminator_loss",
-    "diversity",
-    "gan_step",
-    "membership_area",
-    "spherical",
-    "wilson_interval",
-]

@@ -5,15 +5,3 @@ from labkit.labs.lab05.counting import mutual_information
 from labkit.labs.lab05.differences import difference_points
 from labkit.labs.lab05.matching import match_factors
 from labkit.labs.lab05.parts import kl_in_three
-
-__all__ = [
-    "C5",
-    "C6",
-    "C7",
-    "C8",
-    "C9",
-    "difference_points",
-    "kl_in_three",
-    "match_factors",
-    "mutual_information",
-]

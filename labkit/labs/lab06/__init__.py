@@ -4,5 +4,3 @@ from labkit.labs.lab06.cells import depthwise_cell
 from labkit.labs.lab06.claims import C10
 from labkit.labs.lab06.levels import temperature_per_level
 from labkit.labs.lab06.residual import residual_kl
-
-__all__ = ["C10", "depthwise_cell", "residual_kl", "temperature_per_level"]

@@ -8,19 +8,3 @@ from labkit.labs.lab07.loss import regression
 from labkit.labs.lab07.path import straight_path
 from labkit.labs.lab07.solvers import solvers
 from labkit.labs.lab07.waves import time_waves
-
-__all__ = [
-    "F1",
-    "F2",
-    "F3",
-    "F4",
-    "F5",
-    "F6",
-    "energy_distance",
-    "guided_velocity",
-    "likelihood",
-    "regression",
-    "solvers",
-    "straight_path",
-    "time_waves",
-]

@@ -43,8 +43,7 @@ def factor_vae_score(
     Returns:
         matrix: the training votes (D, F). per_factor: the accuracy on votes of that factor.
 
-    Raises:
-        LabkitError: fewer than two rows a vote, or no votes.
+    Raises LabkitError: fewer than two rows a vote, or no votes.
     """
     if rows < 2 or min(training_votes, test_votes) < 1:
         raise LabkitError("factor_vae_score: a vote needs 2 rows or more, and there must be votes.")

@@ -62,8 +62,7 @@ def higgins_score(
         matrix: the confusion (F, F): share of the points of factor i that were called factor j. per_factor: its
         diagonal.
 
-    Raises:
-        LabkitError: counts below 1.
+    Raises LabkitError: counts below 1.
     """
     if min(pairs, training_points, test_points) < 1 or strength <= 0:
         raise LabkitError("higgins_score: pairs, training_points, test_points and strength must be positive.")

@@ -111,9 +111,8 @@ def code_table(
         active: bool (D,), the latents that take part: leave out those that collapsed to the prior, whose noise
             `factor_vae_score` would otherwise take for a factor. None means all.
 
-    Raises:
-        LabkitError: shapes that do not fit, values that are not finite, unknown names, or fewer than two factors
-            that vary.
+    Raises LabkitError: shapes that do not fit, values that are not finite, unknown names, or fewer than two factors
+        that vary.
     """
     codes, factors = np.asarray(codes, np.float64), np.asarray(factors, np.float64)
     fit = codes.ndim == factors.ndim == 2 and len(codes) == len(factors) and codes.shape[1] > 0

@@ -68,8 +68,7 @@ class Model:
 def write(out: Path, name: str, model: Model) -> None:
     """Write NAME.js into `out`, for `page`; a model of more than 2 MB is left out, with a line that says so.
 
-    Raises:
-        LabkitError: a layer that explorer.js does not know, or weights that are not finite.
+    Raises LabkitError: a layer that explorer.js does not know, or weights that are not finite.
     """
     text = script(name, model)
     if len(text) > LARGEST:

@@ -9,20 +9,23 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from textwrap import indent
 
+import nbformat
 import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from small_lab import FIRST, PLAIN, SECOND, lab_in, share, submit
+from small_lab import FIRST, PLAIN, SECOND, START, lab_in, notebook, share, submit
 
 from labkit.course.grade import run as room
+from labkit.course.grade.execute import probe
 from labkit.course.grade.layout import Place
 from labkit.course.grade.limited import Overrun
 from labkit.course.grade.run import Task, _salt, choose_kernel, finished, run_submissions
 from labkit.course.grade.sandbox.limits import Limits
 from labkit.errors import LabkitError
-from labkit.files import sha256, write_json
+from labkit.files import sha256, write_json, write_text
 
 STUDENTS = ("ada", "bob")
 WAITING = """
@@ -38,6 +41,8 @@ sys.path.insert(0, {here!r})
 from small_lab import lab_in
 from labkit.course.grade.layout import Place
 from labkit.course.grade.run import run_submissions
+from labkit.course.grade.sandbox import limits
+limits.LEAST_SECONDS = 600  # who waits for another is no sleeper, however busy the machine is
 if __name__ == "__main__":
     course = Path({course!r})
     run_submissions(Place(course, lab_in(course)), jobs=2, unsafe=True)
@@ -114,6 +119,22 @@ def test_a_killed_run_and_a_killed_worker_lose_nothing_and_grade_nothing_twice(c
     assert (share(old, SECOND), share(again[0], FIRST), share(again[0], SECOND)) == (1, 1, 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a group of processes")
+@pytest.mark.parametrize("where", ["between", "density"])
+def test_ctrl_c_costs_nobody_points(tmp_path, where):
+    """It reaches every process of a terminal: a submission that was at it, in a cell or asked, has no outcome."""
+    lab = lab_in(tmp_path)
+    wait = WAITING.format(str(tmp_path / "go"))
+    waits = {"between": wait, "density": f"def log_density(x):{indent(wait, '    ')}\n    return x"}
+    submit(tmp_path, lab, "ada", **{where: waits[where]})
+    script = tmp_path / "job.py"
+    script.write_text(SCRIPT.format(here=str(Path(__file__).resolve().parent), course=str(tmp_path)))
+    run = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
+    wait_for(lambda: list(tmp_path.glob("executed/*/*/progress.json")))
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait(timeout=240) and not outcomes(tmp_path)
+
+
 def test_nothing_prepared_is_said(tmp_path):
     with pytest.raises(LabkitError, match="prepare"):
         run_submissions(Place(tmp_path, lab_in(tmp_path)), unsafe=True)
@@ -130,7 +151,7 @@ def test_a_submission_that_no_worker_gets_done_stops_nobody_and_says_so(tmp_path
         about = {"student": "ada", "status": "ok", "reason": ""}
         write_json(task.out / room.OUTCOME, about | {"notebook_sha256": sha256(task.submission / lab.path.name)})
 
-    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: 1.0)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: (1.0, 0.0))
     monkeypatch.setattr(room, "_limited", work_on)
     _, bob = run_submissions(Place(tmp_path, lab), unsafe=True)
     assert (bob["student"], bob["status"]) == ("bob", "refused") and "by hand" in bob["reason"]
@@ -146,7 +167,7 @@ def test_an_instructors_error_stops_all(tmp_path, monkeypatch):
     def fail(task):
         raise LabkitError("no sandbox.")
 
-    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: 1.0)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: (1.0, 0.0))
     monkeypatch.setattr(room, "_limited", fail)
     with pytest.raises(LabkitError, match="no sandbox"):
         run_submissions(Place(tmp_path, lab), unsafe=True)
@@ -206,7 +227,7 @@ def test_what_the_clock_stopped_is_run_again_alone_before_it_counts(tmp_path, mo
         outcome = {"notebook_sha256": sha256(task.submission / lab.path.name), "again": late, "student": student}
         write_json(task.out / room.OUTCOME, outcome | {"status": "time-out" if late else "ok", "reason": ""})
 
-    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: 1.0)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: (1.0, 0.0))
     monkeypatch.setattr(room, "_limited", work_on)
     found = run_submissions(Place(tmp_path, lab), unsafe=True)
     assert [each["status"] for each in found] == ["ok", "ok"]
@@ -226,7 +247,7 @@ def test_a_worker_that_is_ended_for_its_computing_time_keeps_what_was_asked_befo
         write_json(task.out / "progress.json", {"asking": SECOND, "exercises": asked})
         raise Overrun("it took more computing time than it may", certain=True)
 
-    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: 1.0)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: (1.0, 0.0))
     monkeypatch.setattr(room, "_limited", work_on)
     (found,) = run_submissions(Place(tmp_path, lab), unsafe=True)
     assert share(found, FIRST) == 1 and share(found, SECOND) == 0 and len(done) == 1
@@ -259,8 +280,8 @@ def test_where_the_courses_own_notebook_fails_nobody_is_graded(tmp_path, words):
     assert not outcomes(tmp_path)
 
 
-def test_a_cell_may_compute_a_few_times_what_the_dearest_of_the_course_does(tmp_path, monkeypatch):
-    """So an endless loop costs seconds; one student alone, whom nobody waits for, has all the time there is."""
+def test_a_cell_may_take_a_few_times_what_the_dearest_of_the_course_does(tmp_path, monkeypatch):
+    """So a loop or a sleep without end costs seconds; one student alone, whom nobody waits for, has all the time."""
     lab = lab_in(tmp_path)
     done = []
 
@@ -272,11 +293,12 @@ def test_a_cell_may_compute_a_few_times_what_the_dearest_of_the_course_does(tmp_
     monkeypatch.setattr(room, "_limited", work_on)
     for dearest in (0.1, 4.0, 1000.0, math.inf):
         submit(tmp_path, lab, "ada", between=f"{dearest}")
-        monkeypatch.setattr(room, "run_limited", lambda *args, dearest=dearest, **settings: dearest)
+        monkeypatch.setattr(room, "run_limited", lambda *args, own=(dearest, dearest / 2), **settings: own)
         run_submissions(Place(tmp_path, lab), unsafe=True)
     run_submissions(Place(tmp_path, lab), unsafe=True, student="ada")
-    most = Limits().cell_seconds
+    most, asleep = Limits().cell_seconds, Limits().asleep_seconds
     assert [each.cell_seconds for each in done] == [10, 20, most, most, most]
+    assert [each.asleep_seconds for each in done] == [10, 10, asleep, asleep, asleep]
     assert {each.wall_seconds for each in done} == {Limits().wall_seconds}
 
 
@@ -291,7 +313,7 @@ def test_a_corrected_check_or_a_name_runs_what_it_touches_again(tmp_path, monkey
         about = {"notebook_sha256": sha256(task.submission / lab.path.name), "checks": task.state, "status": "ok"}
         write_json(task.out / room.OUTCOME, about | {"student": done[-1], "reason": ""})
 
-    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: 1.0)
+    monkeypatch.setattr(room, "run_limited", lambda *args, **settings: (1.0, 0.0))
     monkeypatch.setattr(room, "_limited", work_on)
     place = Place(tmp_path, lab)
     run_submissions(place, unsafe=True)
@@ -303,3 +325,30 @@ def test_a_corrected_check_or_a_name_runs_what_it_touches_again(tmp_path, monkey
     monkeypatch.setattr(room, "state_of_checks", lambda path: "corrected")
     run_submissions(place, unsafe=True)
     assert sorted(done[3:]) == sorted(STUDENTS)
+
+
+def test_the_probe_tells_what_the_courses_own_notebook_computes_and_sleeps(tmp_path):
+    lab = lab_in(tmp_path)
+    computes = "import time\nend = time.process_time() + 2\nwhile time.process_time() < end:\n    pass\n"
+    cells = notebook(start=computes + START, between="time.sleep(4)")
+    write_text(lab.path, nbformat.writes(cells))
+    dearest, asleep = probe(lab, PLAIN, Limits())
+    assert 2 <= dearest < 60 and 2 <= asleep < 5
+
+
+READS = """
+import sys
+from pathlib import Path
+import {module}
+from labkit.course.grade.exercises import state_of_checks
+state_of_checks(Path({path!r}))
+sys.exit("torch" in sys.modules or "pandas" in sys.modules)
+"""
+COMMANDS = ("intake.prepare", "run", "marks.gradebook", "marks.feedback", "marks.export", "marks.similar")
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_what_runs_no_check_loads_no_torch(tmp_path, module):
+    """It is most of a command's memory, which is held beside the processes that grade, and of its start."""
+    code = READS.format(module=f"labkit.course.grade.{module}", path=str(lab_in(tmp_path).path))
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

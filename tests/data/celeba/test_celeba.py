@@ -12,6 +12,7 @@ from labkit.data.celeba import celeba as celeba_module
 from labkit.data.celeba import prepare as celeba_prepare
 from labkit.data.given import path_for
 from labkit.errors import LabkitError
+from labkit.faces.faceset import FaceSet, Provenance
 from labkit.faces.words import ATTRIBUTES
 
 IMAGES = jpegs(70, seed=2)
@@ -166,3 +167,31 @@ def test_a_report_of_another_shape_is_none(source, cache, change, capsys):
     assert "64x64: is a prepared set that is not whole" in capsys.readouterr().out
     with pytest.raises(LabkitError, match="64x64: is a prepared set that is not whole"):
         celeba(cache)
+
+
+@pytest.mark.parametrize("given", [0, 1, 2, "no test"])
+def test_a_part_that_is_empty_gets_people_of_training(tmp_path, capsys, given):
+    partition = np.arange(70) // 60 if given == "no test" else np.full(70, given)
+    person = np.arange(70) % 20
+    source = write_official(tmp_path / "data" / "celeba", IMAGES, identity=person, partition=partition)
+    faces = celeba(source)
+    parts = [set(person[faces.split == part]) for part in range(3)]
+    assert all(parts) and not parts[0] & parts[2] and len(parts[2]) == 5
+    if given == "no test":
+        np.testing.assert_array_equal(faces.split == 1, partition == 1)
+    else:
+        assert not parts[0] & parts[1] and not parts[1] & parts[2] and len(parts[1]) == 3
+    for said in (capsys.readouterr().out, faces.provenance.source):
+        assert "no image is marked for testing" in said and ("validation" in said) == (given != "no test")
+    np.testing.assert_array_equal(celeba(source).split, faces.split)
+
+
+def test_images_of_unknown_people_are_parted_one_by_one(tmp_path):
+    faces = celeba(write_official(tmp_path / "data" / "celeba", IMAGES, identity=None, partition=None))
+    assert np.bincount(faces.split, minlength=3).tolist() == [40, 13, 17]
+
+
+def test_of_many_people_a_tenth_is_held_out():
+    images = np.zeros((3000, 3, 1, 1), np.uint8)
+    faces = FaceSet(images, Provenance("CelebA", True, "a folder"), identity=np.arange(3000))
+    assert np.bincount(celeba_module.all_parts(faces).split).tolist() == [2430, 270, 300]

@@ -15,8 +15,8 @@ from celeba_files import (
 )
 
 from labkit.data.celeba.source import IMAGE_BYTES, open_source
-from labkit.data.safe_zip import UnreadableEntryError
 from labkit.errors import LabkitError
+from labkit.safe_zip import UnreadableEntryError
 
 
 def zip_of(path, *infos, **members):

@@ -200,6 +200,16 @@ def test_an_empty_file_and_a_page(tmp_path):
         read(tmp_path, attributes="\n<!DOCTYPE html><html>Quota exceeded</html>")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_an_encoding_that_is_not_read_is_named(tmp_path, encoding):
+    write_official(tmp_path, IMAGES)
+    table = tmp_path / "list_attr_celeba.txt"
+    table.write_bytes(table.read_text().encode(encoding))
+    source = open_source(tmp_path)
+    with pytest.raises(LabkitError, match=r"not in UTF-8.*save it as csv in UTF-8"):
+        read_labels(source, source.images)
+
+
 @pytest.mark.parametrize("columns", [[], list(ATTRIBUTES[:1])])
 def test_a_file_that_is_no_table_of_attributes(tmp_path, columns):
     with pytest.raises(LabkitError, match=r"lacks .* and \d+ more"):

@@ -14,8 +14,8 @@ from celeba_files import (
 )
 
 from labkit.data.celeba.source import IMAGE_BYTES, open_source
-from labkit.data.safe_zip import UnreadableEntryError
 from labkit.errors import LabkitError
+from labkit.safe_zip import UnreadableEntryError
 
 
 def test_what_leads_out_of_a_folder_is_refused(tmp_path):

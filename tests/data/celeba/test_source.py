@@ -20,7 +20,8 @@ from celeba_files import (
 )
 
 from labkit.data.celeba.source import open_source
-from labkit.data.safe_zip import UnreadableEntryError
+from labkit.errors import LabkitError
+from labkit.safe_zip import UnreadableEntryError
 
 
 def bare_folder(folder):
@@ -234,7 +235,7 @@ def test_a_table_is_known_also_by_the_name_that_a_browser_or_an_editor_gave_it(t
     "name",
     [
         *("list_attr_celeba.xlsx", "list_attr_celeba.txt.gz", "list_attr_celeba.csv.zip", "my_attributes.csv"),
-        *("metadata.jsonl", "identity.txt", "link.txt"),
+        *("metadata.jsonl", "identity.txt", "link.txt", "labels.csv"),
     ],
 )
 def test_a_table_that_is_not_read_is_named_with_what_to_do(tmp_path, name):
@@ -250,3 +251,17 @@ def test_a_table_that_is_not_read_is_named_with_what_to_do(tmp_path, name):
         remedy in said
         for remedy in ("save it as csv", "call it list_attr_celeba.csv", "identity_celeba.csv", "put there")
     )
+
+
+def test_the_table_of_a_prepared_set_is_no_stranger(tmp_path):
+    write_official(tmp_path, IMAGES)
+    (tmp_path / "64x64").mkdir()
+    (tmp_path / "64x64" / "labels.csv").write_text("name\n")
+    assert not open_source(tmp_path).dropped
+
+
+@pytest.mark.parametrize("name", ["faces.tar", "img_align_celeba.7z", "faces.tar.gz", "CelebA.rar"])
+def test_an_archive_that_is_not_read_is_to_be_unpacked(tmp_path, name):
+    (tmp_path / name).write_bytes(b"any")
+    with pytest.raises(LabkitError, match="an archive that is not read: unpack it"):
+        open_source(tmp_path)

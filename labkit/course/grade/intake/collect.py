@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from labkit.attempts import ATTEMPTS
 from labkit.course.grade.intake.members import REMEDY, Member, RefusedError, members_of
 from labkit.course.grade.layout import STUDENT, Place
 from labkit.course.run.labs import Lab
-from labkit.data.safe_zip import is_unsafe
-from labkit.ladder import ATTEMPTS
+from labkit.safe_zip import is_unsafe
 
 WRAPPERS = re.compile(r"submitted|submissions|assignment_\d+_export|lab\d\d[a-z]?", re.IGNORECASE)
 # How systems name what they hand out: whose it is, and the file as the student called it.
@@ -77,8 +77,7 @@ class Submission:
 def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
     """Submissions for `lab` in a folder or zip, one per student, and a sentence for each file left out.
 
-    Raises:
-        LabkitError: `source` is neither a folder nor a zip that can be read.
+    Raises LabkitError: `source` is neither a folder nor a zip that can be read.
     """
     groups: dict[str, list[tuple[Member, Named]]] = defaultdict(list)
     left_out: list[str] = []

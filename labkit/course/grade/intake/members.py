@@ -16,8 +16,8 @@ from itertools import takewhile
 from pathlib import Path
 from zipfile import ZipInfo
 
-from labkit.data.safe_zip import SafeZip, entries_of, entry_of, is_bomb, list_entries, parts, refusal
 from labkit.errors import LabkitError
+from labkit.safe_zip import SafeZip, entries_of, entry_of, is_bomb, list_entries, parts, refusal
 
 DEPTH = 20
 MAX_FILES = 20_000
@@ -43,8 +43,7 @@ class Member:
 def members_of(source: Path) -> list[Member]:
     """All files of a folder or a zip, those in students' own zips included.
 
-    Raises:
-        LabkitError: it is neither, or cannot be read.
+    Raises LabkitError: it is neither, or cannot be read.
     """
     if source.is_dir():
         return list(_in_folder(source, ()))
@@ -157,8 +156,7 @@ def _hidden(part: str) -> bool:
 def read_file(path: Path, limit: int) -> bytes:
     """The bytes of a plain file; no link is followed, no pipe waited for.
 
-    Raises:
-        RefusedError: it is something else, cannot be read, or has more than `limit` bytes.
+    Raises RefusedError: it is something else, cannot be read, or has more than `limit` bytes.
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:

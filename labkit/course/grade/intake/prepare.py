@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from labkit.attempts import parse_attempts, tried
 from labkit.course.grade.exercises import exercises
 from labkit.course.grade.intake.collect import Submission, collect
 from labkit.course.grade.intake.members import RefusedError
@@ -21,7 +22,6 @@ from labkit.course.grade.release import notebook_text
 from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
 from labkit.files import write_json, write_text
-from labkit.ladder import parse_attempts, tried
 
 MAX_BYTES = 20_000_000
 MAX_ATTEMPTS = 1_000_000
@@ -46,9 +46,8 @@ def prepare(place: Place, source: Path, *, deadline: date | None = None, max_byt
             folder, its zip or its name dates after it. None keeps the one that the gradebook has, at first none.
         max_bytes: the most one notebook may have.
 
-    Raises:
-        LabkitError: the lab is not released, or `source` is neither folder nor zip. A bad submission raises
-            nothing: it is refused with a reason, and the others go on.
+    Raises LabkitError: the lab is not released, or `source` is neither folder nor zip. A bad submission raises
+        nothing: it is refused with a reason, and the others go on.
     """
     released = read_release(place)
     if source.resolve() == place.course.resolve():
@@ -77,8 +76,7 @@ def prepare(place: Place, source: Path, *, deadline: date | None = None, max_byt
 def read_release(place: Place) -> NotebookNode:
     """The student version of a lab as it was released.
 
-    Raises:
-        LabkitError: it was not.
+    Raises LabkitError: it was not.
     """
     path, number = place.release, place.lab.number
     if not place.course.is_dir():

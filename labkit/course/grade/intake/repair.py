@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
 from labkit.course.grade.intake.members import REMEDY, RefusedError
-from labkit.data.safe_zip import is_html
+from labkit.safe_zip import is_html
 
 MAX_CELLS = 1000
 MAKE = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
@@ -52,8 +52,7 @@ class Handed:
 def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
     """The cells of a notebook in any version of its format, and what is to be said of the whole.
 
-    Raises:
-        RefusedError: it is no notebook, has no cells, or more than a person writes.
+    Raises RefusedError: it is no notebook, has no cells, or more than a person writes.
     """
     try:
         notebook = _json(data)

@@ -32,8 +32,7 @@ def pseudonyms(place: Place) -> dict[str, str]:
     It is an HMAC of the name with the course's secret, so that nobody without the secret can try names. The key file,
     pseudonyms.csv, is brought up to date.
 
-    Raises:
-        LabkitError: the secret or the key file cannot be read or written.
+    Raises LabkitError: the secret or the key file cannot be read or written.
     """
     path, key = place.course / SECRET, place.course / KEY
     try:
@@ -93,8 +92,7 @@ def write_essays(place: Place, *, anonymous: bool = False) -> tuple[Path, int, d
     Returns:
         the page, how many answers it has, and student → why theirs are not on it.
 
-    Raises:
-        LabkitError: the lab is not released, has no such exercise, or nothing is prepared.
+    Raises LabkitError: the lab is not released, has no such exercise, or nothing is prepared.
     """
     exercises = list(graded_cells(read_release(place), manual=True))
     if not exercises:

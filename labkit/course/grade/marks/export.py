@@ -42,8 +42,7 @@ MAX_SAID = 600  # characters of what a page quotes
 def export_csv(place: Place, path: Path) -> int:
     """Write a row per student and exercise; returns how many.
 
-    Raises:
-        LabkitError: nobody is graded yet, or the file cannot be written.
+    Raises LabkitError: nobody is graded yet, or the file cannot be written.
     """
     rows = grade_rows(place)
     write_table(path, COLUMNS, rows)
@@ -64,8 +63,7 @@ def grade_rows(place: Place) -> list[dict[str, Any]]:
 
     Who was never ingested has no row; whose outcome is another than was ingested has the status "not ingested".
 
-    Raises:
-        LabkitError: nobody is graded yet.
+    Raises LabkitError: nobody is graded yet.
     """
     released, rows = read_release(place), []
     exercises = [*graded_cells(released, manual=False), *graded_cells(released, manual=True)]
@@ -92,8 +90,7 @@ def grade_rows(place: Place) -> list[dict[str, Any]]:
 def overview(place: Place) -> str:
     """The class at a glance, as Markdown: what was missed most, points per exercise, time per submission.
 
-    Raises:
-        LabkitError: nobody is graded yet.
+    Raises LabkitError: nobody is graded yet.
     """
     found, rows = records(place), grade_rows(place)
     states = Counter(record.status for record in found)

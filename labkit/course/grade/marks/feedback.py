@@ -29,8 +29,7 @@ def write_feedback(place: Place, *, anonymous: bool = False) -> tuple[list[Path]
 
     Returns the pages, and student → why there is none of theirs: nobody's work keeps others from their page.
 
-    Raises:
-        LabkitError: nobody was graded yet, or the gradebook cannot be used.
+    Raises LabkitError: nobody was graded yet, or the gradebook cannot be used.
     """
     with open_gradebook(place) as gradebook:
         update_penalties(gradebook, place)

@@ -67,9 +67,8 @@ def ingest(place: Place, rule: LateRule | None = None) -> Ingested:
     Args:
         rule: what lateness costs; None keeps what was said before, at first nothing.
 
-    Raises:
-        LabkitError: the lab is not released or has no submissions, or the gradebook cannot be used. One bad
-            submission does not stop the others.
+    Raises LabkitError: the lab is not released or has no submissions, or the gradebook cannot be used. One bad
+        submission does not stop the others.
     """
     from nbgrader.api import MissingEntry
     from sqlalchemy.exc import SQLAlchemyError

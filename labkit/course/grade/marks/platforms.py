@@ -37,8 +37,7 @@ def export_for(place: Place, system: str, path: Path) -> Exported:
 
     Whose newest work is not graded gets no total: an empty cell changes nothing in the system.
 
-    Raises:
-        LabkitError: no such system, nobody is graded yet, or the file cannot be written.
+    Raises LabkitError: no such system, nobody is graded yet, or the file cannot be written.
     """
     if system not in PLATFORMS:
         raise LabkitError(f"--for {system}: there is no such table{nearest(system, PLATFORMS)}")

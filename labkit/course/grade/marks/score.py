@@ -62,8 +62,7 @@ def score_exercise(maximum: float, exercise: Any, otherwise: str = "") -> Score:
 def parse_late_rule(rule: str | None, grace: str | None = None) -> LateRule:
     """A rule such as "10%/day" or "2%/hour", with a grace such as "1h" or "30 min".
 
-    Raises:
-        LabkitError: either cannot be read, or there is a grace without a rule.
+    Raises LabkitError: either cannot be read, or there is a grace without a rule.
     """
     if grace and rule is None:
         raise LabkitError(f"--grace {grace}: belongs to a rule; write --late, for example 10%/day, beside it.")

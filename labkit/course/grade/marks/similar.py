@@ -50,8 +50,7 @@ class Pair:
 def write_similar(place: Place) -> tuple[Path, list[Pair], dict[str, str]]:
     """Write similar/<lab>.html; returns it, its pairs, and student → why that work could not be compared.
 
-    Raises:
-        LabkitError: the lab is not released, or nothing is prepared.
+    Raises LabkitError: the lab is not released, or nothing is prepared.
     """
     released = notebook_text(read_release(place))
     found: dict[str, Answers] = {}

@@ -47,8 +47,7 @@ NUMBER, MACHINE, FIRST, SECOND = 0, 4, 16, 24  # where they stand in what a filt
 def filter_program(machine: str) -> bytes:
     """The filter as a BPF program: what is denied fails with EPERM, all else is let through.
 
-    Raises:
-        KeyError: there are no numbers of this machine's system calls here.
+    Raises KeyError: there are no numbers of this machine's system calls here.
     """
     place, architecture = MACHINES[machine]
     denied = [numbers[place] for numbers in DENIED.values() if numbers[place] is not None]
@@ -69,8 +68,7 @@ def filter_program(machine: str) -> bytes:
 def new_session_keyring() -> None:
     """Leave the caller's session keyring for an empty one.
 
-    Raises:
-        OSError: it was refused.
+    Raises OSError: it was refused.
     """
     keyctl = DENIED["keyctl"][MACHINES[platform.machine()][0]]
     libc = ctypes.CDLL(None, use_errno=True)

@@ -58,8 +58,7 @@ def container_command(
     As `sandbox_command`, but for these: `argv` names programs of the image (made from
     `RECIPE`), and killing the command leaves the container: see `remove_container`.
 
-    Raises:
-        LabkitError: `runtime` is neither podman nor docker.
+    Raises LabkitError: `runtime` is neither podman nor docker.
     """
     if runtime not in RUNTIMES:
         raise LabkitError(f"There is no container runtime {runtime!r}; choose {' or '.join(RUNTIMES)}.")
@@ -105,8 +104,7 @@ def container_process(runtime: str, name: str) -> int:
 def require_container(runtime: str | None = None, image: str = IMAGE) -> str:
     """The runtime to use: `runtime`, else the first that answers and has the image.
 
-    Raises:
-        LabkitError: none does; says what to do.
+    Raises LabkitError: none does; says what to do.
     """
     answers = _answering(runtime)
     for name in answers:
@@ -120,8 +118,7 @@ def build_image(project: Path) -> str:
 
     Returns the runtime that has it: podman where it answers, else docker.
 
-    Raises:
-        LabkitError: no runtime answers, or the build failed; its own output says why.
+    Raises LabkitError: no runtime answers, or the build failed; its own output says why.
     """
     runtime = _answering()[0]
     with TemporaryDirectory(prefix="labkit-") as folder:

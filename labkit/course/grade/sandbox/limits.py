@@ -8,7 +8,7 @@ from labkit.errors import LabkitError
 MEBIBYTE = 1024**2
 # Time on the clock is no measure of a submission: on a machine under load it is several times its computing time.
 WALL_FACTOR = 5
-# What a submission's cell may compute: so many times what the dearest of the course's own notebook does, or so long.
+# What a submission's cell may compute, and may sleep: so many times what the course's own notebook does, or so long.
 DEAREST_FACTOR, LEAST_SECONDS = 5, 10.0
 
 
@@ -43,20 +43,22 @@ class Limits:
         """The limits as JSON holds them; `Limits.of` reads them back."""
         return asdict(self)
 
-    def beside(self, dearest: float) -> Self:
-        """The limits of one of many submissions, where the dearest cell of the course's own computes so long.
+    def beside(self, dearest: float, asleep: float) -> Self:
+        """The limits of one of many submissions, where one of the course's own cells takes so much at most.
 
-        An endless loop is ended in seconds then, and the class does not wait for it. The clock is not: on a machine
-        under load it would end the others, too.
+        An endless loop and a sleeper are ended in seconds then, and the class does not wait for them. The clock is
+        not: on a machine under load it would end the others, too.
         """
-        return replace(self, cell_seconds=min(self.cell_seconds, max(LEAST_SECONDS, DEAREST_FACTOR * dearest)))
+        cell, sleep = (max(LEAST_SECONDS, DEAREST_FACTOR * each) for each in (dearest, asleep))
+        return replace(
+            self, cell_seconds=min(self.cell_seconds, cell), asleep_seconds=min(self.asleep_seconds, sleep)
+        )
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
         """Limits from what `as_dict` gave, or from part of it.
 
-        Raises:
-            LabkitError: there is no such limit, or one is not above 0.
+        Raises LabkitError: there is no such limit, or one is not above 0.
         """
         if unknown := sorted(set(values) - set(cls.__dataclass_fields__)):
             raise LabkitError(

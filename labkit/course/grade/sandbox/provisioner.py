@@ -123,8 +123,7 @@ class SandboxProvisioner(LocalProvisioner):
     async def pre_launch(self, **settings: Any) -> dict[str, Any]:
         """Choose sockets in a private folder and write the connection file that the kernel sees.
 
-        Raises:
-            LabkitError: there is no sandbox on this machine.
+        Raises LabkitError: there is no sandbox on this machine.
         """
         if self.runtime == BUBBLEWRAP:
             require_sandbox()
@@ -146,8 +145,7 @@ class SandboxProvisioner(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **settings: Any) -> KernelConnectionInfo:
         """Start the sandbox; nothing of `settings` (environment, working folder) reaches it.
 
-        Raises:
-            LabkitError: the sandbox ended at once; says its last words.
+        Raises LabkitError: the sandbox ended at once; says its last words.
         """
         contained = self.runtime != BUBBLEWRAP
         command = self._command(cmd)

@@ -38,8 +38,7 @@ class Relay:
         to_inside: the standard input of the container's command.
         from_inside: its standard output.
 
-    Raises:
-        OSError: no socket can be made in `folder`.
+    Raises OSError: no socket can be made in `folder`.
     """
 
     def __init__(self, folder: Path, to_inside: IO[bytes], from_inside: IO[bytes]) -> None:

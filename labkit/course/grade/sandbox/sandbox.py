@@ -70,8 +70,7 @@ def sandbox_command(
 
     Everything dies with the thread that started the command, so also with its process: use one that lasts.
 
-    Raises:
-        LabkitError: a readable path is missing or holds so much that showing it would show other people's work.
+    Raises LabkitError: a readable path is missing or holds so much that showing it would show other people's work.
     """
     limits = limits or Limits()
     inner = ["/bin/sh", "-c", START, "sh", *limits.as_prlimit(), *argv]
@@ -89,8 +88,7 @@ def sandbox_command(
 def require_sandbox() -> None:
     """Try the sandbox once.
 
-    Raises:
-        LabkitError: there is none on this machine; says why and what to do.
+    Raises LabkitError: there is none on this machine; says why and what to do.
     """
     if shutil.which("bwrap") is None:
         raise LabkitError(f"There is no sandbox here (bubblewrap is not installed): {HOW_TO_GET_ONE}.")

@@ -64,8 +64,7 @@ class Channel:
     def open(self) -> str:
         """The first text of the other side.
 
-        Raises:
-            NoAnswer: there is none.
+        Raises NoAnswer: there is none.
         """
         monitor = self.client.stdin_channel.socket.get_monitor_socket()
         if not monitor.poll(CONNECT_SECONDS * 1000):
@@ -78,8 +77,7 @@ class Channel:
     def send(self, text: str) -> str:
         """Send a text; the other side's next.
 
-        Raises:
-            NoAnswer: there is none: the kernel died, took too long, printed too much, or stopped answering.
+        Raises NoAnswer: there is none: the kernel died, took too long, printed too much, or stopped answering.
         """
         self.client.input(text)
         return self._next()

@@ -85,8 +85,7 @@ class Conversation(Side):
     def request(self, what: str, *fields: Any) -> Any:
         """See `Side.request`; once something went wrong nothing is asked any more.
 
-        Raises:
-            NoAnswer: the kernel is gone, or what it says makes no sense.
+        Raises NoAnswer: the kernel is gone, or what it says makes no sense.
         """
         if self.broken:
             raise NoAnswer(self.broken)

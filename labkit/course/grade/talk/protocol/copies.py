@@ -105,8 +105,7 @@ def change_of(entry: Entry) -> list[Any]:
 def follow(entry: Entry, data: Any, gradient: Any) -> None:
     """Give this side's copy the content and gradient that the other side's has now.
 
-    Raises:
-        WireError: malformed, or another shape or type than before.
+    Raises WireError: malformed, or another shape or type than before.
     """
     if isinstance(entry.value, np.ndarray):
         _overwrite_array(entry.value, array_from(data))

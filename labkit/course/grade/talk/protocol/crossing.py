@@ -113,8 +113,7 @@ class Tensors:
     def known(self, handle: Any) -> Shared:
         """What a handle stands for.
 
-        Raises:
-            WireError: nothing.
+        Raises WireError: nothing.
         """
         if not isinstance(handle, str) or handle not in self.entries:
             raise WireError("a tensor is named that was never handed over")
@@ -123,8 +122,7 @@ class Tensors:
     def decode(self, payload: Any) -> Shared:
         """This side's copy of what the other side hands over.
 
-        Raises:
-            WireError: malformed.
+        Raises WireError: malformed.
         """
         if not isinstance(payload, list) or len(payload) not in (3, 5):
             raise WireError("a shared tensor is malformed")
@@ -219,8 +217,7 @@ class Tensors:
     def apply(self, changes: Any) -> None:
         """Follow the other side's changes.
 
-        Raises:
-            WireError: malformed, or another shape or type than before.
+        Raises WireError: malformed, or another shape or type than before.
         """
         if not isinstance(changes, list):
             raise WireError("changes are malformed")

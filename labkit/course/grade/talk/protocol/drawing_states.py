@@ -34,8 +34,7 @@ def get_states() -> list[Any]:
 def set_states(states: Any) -> None:
     """Set the global generators; torch and Python look at what they are given, for numpy it is done here.
 
-    Raises:
-        WireError: malformed.
+    Raises WireError: malformed.
     """
     try:
         for_torch, (keys, position, has_gauss, gauss), (version, state, normal) = states

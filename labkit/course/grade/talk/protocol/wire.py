@@ -44,8 +44,7 @@ class WireError(Exception):
 def dumps(data: Any) -> str:
     """The text of encoded data.
 
-    Raises:
-        WireError: it is larger than `LIMIT_BYTES`.
+    Raises WireError: it is larger than `LIMIT_BYTES`.
     """
     try:
         text = json.dumps(data, allow_nan=False, separators=(",", ":"))
@@ -59,8 +58,7 @@ def dumps(data: Any) -> str:
 def loads(text: str) -> dict[str, Any]:
     """The message in a text.
 
-    Raises:
-        WireError: it is too large, holds too many items, or is no JSON object.
+    Raises WireError: it is too large, holds too many items, or is no JSON object.
     """
     if not isinstance(text, str) or len(text) > LIMIT_BYTES:
         raise WireError(f"a message is no text, or more than {LIMIT_BYTES / 2**20:.0f} MB")
@@ -78,8 +76,7 @@ def loads(text: str) -> dict[str, Any]:
 def encode(value: Any, hook: Encoder = lambda value: None, depth: int = 0) -> Any:
     """`value` as what JSON can hold; `hook` is asked first of all that is no plain scalar or container.
 
-    Raises:
-        WireError: nobody knows how to encode a part of it, or it is nested too deep.
+    Raises WireError: nobody knows how to encode a part of it, or it is nested too deep.
     """
     if depth > LIMIT_DEPTH:
         raise WireError(f"a value is nested more than {LIMIT_DEPTH} deep")
@@ -105,8 +102,7 @@ def encode(value: Any, hook: Encoder = lambda value: None, depth: int = 0) -> An
 def decode(data: Any, hooks: dict[str, Decoder] | None = None, depth: int = 0) -> Any:
     """The value of encoded data; `hooks` maps a tag of the caller's own to what makes a value of it.
 
-    Raises:
-        WireError: malformed, or nested too deep.
+    Raises WireError: malformed, or nested too deep.
     """
     hooks = hooks or {}
     if depth > LIMIT_DEPTH:
@@ -138,8 +134,7 @@ def decode(data: Any, hooks: dict[str, Decoder] | None = None, depth: int = 0) -
 def tensor_data(tensor: Tensor) -> list[Any]:
     """Type, shape and bytes of a tensor, as JSON can hold them.
 
-    Raises:
-        WireError: its type is not one of `TORCH_TYPES`, or it is too large.
+    Raises WireError: its type is not one of `TORCH_TYPES`, or it is too large.
     """
     name = str(tensor.dtype).removeprefix("torch.")
     if name not in TORCH_TYPES:
@@ -165,8 +160,7 @@ def tensor_bytes(tensor: Tensor) -> bytes:
 def tensor_from(payload: Any) -> Tensor:
     """The tensor of `tensor_data`.
 
-    Raises:
-        WireError: malformed.
+    Raises WireError: malformed.
     """
     name, shape, text = _list(payload, 3)
     if not isinstance(name, str) or name not in TORCH_TYPES:
@@ -180,8 +174,7 @@ def tensor_from(payload: Any) -> Tensor:
 def empty_tensor(name: Any, shape: Any, room: int = LIMIT_BYTES) -> Tensor:
     """Zeros of a type and shape, of at most `room` bytes.
 
-    Raises:
-        WireError: malformed, or too large.
+    Raises WireError: malformed, or too large.
     """
     if not isinstance(name, str) or name not in TORCH_TYPES:
         raise WireError("a tensor has an unknown type")
@@ -194,8 +187,7 @@ def empty_tensor(name: Any, shape: Any, room: int = LIMIT_BYTES) -> Tensor:
 def array_data(array: np.ndarray) -> list[Any]:
     """Type, shape and bytes of an array, as JSON can hold them.
 
-    Raises:
-        WireError: its type is not one of `NUMPY_TYPES`, or it is too large.
+    Raises WireError: its type is not one of `NUMPY_TYPES`, or it is too large.
     """
     if array.dtype.str not in NUMPY_TYPES:
         raise WireError(f"arrays of type {array.dtype} do not cross")
@@ -207,8 +199,7 @@ def array_data(array: np.ndarray) -> list[Any]:
 def array_from(payload: Any) -> np.ndarray:
     """The array of `array_data`.
 
-    Raises:
-        WireError: malformed.
+    Raises WireError: malformed.
     """
     name, shape, text = _list(payload, 3)
     if not isinstance(name, str) or name not in NUMPY_TYPES:

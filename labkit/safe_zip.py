@@ -50,8 +50,7 @@ class SafeZip:
     def read(self, entry: Entry, limit: int, name: str = "entry") -> bytes:
         """The bytes of one entry.
 
-        Raises:
-            UnreadableEntryError: it unpacks to more than `limit` bytes, whatever its header says, or is damaged.
+        Raises UnreadableEntryError: it unpacks to more than `limit` bytes, whatever its header says, or is damaged.
         """
         offset, packed_size, size, method, crc = entry
         where = f"{self.path}, {name}"
@@ -96,9 +95,8 @@ class _ClosingFile(io.FileIO):
 def list_entries(path: Path, *, folders: bool = False) -> list[zipfile.ZipInfo]:
     """The entries of a zip as its directory states them, folders left out unless they are asked for.
 
-    Raises:
-        LabkitError: an HTML page, another kind of archive, a zip cut short, entries that overlap, or a file that
-            cannot be read.
+    Raises LabkitError: an HTML page, another kind of archive, a zip cut short, entries that overlap, or a file that
+        cannot be read.
     """
     try:
         with open(path, "rb") as stream:
