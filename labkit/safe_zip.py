@@ -98,6 +98,7 @@ def list_entries(path: Path, *, folders: bool = False) -> list[zipfile.ZipInfo]:
     Raises LabkitError: an HTML page, another kind of archive, a zip cut short, entries that overlap, or a file that
         cannot be read.
     """
+    length = 0
     try:
         with open(path, "rb") as stream:
             start = stream.read(1024)

@@ -111,8 +111,8 @@ def _shape(reconstruct: Function) -> str | None:
         got = _pass(reconstruct, parts, *given)
         if got.shape != given[0].shape:
             return f"it should be {tuple(given[0].shape)}, not {tuple(got.shape)}."
-    if not close(got, parts.gave.detach()):
-        return "return what the decoder gives, as it is."
+        if not close(got, parts.gave.detach()):
+            return "return what the decoder gives, as it is."
     return untouched(given, lambda *pair: reconstruct(parts.encode, parts.decode, *pair))
 
 

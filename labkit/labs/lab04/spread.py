@@ -29,7 +29,9 @@ def diversity(ratio: Function) -> list[Property]:
             ),
             "images that are all alike give 0": weak(lambda: asked(_collapsed())),
             "of two images each it is the ratio of their differences": lambda: asked(_images(1, 2, 2)),
-            "of more it is the mean over pairs of different images": lambda: asked(_images(2), _images(3, 3, 8)),
+            "of more it is the mean over pairs of different images": lambda: asked(
+                _images(2), _images(3, 3, 8), _images(7, 130, 3)
+            ),
             "white and black do not wrap round": lambda: asked(*_extremes()),
             "two kinds of image are as diverse as their pairs": lambda: asked(*_clusters()),
         }

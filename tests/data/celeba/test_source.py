@@ -5,6 +5,7 @@ import pickle
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from celeba_files import (
@@ -265,3 +266,9 @@ def test_an_archive_that_is_not_read_is_to_be_unpacked(tmp_path, name):
     (tmp_path / name).write_bytes(b"any")
     with pytest.raises(LabkitError, match="an archive that is not read: unpack it"):
         open_source(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux")
+def test_a_file_that_opens_and_cannot_be_read_is_a_sentence():
+    with pytest.raises(LabkitError, match="cut short or damaged"):
+        open_source("/proc/self/mem")
