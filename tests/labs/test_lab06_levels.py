@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from labkit.checking import salted
 from labkit.labs import lab06
 
 SHAPES, PLAIN, COLD, WARM, CHAIN = (
@@ -113,6 +114,13 @@ def test_right_solution_has_every_property(prove, name):
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_solution_misses_its_properties_and_gets_its_hints(prove, name):
     prove.wrong(lab06.temperature_per_level, *WRONG[name])
+
+
+@pytest.mark.parametrize("salt", range(8))
+def test_a_limited_deviation_is_found_whatever_is_drawn(salt):
+    solution = changed(lambda m, s, e, t, l: m + t[l] * s.clamp(-5, 5).exp() * e)
+    with salted(salt):
+        assert not all(each.passed for each in lab06.temperature_per_level(*solution))
 
 
 def test_stub_fails_cleanly_and_every_property_is_missed_by_some_solution(prove):

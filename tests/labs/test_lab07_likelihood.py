@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.autograd.functional import jacobian
 
+from labkit.checking import salted
 from labkit.labs import lab07
 from labkit.matching import divergence as by_torch_func
 from labkit.matching import euler, gaussian_log_prob, grid, heun
@@ -224,6 +225,12 @@ WRONG = {
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_solution_has_every_property(prove, name):
     prove.right(lab07.likelihood, RIGHT[name])
+
+
+@pytest.mark.parametrize("salt", [21 * 7919 + 1, 36 * 7919 + 1])  # with them some noise lies far out
+def test_a_right_solution_has_every_property_whatever_is_drawn(prove, salt):
+    with salted(salt):
+        prove.right(lab07.likelihood, RIGHT["one state"])
 
 
 @pytest.mark.parametrize("name", WRONG)

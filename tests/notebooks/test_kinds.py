@@ -45,7 +45,7 @@ def test_a_lab_that_reads_labels_says_so_where_it_takes_the_faces(lab):
         word in code for word in ("faces.labelled", "attribute_names", "attribute_reader", "faces.attributes")
     )
     first = code[code.index("celeba(run.data") :].split("\n")[0]
-    assert ("needs=(" in first) == reads
+    assert ("needs=" in first) == reads
 
 
 @pytest.mark.kinds

@@ -212,6 +212,7 @@ def _large(parts: Function) -> str | None:
     low = prior - 50
     # Images far apart from each other as well: what is subtracted first must be each image's own.
     apart = densities - 1000 * torch.arange(float(ROWS)).to(densities)[:, None, None]
+    apart[-1, -1] -= 1000  # and one far from its own posterior, whose information is as negative
     far = parts(densities - 1e5, low)
     if not all(bool(each.isfinite().all()) for each in (*far, *parts(apart, low))):
         return "exp of −100,000 is 0 and its log is not finite: torch.logsumexp keeps it finite."

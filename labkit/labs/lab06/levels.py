@@ -94,8 +94,10 @@ def _priors(shift: float = 0.0) -> list[Function]:
             told = sum(z.mean(1, keepdim=True) / (k + 1) for k, z in enumerate(above)) + torch.zeros(ROWS, 1).double()
             first = shift if l == 0 else 0.0
             mean = first + 0.7 * told + normal(1, SIZES[l], seed=20 + l)
-            log_std = 1.5 * normal(1, SIZES[l], seed=30 + l).expand(ROWS, -1)
-            return mean.expand(ROWS, -1), 4 * log_std if l == len(SIZES) - 1 else log_std + 0.3 * told.tanh()
+            log_std = 1.5 * normal(1, SIZES[l], seed=30 + l).expand(ROWS, -1) + 0.3 * told.tanh()
+            if l == len(SIZES) - 1:  # of no usual range, whatever is drawn
+                log_std = torch.linspace(8, -8, SIZES[l]).to(mean) + 0.3 * log_std
+            return mean.expand(ROWS, -1), log_std
 
         return parameters
 

@@ -137,7 +137,7 @@ def _terms(got: Tensor) -> str:
         return ""
     for name, mine, right in zip(("Δμ²/σ²", "Δσ²", "log Δσ²", "the constant"), found.tolist(), (1, 1, -1, -1)):
         if abs(mine - right) > 1e-4:
-            return f"in ½ Σ (…) the factor of {name} is {round(mine, 3):g}, and should be {right}."
+            return f"in ½ Σ (…) the factor of {name} is {round(mine, 3) + 0:g}, and should be {right}."
     return ""
 
 
