@@ -222,7 +222,7 @@ def _list_folder(folder: Path) -> _Listing:
             # No report could be written with such a name in it.
             listing.dropped[shown(relative)] = "not an image name"
         elif entry.is_symlink() and not _lies_in(root, entry.path):
-            needed = entry.is_dir() or _table(entry.name)
+            needed = os.path.isdir(entry.path) or _table(entry.name)
             way = f" at {entry.name} out of the folder: put there what it leads to" if needed else ""
             listing.dropped[relative] = f"symbolic link{way}"
         elif (status := _status(entry)) is None:

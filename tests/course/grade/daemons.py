@@ -6,8 +6,13 @@ from contextlib import suppress
 
 import psutil
 
+# Python 3.12 and later warn of a fork beside threads, and a cell would print that.
+QUIET = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+"""
 # At most 150 children, which wait and are gone at the end; prints how many there were.
-FORK_BOMB = """
+FORK_BOMB = f"""{QUIET}
 import os, signal, time
 children = []
 try:
@@ -30,7 +35,7 @@ print(len(children))
 
 def daemon_code(token: str) -> str:
     """Code that leaves a process with `token` in its command line, in a session of its own and without a parent."""
-    return f"""
+    return f"""{QUIET}
 import os, sys
 if os.fork() == 0:
     os.setsid()

@@ -35,8 +35,9 @@ while not Path({!r}).exists():
     time.sleep(0.1)
 """  # so that bob is still at it when ada is done, however busy the machine is
 SCRIPT = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 sys.path.insert(0, {here!r})
 from small_lab import lab_in
 from labkit.course.grade.layout import Place

@@ -272,3 +272,11 @@ def test_an_archive_that_is_not_read_is_to_be_unpacked(tmp_path, name):
 def test_a_file_that_opens_and_cannot_be_read_is_a_sentence():
     with pytest.raises(LabkitError, match="cut short or damaged"):
         open_source("/proc/self/mem")
+
+
+def test_a_link_that_leads_nowhere_for_ever_is_left_out(tmp_path):
+    folder = write_official(tmp_path / "celeba", jpegs(3))
+    (tmp_path / "loop").symlink_to("loop")
+    (folder / "img_align_celeba" / "000009.jpg").symlink_to(tmp_path / "loop")
+    source = open_source(folder)
+    assert len(source.images) == 3 and "img_align_celeba/000009.jpg" in source.dropped

@@ -15,7 +15,7 @@ from queue import Empty
 from types import SimpleNamespace
 
 import pytest
-from daemons import FORK_BOMB, daemon_code, soon, with_token
+from daemons import FORK_BOMB, QUIET, daemon_code, soon, with_token
 from jupyter_client.kernelspec import KernelSpecManager
 from kernels import SMALL
 from nbclient import NotebookClient
@@ -93,7 +93,7 @@ def test_a_memory_bomb_of_many_processes(start_sandboxed, monkeypatch):
     """Each of them keeps to its limit; where no control group can be made none holds for their sum."""
     monkeypatch.setattr(provisioner, "make_group", lambda limits: None)
     monkeypatch.setattr(provisioner, "has_systemd", lambda: False)
-    code = """
+    code = f"""{QUIET}
 import os, time
 for _ in range(20):
     if os.fork() == 0:
