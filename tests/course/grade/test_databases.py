@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 from example_course import run_trusted
@@ -87,6 +88,18 @@ def test_each_command_says_what_is_wrong_in_one_sentence(place, fault, command, 
         assert command in ("unread", "prepare", "feedback") and fault in ("of another course", "older")
     if isinstance(held, sqlite3.Connection):
         held.close()
+
+
+def test_a_read_only_gradebook_is_said(place, monkeypatch):
+    """Opened as one that may not be written: root may write whatever a file's permissions say."""
+    connect = sqlite3.connect
+
+    def read_only(file, **settings):
+        return connect(f"{Path(file).as_uri()}?mode=ro", **settings, uri=True)
+
+    monkeypatch.setattr("sqlite3.dbapi2.connect", read_only)
+    with pytest.raises(LabkitError, match=r"gradebook.db: cannot be used .* it is read-only; change its permissions"):
+        ingest(place)
 
 
 def _impatient(connect):
