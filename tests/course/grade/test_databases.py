@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_a_read_only_gradebook_is_said(place, monkeypatch):
 
     monkeypatch.setattr("sqlite3.dbapi2.connect", read_only)
     with pytest.raises(LabkitError, match=r"gradebook.db: cannot be used .* it is read-only; change its permissions"):
-        ingest(place)
+        prepare(place, place.course / "handed-in", deadline=date(2026, 11, 20))
 
 
 def _impatient(connect):
