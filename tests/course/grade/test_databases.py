@@ -91,16 +91,37 @@ def test_each_command_says_what_is_wrong_in_one_sentence(place, fault, command, 
         held.close()
 
 
-def test_a_read_only_gradebook_is_said(place, monkeypatch):
-    """Opened as one that may not be written: root may write whatever a file's permissions say."""
-    connect = sqlite3.connect
+def read_only(connect):
+    """Connects as to a file that may not be written: root may write whatever its permissions say."""
+    return lambda file, **settings: connect(f"{Path(file).as_uri()}?mode=ro", **settings, uri=True)
 
-    def read_only(file, **settings):
-        return connect(f"{Path(file).as_uri()}?mode=ro", **settings, uri=True)
 
-    monkeypatch.setattr("sqlite3.dbapi2.connect", read_only)
-    with pytest.raises(LabkitError, match=r"gradebook.db: cannot be used .* it is read-only; change its permissions"):
-        prepare(place, place.course / "handed-in", deadline=date(2026, 11, 20))
+@pytest.mark.parametrize("fault", ["read-only", "locked"])
+@pytest.mark.parametrize("command", ["prepare", "ingest"])
+def test_what_nbgrader_says_in_its_own_words_of_a_database_is_one_sentence_too(
+    place, fault, command, monkeypatch, caplog
+):
+    """Of what is new to the gradebook it raises an InvalidEntry, whatever the reason, and logs a traceback."""
+    (place.course / "handed-in" / "zoe").mkdir()
+    shutil.copy(place.of("ada-right").notebook("submitted"), place.course / "handed-in" / "zoe")
+    with monkeypatch.context() as patch:
+        if command == "ingest":
+            patch.setattr("labkit.course.grade.intake.prepare._register", lambda *_: None)
+            prepare(place, place.course / "handed-in")
+            run_trusted(place.course, place.lab)
+    held = lock(place.gradebook_file) if fault == "locked" else None
+    connect = _impatient(sqlite3.connect) if fault == "locked" else read_only(sqlite3.connect)
+    monkeypatch.setattr("sqlite3.dbapi2.connect", connect)
+    with pytest.raises(
+        LabkitError, match=r"gradebook.db: cannot be used .*(read-only; change|locked.*; close formgrader)"
+    ):
+        if command == "prepare":
+            prepare(place, place.course / "handed-in", deadline=date(2026, 11, 20))
+        else:
+            ingest(place)
+    assert not caplog.records
+    if held:
+        held.close()
 
 
 def _impatient(connect):
