@@ -15,6 +15,7 @@ from typing import Any
 from labkit.errors import LabkitError
 
 NO_FILES = {os.devnull, "/dev/urandom", "/dev/tty"}  # which a library may open
+NO_FILE = "it is a pipe, a socket or a device, and no file"
 _hook: dict[str, bool] = {}
 
 
@@ -25,7 +26,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The content is flushed to disk before the rename, so a crash or a full disk leaves either the old file or
     the new one, never half of it; on any exception the temporary file is removed.
 
-    Raises LabkitError: the folder cannot be made or written, or the disk is full.
+    Raises LabkitError: the folder cannot be made or written, the disk is full, or `path` is no plain file.
     """
     path = Path(path)
     temporary = None
@@ -33,6 +34,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if path.exists() and not path.is_file():  # a rename would put a file into the place of /dev/null
+            raise OSError(errno.EINVAL, NO_FILE)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
@@ -114,8 +117,7 @@ def _refuse_pipe(event: str, about: tuple[Any, ...]) -> None:
     except (OSError, ValueError):  # who opens it will learn why
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        said = "it is a pipe, a socket or a device, and no file"
-        raise OSError(errno.EINVAL, said, os.fsdecode(about[0]))
+        raise OSError(errno.EINVAL, NO_FILE, os.fsdecode(about[0]))
 
 
 def sha256(path: str | Path) -> str:

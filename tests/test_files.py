@@ -32,6 +32,18 @@ def test_a_folder_in_the_way_is_met_before_the_work(tmp_path):
     assert not begun and not list(tmp_path.parent.glob(f".{tmp_path.name}-*"))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path, linked):
+    """Root would else turn /dev/null, named as where a table goes, into that table."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    target = tmp_path / ("link" if linked else "pipe")
+    with pytest.raises(LabkitError, match=f"{target.name}: cannot be written .it is a pipe"):
+        write_text(target, "a table")
+    assert target.is_fifo() and len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("text", ["", "[" * 100_000, "{", "\udcff"])
 def test_what_is_no_json_is_read_as_none(tmp_path, text):
     (tmp_path / "a.json").write_text(text, errors="surrogateescape")

@@ -96,6 +96,20 @@ def test_make_refuses_an_unfit_machine_before_it_installs(tmp_path, machine, sen
     assert not (tmp_path / ".venv").exists()
 
 
+def test_a_pyproject_dated_in_the_future_installs_nothing_anew(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+
+    def planned():
+        return subprocess.check_output(["make", "-n", "doctor"], cwd=tmp_path, text=True)
+
+    (stamp,) = re.findall(r"^touch (.*)$", planned(), re.MULTILINE)
+    (tmp_path / stamp).parent.mkdir()
+    (tmp_path / stamp).touch()
+    os.utime(tmp_path / "pyproject.toml", (2**32, 2**32))
+    assert "touch" not in planned()
+
+
 @pytest.mark.parametrize(
     ("uv", "used"), [(None, ["pip"]), ("exit 0", ["uv"]), ("exit 1", ["uv", "pip"])], ids=["none", "works", "fails"]
 )

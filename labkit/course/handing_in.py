@@ -105,6 +105,8 @@ def _lab_of(path: Path, labs: list[Lab]) -> Lab:
 
 
 def _repaired(path: Path, lab: Lab) -> tuple[NotebookNode, list[str]]:
+    if not path.is_file():
+        raise LabkitError(f"{path}: there is no such file; give the path of your notebook, as in work/.")
     try:
         data = read_file(Path(os.path.realpath(path)), MAX_BYTES)
         return repair(student_version(lab), read_cells(data)[0])

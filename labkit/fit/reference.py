@@ -130,14 +130,16 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     A run on photographs leaves its numbers and verdicts beside the reference, and nothing else; one with another
     seed than 0 adds its verdicts to those of seed 0.
 
-    Raises LabkitError: the run did not end well; its files are larger than what may be committed; or seed 0 was not
-    run before it on the same photographs at the same sizes.
+    Raises LabkitError: the run did not end well, or its record is damaged; its files are larger than what may be
+    committed; or seed 0 was not run before it on the same photographs at the same sizes.
     """
     read = {name: read_json(run_folder / f"{name}.json") for name in ("config", "state", "metrics", "claims")}
-    if (read["state"] or {}).get("state") != "ok" or not read["config"]:
+    if not isinstance(read["state"], dict) or read["state"].get("state") != "ok" or not read["config"]:
         raise LabkitError(f"{run_folder}: is no run that ended well; run the lab in the profile study first.")
+    if not _whole(read):
+        raise LabkitError(f"{run_folder}: its record is damaged; run the lab again in the profile study.")
     folder = root / run_folder.name
-    if any(claim["on"] == "photographs" for claim in read["claims"] or []):
+    if any(claim["on"] == "photographs" for claim in read["claims"]):
         about = _about(read)
         # Where they lay is that machine's affair; the checksum says which they were.
         data = [{name: value for name, value in each.items() if name != "source"} for each in about["data"]]
@@ -220,6 +222,16 @@ def _half(weights: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
     return {name: each.half() if each.is_floating_point() else each for name, each in kept.items()}
 
 
+def _whole(read: dict[str, Any]) -> bool:
+    """Whether a record has all that is taken of it."""
+    try:
+        claims = [(each["id"], each["verdict"], each["on"]) for each in read["claims"]]
+        values = [read["claims"], read["config"]["data"], read["config"]["seed"], read["metrics"]["values"]]
+    except (KeyError, TypeError):
+        return False
+    return [type(each) for each in values] == [list, list, int, dict] and all(type(each[0]) is str for each in claims)
+
+
 def _about(read: dict[str, Any]) -> dict[str, Any]:
     from labkit.drawn.recipe import recipe
 
@@ -228,8 +240,8 @@ def _about(read: dict[str, Any]) -> dict[str, Any]:
         "renderer": recipe(),
         "machine": platform.machine(),
         "date": date.today().isoformat(),
-        "metrics": (read["metrics"] or {}).get("values", {}),
-        "claims": read["claims"] or [],
+        "metrics": read["metrics"]["values"],
+        "claims": read["claims"],
     }
 
 

@@ -253,6 +253,28 @@ def test_further_seeds_on_photographs_add_their_verdicts_to_those_of_seed_0(tmp_
     assert "seeds)" not in claims_markdown(build(0, "reproduced"))
 
 
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("state", "[]"),
+        ("config", "[1]"),
+        ("config", '{"lab": "99"}'),
+        ("metrics", "{"),
+        ("metrics", "[]"),
+        ("claims", "{}"),
+        ("claims", '[{"id": "A1", "verdict": "reproduced"}]'),
+        ("claims", "[null]"),
+    ],
+)
+def test_a_damaged_record_is_refused_and_what_there_is_stays(tmp_path, name, held):
+    folder, kept = finished(tmp_path / STEM), tmp_path / "reference" / STEM / "about.json"
+    write_json(kept, {})
+    (folder / f"{name}.json").write_text(held)
+    with pytest.raises(LabkitError, match=r"its record is damaged; run|ended well"):
+        reference.build(folder, tmp_path / "reference")
+    assert kept.is_file()
+
+
 def test_a_run_that_did_not_end_well_is_refused(built, tmp_path):
     folder = finished(tmp_path / STEM)
     write_json(folder / "state.json", {"state": "failed"})

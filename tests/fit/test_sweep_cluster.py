@@ -150,7 +150,7 @@ def train_one(config, seed, run_dir):
     )
     with pytest.raises(LabkitError, match=r"a = 0, seed 5: its process ended with status 1: ValueError: boom"):
         grid_sweep([{"a": 0}, {"a": 1}], train_one, tmp_path, [5], progress=False)
-    pid, until = int((tmp_path / "pid").read_text()), time.monotonic() + 20
+    pid, until = int((tmp_path / "pid").read_text()), time.monotonic() + 120
     while psutil.pid_exists(pid) and time.monotonic() < until:
         time.sleep(0.1)
     assert not psutil.pid_exists(pid)

@@ -8,7 +8,7 @@ import asyncio
 import math
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ START_SECONDS = 120
 LAST_OUTPUT_SECONDS = 30
 LOOK_SECONDS = 0.5
 WAITING = 16  # messages that a socket holds until they are read
+HEAD_BYTES = 4000  # of a message, beside what it says
 
 
 @dataclass
@@ -225,6 +226,7 @@ class Executor(NotebookClient):
             of = zmq.EVENT_DISCONNECTED
             made = [each.socket.get_monitor_socket(of, monitor_address()) for each in channels]
             self._monitors = [zmq.Socket.shadow(each.underlying) for each in made]
+            self.kc.iopub_channel.get_msg = self._counted(self.kc.iopub_channel.get_msg)
         if time.monotonic() > self._ends:
             self._result.stop("time-out", self._too_long(), again=True)
             raise Stopped
@@ -270,14 +272,8 @@ class Executor(NotebookClient):
         return bool(await self.km.is_alive())
 
     def process_message(self, message: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
-        """Take an output; a flood ends the kernel, and what is no message is left out."""
+        """Take an output of this cell; of a flood nothing, and what is no message is left out."""
         try:
-            if self._output_left >= 0:
-                beside = sum(len(each) for each in message.get("buffers", ())) + len(str(message.get("metadata")))
-                self._output_left -= len(str(message["content"])) + beside
-                if self._output_left < 0:
-                    self._result.stop("output flood", self._flood())  # at once: the kernel may compute on a while
-                    self._kill()
             if self._output_left < 0 and message["msg_type"] != "status":
                 return None
             return super().process_message(message, cell, cell_index)
@@ -285,6 +281,22 @@ class Executor(NotebookClient):
             raise
         except Exception:  # of the message's readers, which take it for one of ipykernel's
             return None
+
+    def _counted(self, receive: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """`receive`, which ends a kernel that sends too much, whatever its messages say that they belong to."""
+
+        async def counted(**settings: Any) -> Any:
+            message = await receive(**settings)
+            if self._output_left >= 0:
+                heads = len(str(message.get("header"))) + len(str(message.get("parent_header")))
+                beside = sum(len(each) for each in message.get("buffers", ())) + len(str(message.get("metadata")))
+                self._output_left -= len(str(message.get("content"))) + beside + max(0, heads - HEAD_BYTES)
+                if self._output_left < 0:
+                    self._result.stop("output flood", self._flood())  # at once: the kernel may compute on a while
+                    self._kill()
+            return message
+
+        return counted
 
     def _kill(self) -> None:
         asyncio.run_coroutine_threadsafe(self.km.shutdown_kernel(now=True), self._loop)

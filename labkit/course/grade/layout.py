@@ -129,15 +129,16 @@ def in_one_sentence(place: Place) -> Iterator[None]:
 
     Raises LabkitError: it is locked, damaged, read-only, a folder, of an older nbgrader, or of another course.
     """
-    from nbgrader.api import MissingEntry
+    from nbgrader.api import InvalidEntry, MissingEntry, app_log
     from sqlalchemy.exc import SQLAlchemyError
 
-    file = place.gradebook_file
+    file, before = place.gradebook_file, app_log.disabled
+    app_log.disabled = True  # nbgrader logs the traceback of what it raises again
     try:
         yield
     except MissingEntry as error:
         raise LabkitError(f"{file}: does not know {place.name}; run `labkit release` for this lab first.") from error
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, InvalidEntry) as error:  # the second is nbgrader's name for some of the first
         said = str(getattr(error, "orig", None) or error).splitlines()[0]
         remedies = {
             "locked": "another program is writing to it; close formgrader and other commands, then try again",
@@ -150,6 +151,8 @@ def in_one_sentence(place: Place) -> Iterator[None]:
             (text for word, text in remedies.items() if word in said), "it is damaged; restore a copy of it"
         )
         raise LabkitError(f"{file}: cannot be used ({said}): {remedy}.") from error
+    finally:
+        app_log.disabled = before
 
 
 def need_nbgrader() -> None:

@@ -69,7 +69,7 @@ def run_submissions(
     Raises LabkitError: there is nothing prepared, or not of that student, no sandbox, the scheduler cannot be
         reached, or the course's own notebook fails in the sandbox.
     """
-    place = replace(place, course=Path(place.course).resolve())
+    place = replace(place, course=Path(os.path.realpath(place.course)))
     lab = place.lab
     lab = replace(lab, path=place.source if place.source.is_file() else lab.path.resolve())
     exercises(lab.path)  # a fault in the source is found before anything runs

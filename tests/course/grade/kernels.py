@@ -37,7 +37,7 @@ class Session:
     manager: KernelManager
     client: BlockingKernelClient
 
-    def run(self, code: str, timeout: float = 30.0) -> str:
+    def run(self, code: str, timeout: float = 240.0) -> str:
         """What `code` printed and raised, and "died" if the kernel did.
 
         Raises:

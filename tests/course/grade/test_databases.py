@@ -3,6 +3,8 @@
 import os
 import shutil
 import sqlite3
+from datetime import date
+from pathlib import Path
 
 import pytest
 from example_course import run_trusted
@@ -86,6 +88,39 @@ def test_each_command_says_what_is_wrong_in_one_sentence(place, fault, command, 
     else:
         assert command in ("unread", "prepare", "feedback") and fault in ("of another course", "older")
     if isinstance(held, sqlite3.Connection):
+        held.close()
+
+
+def read_only(connect):
+    """Connects as to a file that may not be written: root may write whatever its permissions say."""
+    return lambda file, **settings: connect(f"{Path(file).as_uri()}?mode=ro", **settings, uri=True)
+
+
+@pytest.mark.parametrize("fault", ["read-only", "locked"])
+@pytest.mark.parametrize("command", ["prepare", "ingest"])
+def test_what_nbgrader_says_in_its_own_words_of_a_database_is_one_sentence_too(
+    place, fault, command, monkeypatch, caplog
+):
+    """Of what is new to the gradebook it raises an InvalidEntry, whatever the reason, and logs a traceback."""
+    (place.course / "handed-in" / "zoe").mkdir()
+    shutil.copy(place.of("ada-right").notebook("submitted"), place.course / "handed-in" / "zoe")
+    with monkeypatch.context() as patch:
+        if command == "ingest":
+            patch.setattr("labkit.course.grade.intake.prepare._register", lambda *_: None)
+            prepare(place, place.course / "handed-in")
+            run_trusted(place.course, place.lab)
+    held = lock(place.gradebook_file) if fault == "locked" else None
+    connect = _impatient(sqlite3.connect) if fault == "locked" else read_only(sqlite3.connect)
+    monkeypatch.setattr("sqlite3.dbapi2.connect", connect)
+    with pytest.raises(
+        LabkitError, match=r"gradebook.db: cannot be used .*(read-only; change|locked.*; close formgrader)"
+    ):
+        if command == "prepare":
+            prepare(place, place.course / "handed-in", deadline=date(2026, 11, 20))
+        else:
+            ingest(place)
+    assert not caplog.records
+    if held:
         held.close()
 
 

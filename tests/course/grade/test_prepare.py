@@ -237,6 +237,12 @@ def test_nothing_of_outputs_metadata_or_kernel_is_kept(course, lab, answered, tm
 def test_what_is_missing_is_said_in_a_sentence(course, lab, tmp_path):
     with pytest.raises(LabkitError, match="neither a folder nor a zip"):
         prepare(Place(course, lab), tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LabkitError, match="empty: holds nothing; give --from"):
+        prepare(Place(course, lab), tmp_path / "empty")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(LabkitError, match=r"loop: .*neither a folder nor a zip"):
+        prepare(Place(course, lab), tmp_path / "loop")
     with pytest.raises(LabkitError, match="labkit release"):
         prepare(Place(tmp_path / "other", lab), tmp_path)
     assert Place(course, lab).release.is_file()

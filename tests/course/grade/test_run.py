@@ -334,7 +334,7 @@ def test_the_probe_tells_what_the_courses_own_notebook_computes_and_sleeps(tmp_p
     cells = notebook(start=computes + START, between="time.sleep(4)")
     write_text(lab.path, nbformat.writes(cells))
     dearest, asleep = probe(lab, PLAIN, Limits())
-    assert 2 <= dearest < 60 and 2 <= asleep < 5
+    assert 2 <= dearest < 60 and 0 < asleep < 10
 
 
 READS = """

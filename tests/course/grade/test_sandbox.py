@@ -394,6 +394,7 @@ def test_the_filter_denies_what_is_listed_and_lets_all_else_through(machine):
             assert answer(number) == (refused if number in denied else begin.ALLOW), number
     assert [answer(begin.SOCKET[place], (each, 0)) for each in begin.FAMILIES] == [begin.ALLOW] * 4
     assert answer(begin.SOCKET[place], (40, 0)) == begin.REFUSE | errno.EAFNOSUPPORT
+    assert [answer(begin.SCHEDULER[place], (0, policy)) for policy in (1, 2, 3, 5, 6)] == [refused] * 5
     assert answer(begin.IOCTL[place], (0, begin.TIOCSTI)) == refused and answer(begin.IOCTL[place]) == begin.ALLOW
     assert answer(0, architecture=0x40000003) == refused
     assert answer(0x40000000) == (refused if place == 0 else begin.ALLOW)

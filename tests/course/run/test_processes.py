@@ -35,7 +35,7 @@ def start(tmp_path, program, **options):
     return processes.start(["-c", program], log=tmp_path / "log", **{"threads": None, **options})
 
 
-def gone(number, seconds=20.0):
+def gone(number, seconds=120.0):
     """Whether a process is gone by then."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

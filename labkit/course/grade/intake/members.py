@@ -163,10 +163,11 @@ def read_file(path: Path, limit: int) -> bytes:
         handle = os.open(path, flags)
     except OSError as error:
         raise RefusedError(f"it cannot be read ({error.strerror}).") from error
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(handle)
+        raise RefusedError("it is no plain file.")
     with os.fdopen(handle, "rb") as stream:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise RefusedError("it is no plain file.")
         if about.st_size > limit:
             raise RefusedError(_too_large(about.st_size, limit))
         return stream.read(limit + 1)[:limit]

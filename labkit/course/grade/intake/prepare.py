@@ -46,15 +46,17 @@ def prepare(place: Place, source: Path, *, deadline: date | None = None, max_byt
             folder, its zip or its name dates after it. None keeps the one that the gradebook has, at first none.
         max_bytes: the most one notebook may have.
 
-    Raises LabkitError: the lab is not released, or `source` is neither folder nor zip. A bad submission raises
-        nothing: it is refused with a reason, and the others go on.
+    Raises LabkitError: the lab is not released, or `source` is neither folder nor zip, or empty. A bad submission
+        raises nothing: it is refused with a reason, and the others go on.
     """
     released = read_release(place)
-    if source.resolve() == place.course.resolve():
+    if os.path.realpath(source) == os.path.realpath(place.course):  # also where a link leads to itself
         raise LabkitError(
             f"{source}: is the course's own folder; give --from the folder or zip of what was handed in."
         )
     found, left_out = collect(source, place.lab)
+    if not found and not left_out:
+        raise LabkitError(f"{source}: holds nothing; give --from the folder or zip of what was handed in.")
     if deadline is not None and not isinstance(deadline, datetime):
         deadline = datetime.combine(deadline, time.max)
     result = Prepared(left_out=left_out, deadline=deadline or _known_deadline(place))

@@ -71,7 +71,7 @@ def ingest(place: Place, rule: LateRule | None = None) -> Ingested:
         submission does not stop the others.
     """
     from nbgrader.api import MissingEntry
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
     released, result, number = read_release(place), Ingested(), place.lab.number
     if rule is not None:
@@ -93,6 +93,8 @@ def ingest(place: Place, rule: LateRule | None = None) -> Ingested:
             except (SQLAlchemyError, MissingEntry):  # of the database, not of this submission
                 raise
             except Exception as error:  # one submission must not keep the others from their grades
+                if isinstance(error.__context__, OperationalError):  # nbgrader's InvalidEntry, of the database
+                    raise
                 gradebook.db.rollback()
                 said = " ".join(str(error).split())[:300]
                 result.failed[record.student] = f"could not be scored ({type(error).__name__}: {said})."

@@ -16,7 +16,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.provisioning import KernelProvisionerFactory
 
 from labkit.course.grade.sandbox.limits import Limits
-from labkit.course.grade.sandbox.processes import taken
+from labkit.course.grade.sandbox.processes import files_held, taken
 from labkit.files import write_json
 
 NONE = "none"
@@ -86,8 +86,8 @@ class _Manager(AsyncKernelManager):
 class Clock:
     """Seconds that a kernel and all that it started have computed; on the clock where that cannot be seen.
 
-    At each look it ends a kernel whose processes hold half as much again as `memory_bytes` together. One alone
-    cannot, and where no control group can be made nothing else looks at their sum.
+    At each look it ends a kernel whose processes, with their sockets and files in memory, hold half as much again as
+    `memory_bytes` together. One alone cannot, and where no control group can be made nothing else looks at their sum.
 
     Attributes:
         asleep: seconds that it slept when it was looked at; a look counts for a second at most, since between two of
@@ -110,7 +110,7 @@ class Clock:
         seconds, held, asleep = (now - self._begun, 0, False) if found is None else found
         self.asleep += asleep * min(now - self._looked, 1.0)
         self._looked = now
-        if held > 1.5 * self._memory_bytes:
+        if held + files_held(getattr(provisioner, "written", ())) > 1.5 * self._memory_bytes:
             with suppress(psutil.Error):
                 psutil.Process(root).kill()
         self._most = max(self._most, seconds)

@@ -1,6 +1,7 @@
 """Looks after the processes of a sandbox from outside."""
 
 import os
+import platform
 import re
 import stat
 import threading
@@ -13,12 +14,17 @@ import psutil
 
 from labkit.course.grade.sandbox.sandbox import SOCKETS
 
+SOCKET_BYTES = 2 * 212_992  # that wait in a socket at most, by Linux' own limit
+FILE_BYTES = 1024  # of an empty file in memory
+# The calls in which a parent waits for a child that shares its memory. In the eyes of Linux it waits for a disk.
+VFORK = {"x86_64": ("56", "58", "435"), "aarch64": ("220", "435")}
+
 
 def taken(root: int, seen: dict[psutil.Process, float]) -> tuple[float, int, bool] | None:
     """Processor seconds, memory and sleep of a process and of everything below it; None if it is not to be seen.
 
-    Memory is what no file holds, in bytes; what processes share counts for each of them. All sleep if no thread
-    runs, waits for a core or for a disk: on a machine under load, too.
+    Memory is what no file holds, in bytes; what processes share counts for each of them, and every socket as full.
+    All sleep if no thread runs, waits for a core or for a disk: on a machine under load, too.
 
     Args:
         seen: the seconds of each that was there at a look, which this one adds to; what ends stays in it: a parent
@@ -37,9 +43,40 @@ def taken(root: int, seen: dict[psutil.Process, float]) -> tuple[float, int, boo
             total += seen[each] + used.children_user + used.children_system
             status = Path(f"/proc/{each.pid}/status").read_text()
             held += sum(1024 * int(kilobytes) for kilobytes in re.findall(r"Rss(?:Anon|Shmem):\s*(\d+)", status))
-            for thread in Path(f"/proc/{each.pid}/task").glob("*/stat"):
-                states += thread.read_text().rpartition(") ")[2][:1]
+            held += SOCKET_BYTES * _sockets(each.pid)
+            for thread in Path(f"/proc/{each.pid}/task").iterdir():
+                states += _state(thread)
     return max(total, sum(seen.values())), held, bool(states) and not {"R", "D"} & set(states)
+
+
+def _sockets(number: int) -> int:
+    """How many sockets a process has open; 0 where that may not be seen."""
+    count = 0
+    with suppress(OSError):
+        for name in os.listdir(f"/proc/{number}/fd"):
+            with suppress(OSError):  # one that has just been closed
+                count += os.readlink(f"/proc/{number}/fd/{name}").startswith("socket:")
+    return count
+
+
+def _state(thread: Path) -> str:
+    """R, D, S, …: a thread's state; that of one that waits for its child is sleep."""
+    state = (thread / "stat").read_text().rpartition(") ")[2][:1]
+    if state == "D":
+        with suppress(OSError):  # where it may not be seen
+            call = (thread / "syscall").read_text().split()[0]
+            return "S" if call in VFORK.get(platform.machine(), ()) else state
+    return state
+
+
+def files_held(places: Sequence[Path]) -> int:
+    """Bytes that the files in these places in memory take beside their content: no limit on its size counts them."""
+    count = 0
+    for place in places:
+        with suppress(OSError):
+            about = os.statvfs(place)
+            count += about.f_files - about.f_ffree
+    return FILE_BYTES * count
 
 
 class LastWords:

@@ -35,12 +35,21 @@ from labkit.course.grade.sandbox.container import (
 from labkit.course.grade.sandbox.limits import Limits
 from labkit.course.grade.sandbox.processes import LastWords, open_sockets, second_process
 from labkit.course.grade.sandbox.relay import Relay
-from labkit.course.grade.sandbox.sandbox import CONNECTION, SOCKETS, bare, require_sandbox, sandbox_command
+from labkit.course.grade.sandbox.sandbox import (
+    CONNECTION,
+    SOCKETS,
+    SUBMISSION,
+    TMP,
+    bare,
+    require_sandbox,
+    sandbox_command,
+)
 from labkit.course.grade.sandbox.staging import copy_plain
 from labkit.errors import LabkitError
 from labkit.files import write_json
 
 KERNEL = "labkit-sandbox"
+SHARED = "/dev/shm"
 BUBBLEWRAP = "bubblewrap"
 START_SECONDS = 100.0  # until a kernel has its sockets, also on a machine under load
 SOCKET_NAMES = tuple(f"kernel-{number}" for number in range(1, 6))
@@ -114,6 +123,12 @@ class SandboxProvisioner(LocalProvisioner):
         if self._contained is None and self.pid is not None:
             self._contained = container_process(self.runtime, self._name)
         return self._contained
+
+    @property
+    def written(self) -> list[Path]:
+        """The places in memory that the kernel may fill, as they are reached from here; none that cannot be seen."""
+        number = self._inside or self._contained
+        return [Path(f"/proc/{number}/root{each}") for each in (TMP, SUBMISSION, SOCKETS, SHARED)] if number else []
 
     @property
     def out_of_sight(self) -> bool:

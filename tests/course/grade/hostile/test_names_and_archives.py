@@ -117,6 +117,11 @@ def test_a_symbolic_link_that_appears_after_the_look(room, tmp_path, monkeypatch
     assert b"BEGIN SOLUTION" in read_file(link, 10**6)
 
 
+def test_a_folder_that_appears_after_the_look(tmp_path):
+    with pytest.raises(RefusedError, match="no plain file"):
+        read_file(tmp_path, 10**6)
+
+
 def test_a_symbolic_link_in_a_zip(room, tmp_path):
     """Not shown to bite: `unzip` makes such a link, Python's zipfile a file that holds the link's target."""
     course, lab, _ = room

@@ -3,7 +3,9 @@
 The aims are decoys below tmp_path.
 """
 
+import ctypes
 import os
+import signal
 import socket
 import threading
 import uuid
@@ -134,6 +136,83 @@ print("made" if child > 0 else os.strerror(ctypes.get_errno()))
     inside, outside = both(code)
     assert outside == "made\n" or os.geteuid() != 0  # a system may forbid it to everybody but root
     assert inside in ("No space left on device\n", "Operation not permitted\n")
+
+
+def test_reading_and_changing_the_graders_memory(both):
+    """Of the process that started the kernel; where its number is known, too."""
+    decoy = ctypes.create_string_buffer(SECRET.encode())
+    place = ctypes.addressof(decoy)
+    code = f"""
+import os
+for number in (os.getppid(), {os.getpid()}):
+    try:
+        with open(f"/proc/{{number}}/mem", "r+b", buffering=0) as memory:
+            memory.seek({place})
+            print(memory.read({len(SECRET)}))
+            memory.seek({place})
+            memory.write(b"full")
+    except OSError as error:
+        print(error.strerror)
+"""
+    inside, outside = both(code)
+    if "Permission denied" in outside:
+        pytest.skip("this system lets nobody but root look into a parent")
+    assert SECRET in outside and decoy.value == b"full" + SECRET[4:].encode()
+    assert inside == "Input/output error\nNo such file or directory\n"
+
+
+def test_a_first_process_that_could_be_taken_over_for_what_a_kernel_may_not(sandboxed, plain):
+    """All that runs in there has the filter of system calls, no right, and no way to get one."""
+    code = """
+import os
+for number in sorted(filter(str.isdigit, os.listdir("/proc"))):
+    about = dict(line.split(":", 1) for line in open(f"/proc/{number}/status"))
+    print(number, about["Seccomp"].strip(), about["NoNewPrivs"].strip(), int(about["CapBnd"], 16))
+"""
+    assert sandboxed.run(code) == "1 2 1 0\n2 2 1 0\n"
+    (own,) = [line for line in plain.run(code).splitlines() if line.startswith(f"{plain.manager.provisioner.pid} ")]
+    assert not own.endswith(" 2 1 0")
+
+
+def test_signals_to_the_grader(sandboxed, plain):
+    code = f"""
+import os, signal
+for number in (os.getppid(), {os.getpid()}):
+    try:
+        os.kill(number, signal.SIGWINCH)
+        print("sent")
+    except OSError as error:
+        print(error.strerror)
+"""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGWINCH, lambda number, _: heard.append(number))
+    try:
+        assert sandboxed.run(code) == "sent\nNo such process\n"  # the first is bubblewrap's own
+        assert heard == []
+        assert plain.run(code) == "sent\nsent\n"
+        assert soon(lambda: heard)
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+
+
+def test_another_place_in_the_queue_for_a_core(both):
+    """Behind all others, who never gets one looks as if the machine were busy; before them the grader gets none."""
+    code = """
+import os
+def child(change):
+    number = os.fork()
+    if number == 0:
+        try:
+            change()
+            os._exit(0)
+        except OSError as error:
+            os._exit(error.errno)
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+print(child(lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))), child(lambda: os.nice(19)))
+"""
+    inside, outside = both(code)
+    assert outside == "0 0\n"
+    assert inside == "1 1\n"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import resource
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import zmq
 import zmq.asyncio
@@ -24,11 +26,14 @@ from labkit.course.grade.execute import Executor, execute
 from labkit.course.grade.limited import MEBIBYTE, run_limited
 from labkit.course.grade.marks.neutral import neutral_outputs, safe_html
 from labkit.course.grade.run import Task, do
+from labkit.course.grade.sandbox import processes
 from labkit.course.grade.sandbox.limits import Limits
 from labkit.course.grade.sandbox.processes import open_sockets, taken
 from labkit.course.grade.sandbox.sandbox import SOCKETS
+from labkit.course.grade.talk import conversation
 from labkit.course.grade.talk.channel import _Context
 from labkit.course.grade.talk.conversation import Conversation
+from labkit.course.grade.talk.protocol.exchange import NoAnswer
 from labkit.course.grade.talk.protocol.wire import LIMIT_BYTES, WireError, decode
 
 pytest_plugins = ["kernels"]
@@ -128,6 +133,20 @@ CELLS = {
         "ok",
     ),
     "one print of more than may be received": ("print('x' * 60_000_000)", "output flood"),
+    "messages of no cell, with all in their heads": (
+        "k = get_ipython().kernel\n"
+        "for _ in range(40):\n"
+        "    parent = {'header': {'msg_id': 'none', 'more': 'x' * 400_000}}\n"
+        "    k.session.send(k.iopub_socket, 'stream', {'name': 'stdout', 'text': ''}, parent=parent)\n"
+        "import time; time.sleep(3)",
+        "output flood",
+    ),
+    "one message of many parts": (
+        "k = get_ipython().kernel\n"
+        "k.iopub_thread.socket.send_multipart([bytes(10**6)] * 700, copy=False)\n"
+        "import time; time.sleep(3)",
+        "output flood",
+    ),
     "buffers beside a message": (
         "k = get_ipython().kernel\n"
         "for _ in range(100):\n"
@@ -223,6 +242,58 @@ def test_a_process_whose_threads_compute_does_not_sleep():
         assert sum(looks) < len(looks) / 2
         assert soon(lambda: taken(process.pid, {})[2])
         process.kill()
+
+
+SEEMS_TO_WAIT = """
+import ctypes, signal, threading, time
+libc = ctypes.CDLL(None)
+stack = ctypes.create_string_buffer(2**16)
+top, pause = ctypes.c_void_p((ctypes.addressof(stack) + 2**16) & ~15), ctypes.cast(libc.pause, ctypes.c_void_p)
+shared_memory, until_it_ends = 0x100, 0x4000
+flags = shared_memory | until_it_ends | signal.SIGCHLD
+threading.Thread(target=libc.clone, args=(pause, top, flags, None), daemon=True).start()
+print("begun", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in processes.VFORK, reason="its calls are not known")
+def test_who_waits_for_a_child_that_shares_its_memory_sleeps(monkeypatch):
+    """As a disk would let it wait: a sleeper with such a thread was left until the clock, and then run again."""
+    with subprocess.Popen([sys.executable, "-S", "-c", SEEMS_TO_WAIT], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        assert soon(lambda: "D" in {_state_of(each) for each in Path(f"/proc/{process.pid}/task").iterdir()})
+        assert soon(lambda: taken(process.pid, {})[2])
+        monkeypatch.setattr(processes, "VFORK", {})
+        assert not taken(process.pid, {})[2]
+        for child in psutil.Process(process.pid).children():
+            child.kill()
+        process.kill()
+
+
+def _state_of(thread):
+    return (thread / "stat").read_text().rpartition(") ")[2][:1]
+
+
+ENDLESS = {"return": {"object": ["ko1", "list", ["iterate", "next"]]}}
+
+
+@pytest.mark.parametrize("most", [2_000, 10**9])
+def test_an_iterator_without_end(monkeypatch, most):
+    """The check's own loop over what a student's function gave would never end."""
+    monkeypatch.setattr(conversation, "MESSAGES", most)
+    asked = []
+
+    def send(text):
+        asked.append(text)
+        if len(asked) > 4_000:
+            raise NoAnswer("enough")
+        return json.dumps({"return": 1} if '"next"' in text else ENDLESS)
+
+    side = Conversation(send)
+    (found,) = side.ask(lambda f: evaluate({"holds": lambda: list(f(1)) and None}), ["f"])
+    assert not found.passed
+    assert (len(asked), "too many" in side.broken) == ((2_001, True) if most < 4_000 else (4_001, False))
 
 
 def test_a_kernels_sockets_are_not_reached_through_a_link(start_sandboxed, tmp_path):
