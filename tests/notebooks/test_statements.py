@@ -1,5 +1,6 @@
 """What notebooks compute for their claims, run on known numbers, and sentences that were wrong once."""
 
+import ast
 import math
 from types import SimpleNamespace
 
@@ -15,9 +16,12 @@ LABS = {lab.number: read_notebook(lab.path)["cells"] for lab in list_labs()}
 
 
 def defined(lab, cell, name, **given):
-    """A function that a notebook's cell defines."""
+    """A function that a notebook's cell defines, with the cell's constants and without what else it does."""
     space = dict(given)
-    exec(next(each["source"] for each in LABS[lab] if each["id"] == cell), space)
+    tree = ast.parse(next(each["source"] for each in LABS[lab] if each["id"] == cell))
+    kept = ast.Constant | ast.Tuple
+    tree.body = [n for n in tree.body if getattr(n, "name", "") == name or isinstance(getattr(n, "value", 0), kept)]
+    exec(compile(tree, cell, "exec"), space)
     return space[name]
 
 
@@ -35,6 +39,22 @@ def test_faces_that_choose_beta_are_not_among_those_that_judge_it():
     judges = max(seen, key=len)
     assert len(judges) == 1000 and len(seen) == 10
     assert all(not judges & each for each in seen if each is not judges)
+
+
+def test_nobody_is_in_two_walks_so_that_a_walk_is_a_unit():
+    """Ten shots of a pair that is near would be ten walks, and one of them as good as all."""
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(12), 5)
+    codes = rng.normal(size=(12, 3))[person] + 0.01 * rng.normal(size=(60, 3))
+    gap = ((codes[:, None] - codes) ** 2).sum(2)
+    wears = person % 3 == 0
+    most_alike = defined("01b", "walk", "most_alike", np=np, person=person, gap=gap)
+    pairs = most_alike(~wears, wears, 20)
+    assert pairs.shape == (4, 2) and len(np.unique(person[pairs])) == 8
+    assert wears[pairs[:, 1]].all() and not wears[pairs[:, 0]].any()
+    lengths = gap[pairs[:, 0], pairs[:, 1]]
+    assert lengths[0] == gap[np.ix_(~wears, wears)].min() and (np.diff(lengths) > 0).all()
+    assert len(most_alike(~wears, wears, 2)) == 2
 
 
 @pytest.mark.parametrize("spike", [0.0, 1e4])
