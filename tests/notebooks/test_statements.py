@@ -10,17 +10,16 @@ import pytest
 from scipy.stats import linregress
 
 from labkit.course.run.labs import list_labs, read_notebook
-from labkit.statistics import Estimate
+from labkit.statistics import Estimate, above
 
 LABS = {lab.number: read_notebook(lab.path)["cells"] for lab in list_labs()}
 
 
-def defined(lab, cell, name, **given):
-    """A function that a notebook's cell defines, with the cell's constants and without what else it does."""
+def defined(lab, cell, name, alone=False, **given):
+    """A function that a notebook's cell defines; `alone` without what else the cell does."""
     space = dict(given)
     tree = ast.parse(next(each["source"] for each in LABS[lab] if each["id"] == cell))
-    kept = ast.Constant | ast.Tuple
-    tree.body = [n for n in tree.body if getattr(n, "name", "") == name or isinstance(getattr(n, "value", 0), kept)]
+    tree.body = [node for node in tree.body if not alone or getattr(node, "name", "") == name]
     exec(compile(tree, cell, "exec"), space)
     return space[name]
 
@@ -48,13 +47,25 @@ def test_nobody_is_in_two_walks_so_that_a_walk_is_a_unit():
     codes = rng.normal(size=(12, 3))[person] + 0.01 * rng.normal(size=(60, 3))
     gap = ((codes[:, None] - codes) ** 2).sum(2)
     wears = person % 3 == 0
-    most_alike = defined("01b", "walk", "most_alike", np=np, person=person, gap=gap)
+    most_alike = defined("01b", "walk", "most_alike", alone=True, np=np, person=person, gap=gap)
     pairs = most_alike(~wears, wears, 20)
     assert pairs.shape == (4, 2) and len(np.unique(person[pairs])) == 8
     assert wears[pairs[:, 1]].all() and not wears[pairs[:, 0]].any()
     lengths = gap[pairs[:, 0], pairs[:, 1]]
     assert lengths[0] == gap[np.ix_(~wears, wears)].min() and (np.diff(lengths) > 0).all()
     assert len(most_alike(~wears, wears, 2)) == 2
+
+
+def test_three_seeds_of_one_sign_are_no_finding_and_five_clear_ones_are():
+    beyond_chance = defined("04c", "cell-39", "beyond_chance", np=np, above=above)
+    rng = np.random.default_rng(0)
+    assert not [each for each in rng.normal(size=(1000, 3)) if beyond_chance(each) in ("positive", "negative")]
+    told = [beyond_chance(each) for each in rng.normal(size=(1000, 5))]
+    assert 0.01 < np.mean([each == "positive" for each in told]) < 0.045
+    assert beyond_chance(np.array([2.0, 2.1, 1.9, 2.2, 2.0])) == "positive"
+    assert beyond_chance(-np.array([2.0, 2.1, 1.9, 2.2, 2.0])) == "negative"
+    assert "seeds" in beyond_chance(np.array([1.0, -1.0, 0.5, 0.2, 0.9]))
+    assert "not known" in beyond_chance(np.array([2.0, np.nan, 1.9, 2.2, 2.0]))
 
 
 @pytest.mark.parametrize("spike", [0.0, 1e4])
