@@ -31,10 +31,14 @@ class Estimate:
     n: int
     unit: str = "seeds"
 
+    @property
+    def reach(self) -> float:
+        """Half the width of the 95 % interval; NaN with one unit."""
+        return float(stdtrit(self.n - 1, 1 - ONE_SIDE)) * self.error if self.n > 1 else math.nan
+
     def interval(self) -> tuple[float, float]:
         """The ends of the 95 % interval; NaN with one unit."""
-        reach = float(stdtrit(self.n - 1, 1 - ONE_SIDE)) * self.error if self.n > 1 else math.nan
-        return self.value - reach, self.value + reach
+        return self.value - self.reach, self.value + self.reach
 
     def units_needed(self, bar: float) -> int:
         """How many units would put the bar outside of the interval, if value and spread stay as they are."""

@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -76,6 +77,38 @@ def test_a_late_spike_does_not_bend_the_slope_of_a_loss(spike):
     slope = defined("01a", "slope", "slope", np=np, linregress=linregress, Estimate=Estimate)
     found = slope(pd.DataFrame({"epoch": epoch, "nll": loss}))
     assert math.isclose(found.value, -2.0, abs_tol=1e-6)
+
+
+def test_draws_of_labels_for_the_same_models_are_one_number_a_seed():
+    seeds, betas, draws = range(5), (1.0, 4.0), 40
+    full = {(beta, seed): 0.5 + 0.1 * seed * (beta == 1.0) for beta in betas for seed in seeds}
+    few = np.ones((2, draws))  # all draws choose β = 4
+    scores = {(beta, seed): {"few": few * beta} for beta, seed in full}
+    top = {seed: max(full[beta, seed] for beta in betas) for seed in seeds}
+    claimed = {}
+    space = {
+        "LABELS": (50, 500),
+        "BETAS": betas,
+        "seeds": seeds,
+        "size": SimpleNamespace(draws=draws),
+        "scores": scores,
+    }
+    space |= {
+        "full": full,
+        "top": top,
+        "np": np,
+        "run": SimpleNamespace(claim=lambda _, **given: claimed.update(given)),
+    }
+    space |= {"lab05": SimpleNamespace(C9=None), "LARGE": 10, "SIGMA": 0.1}
+    exec(next(each["source"] for each in LABS["05b"] if each["id"] == "cell-32"), space)
+    assert space["lost"]["50 labels"] == pytest.approx([0.1 * seed for seed in seeds])
+    assert claimed["lost"] == pytest.approx([0.1 * seed for seed in seeds])
+    assert claimed["blind"] == pytest.approx([0.05 * seed for seed in seeds])
+
+
+def test_no_lab_takes_two_errors_over_seeds_for_an_interval():
+    said = {lab: " ".join("".join(cell["source"]) for cell in cells) for lab, cells in LABS.items()}
+    assert not [lab for lab, text in said.items() if re.search(r"two (standard )?errors|2 \* \w*(error|sem)", text)]
 
 
 # What was said of them once is false, and what is said instead.
