@@ -24,9 +24,10 @@ FACTORS = rng.integers(0, 4, (400, 3)).astype(float)
 LABELS = rng.random((30, 2)) < 0.4
 BELONGS, PEOPLE = np.arange(30) < 9, np.arange(30)
 NAN = np.full((30, 3), np.nan)
+OF = {"prevalence": [0.4, 0.4], "people": PEOPLE}
 MEASURES = (higgins_score, factor_vae_score, mig, sap, dci)
 REFUSED = {
-    "scores that are NaN": lambda: attribute_report(LABELS, NAN[:, :2], ["a", "b"], prevalence=[0.4, 0.4]),
+    "scores that are NaN": lambda: attribute_report(LABELS, NAN[:, :2], ["a", "b"], **OF),
     "no images": lambda: by_group(LABELS[:0], LABELS[:0], np.array([]), np.array([])),
     "a count that is NaN": lambda: imbalance.wilson(np.nan, 10),
     "an infinite total": lambda: imbalance.wilson(1, np.inf),
@@ -85,7 +86,7 @@ def test_the_nearest_is_found_far_from_zero(away):
 
 def test_an_order_without_a_positive_has_no_precision():
     assert np.isnan(guessed_precision(0, 10)) and guessed_precision(1, 1) == 1
-    report = attribute_report(LABELS & False, ROWS[:, :2], ["a", "b"], prevalence=[0.4, 0.4])
+    report = attribute_report(LABELS & False, ROWS[:, :2], ["a", "b"], **OF)
     assert report[["average_precision", "chance"]].isna().all(None)
 
 

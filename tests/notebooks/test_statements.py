@@ -106,6 +106,11 @@ def test_draws_of_labels_for_the_same_models_are_one_number_a_seed():
     assert claimed["blind"] == pytest.approx([0.05 * seed for seed in seeds])
 
 
+def test_no_claim_takes_pictures_for_units():
+    code = {lab: "".join("".join(each["source"]) for each in cells) for lab, cells in LABS.items()}
+    assert not [lab for lab, text in code.items() if re.search(r'over\([^\n]*"(pictures|images|shots)"\)', text)]
+
+
 def test_no_lab_takes_two_errors_over_seeds_for_an_interval():
     said = {lab: " ".join("".join(cell["source"]) for cell in cells) for lab, cells in LABS.items()}
     assert not [lab for lab, text in said.items() if re.search(r"two (standard )?errors|2 \* \w*(error|sem)", text)]
