@@ -116,6 +116,25 @@ def test_no_lab_takes_two_errors_over_seeds_for_an_interval():
     assert not [lab for lab, text in said.items() if re.search(r"two (standard )?errors|2 \* \w*(error|sem)", text)]
 
 
+def test_all_of_ten_equal_shares_are_ten_components():
+    components_for = defined("01a", "components", "components_for", alone=True, np=np)
+    assert components_for(1.0, [0.1] * 10) == 10  # the sum ends just short of 1
+
+
+def test_a_title_says_what_the_curve_below_it_shows():
+    rows = pd.DataFrame({"epoch": [1, 2], "unseen": [70.0, 43.0], "unseen_median": [60.0, 40.0]})
+    drawn = {}
+    space = {"cures": {"noise": 0}, "cured": {n: (0, SimpleNamespace(history=rows)) for n in ("none", "noise")}}
+    space["run"] = SimpleNamespace(figure=lambda *_: None)
+    space["plots"] = SimpleNamespace(curves=lambda series, title, *_, **__: drawn.update({title: series}))
+    exec(
+        next(each["source"] for each in LABS["01b"] if each["id"] == "cures-figure"),
+        space | {"low": {"new shots": 50}},
+    )
+    (title, series), *_ = drawn.items()
+    assert "median of 40.0 nats" in title and all(values.iloc[-1] == 40.0 for _, values in series.values())
+
+
 # What was said of them once is false, and what is said instead.
 SAID = [
     ("03a", "KL is the number of nats", "*upper bound* on the nats"),
