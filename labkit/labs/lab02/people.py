@@ -37,7 +37,7 @@ def person_split(split: Function) -> list[Property]:
                 )
             ),
             "no image is lost": weak(
-                lambda: _lost(parts(), identity) or _lost(_parts(split, fewer, OTHERS, 4), fewer)
+                lambda: _lost(parts(), identity) or _lost(_parts(split, fewer, OTHERS, 4), fewer) or _far(split)
             ),
             "no image stands in two parts": weak(lambda: _twice(parts())),
             "nobody stands in two parts": weak(
@@ -115,6 +115,24 @@ def _twice(parts: list[np.ndarray]) -> str | None:
     if not twice:
         return None
     return f"{twice} images are in two parts or twice in one: draw once, then cut, instead of drawing for each part."
+
+
+def _far(split: Function) -> str | None:
+    """Many images of a few people, whose positions and numbers do not fit into 16 bits."""
+    names = np.concatenate([np.arange(20), np.arange(20) + 65_536])
+    identity = random_numbers(2).permutation(np.repeat(names, 1750))
+    result = split(identity.copy(), SHARES, 3)
+    if not isinstance(result, tuple | list) or any(np.ndim(part) != 1 for part in result):
+        return None  # another property tells that
+    parts = [np.flatnonzero(part) if np.asarray(part).dtype == bool else np.asarray(part) for part in result]
+    whole = np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(identity)))
+    people = np.concatenate([np.unique(identity[part]) for part in parts]) if whole else names[:1]
+    if whole and len(people) == len(names):
+        return None
+    return (
+        f"right for few images, but not for {len(identity):,} of {len(names)} people with numbers up to "
+        f"{names[-1]:,}: does a position, or a person's number, overflow its type?"
+    )
 
 
 def _leaks(parts: list[np.ndarray], identity: np.ndarray) -> str | None:
