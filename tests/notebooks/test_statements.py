@@ -135,6 +135,27 @@ def test_a_title_says_what_the_curve_below_it_shows():
     assert "median of 40.0 nats" in title and all(values.iloc[-1] == 40.0 for _, values in series.values())
 
 
+# (lab, figure, what the cell that draws it does, what it did): each misled once.
+FIGURES = [
+    ("06", "levels", "of_data=False", ""),  # no badge of a stand-in on what was computed without a picture
+    ("06", "receptive_field", "of_data=False", ""),
+    ("04a", "swing", "highlight=[1, 3]", ""),  # some bars, and not all of five
+    ("04a", "momentum", "highlight=[1, 3]", ""),
+    ("04a", "turning", "np.linspace(-2, 2, 9)]", "-3"),  # columns are those of the title
+    ("01b", "outside", '"unseen face": outside', "photograph"),  # drawn faces are none
+    ("02", "images_per_person", "if shots.min() < shots.max():", ""),  # a flat line is a sentence
+    ("03a", "sweep_over_weight", "log_x=True", " but "),  # lowest at one place or at two: the title holds for both
+    ("03a", "sweep_over_latents", "LATENTS", ""),
+    ("01a", "loss_long", ":+.1f} with K = {k}", ""),  # the number comes before its name, apart from it
+]
+
+
+@pytest.mark.parametrize(("lab", "figure", "does", "did"), FIGURES)
+def test_a_figure_that_misled_is_mended(lab, figure, does, did):
+    drawing = [cell["source"] for cell in LABS[lab] if f'run.figure("{figure}"' in cell["source"]]
+    assert len(drawing) == 1 and does in drawing[0] and not (did and did in drawing[0])
+
+
 # What was said of them once is false, and what is said instead.
 SAID = [
     ("03a", "KL is the number of nats", "*upper bound* on the nats"),
