@@ -10,7 +10,8 @@ from labkit.metrics.baselines import baseline_nll
 from labkit.metrics.classification import attribute_report, by_group, guessed_precision
 from labkit.metrics.disentanglement import code_table, dci, factor_vae_score, higgins_score, mig, sap
 from labkit.metrics.feature_reader import agreement
-from labkit.metrics.interpolation import spherical
+from labkit.metrics.interpolation import path_shape, spherical, typical_difference
+from labkit.metrics.likelihood import shares
 from labkit.metrics.manifold import manifold_score
 from labkit.metrics.memorisation import copying
 from labkit.metrics.neighbours import nearest
@@ -43,6 +44,10 @@ REFUSED = {
     "too few rows": lambda: baseline_nll(ROWS[:5], ROWS, ROWS),
     "features that are NaN": lambda: baseline_nll(ROWS, ROWS, NAN),
     "no latents": lambda: code_table(FACTORS[:, :0], FACTORS),
+    "a path that is NaN": lambda: path_shape(NAN),
+    "a path without end": lambda: path_shape(np.array([[0.0, 1.0], [np.inf, 2.0]])),
+    "differences of NaN": lambda: typical_difference(NAN),
+    "no log-probabilities": lambda: shares(np.array([])),
     "readings that are NaN": lambda: Pool(torch.zeros(30, 4), NAN, ("a", "b", "c")),
 }
 
