@@ -74,10 +74,19 @@ def detached_marginals(d, p):
     return own - joint, joint - marginals.detach(), marginals.detach() - p.sum(1)
 
 
+def parts_by_the_largest(d, p):
+    def log_mean(values):
+        return values.max() + (values - values.max()).exp().mean(1).log()
+
+    own, joint, marginals = d.diagonal().sum(0), log_mean(d.sum(2)), log_mean(d).sum(1)
+    return own - joint, joint - marginals, marginals - p.sum(1)
+
+
 WRONG = {
     "walk of acute angles": (lab01.interpolation, (walks.linear, acute_walk)),
     "slerp of acute angles": (lab04.spherical, (acute_slerp,)),
     "weights by the batch's largest": (lab03.importance_weighted, (largest_of_the_batch,)),
+    "parts by the batch's largest": (lab05.kl_in_three, (parts_by_the_largest,)),
     "phi in int8": (lab02.phi_matrix, (small_counts(np.int8),)),
     "phi in int16": (lab02.phi_matrix, (small_counts(np.int16),)),
     "log(sigmoid + 1e-8)": (lab04.discriminator_loss, losses.loss_of(padded_logs)),
