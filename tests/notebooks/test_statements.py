@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import linregress
+from sklearn.metrics import roc_auc_score
 
 from labkit.course.run.labs import list_labs, read_notebook
-from labkit.statistics import Estimate, above
+from labkit.statistics import Estimate, above, resample
 
 LABS = {lab.number: read_notebook(lab.path)["cells"] for lab in list_labs()}
 
@@ -67,6 +68,35 @@ def test_three_seeds_of_one_sign_are_no_finding_and_five_clear_ones_are():
     assert beyond_chance(-np.array([2.0, 2.1, 1.9, 2.2, 2.0])) == "negative"
     assert "seeds" in beyond_chance(np.array([1.0, -1.0, 0.5, 0.2, 0.9]))
     assert "not known" in beyond_chance(np.array([2.0, np.nan, 1.9, 2.2, 2.0]))
+
+
+def test_faces_that_choose_a_component_do_not_judge_it():
+    """Of ten components one is taken for what it says of these faces; it says nothing of forty other people."""
+    rng, claimed = np.random.default_rng(0), {}
+    glasses, others = np.arange(40) % 2 == 0, rng.random(40) < 0.5
+    pixels = np.where(glasses, 1.0, 0.0)[:, None] * np.eye(4)[0] + 0.01 * rng.random((40, 4))
+    forty = type("Forty", (SimpleNamespace,), {"__len__": lambda self: 40})
+    crowd = forty(images=rng.random((40, 2, 2)), identity=np.arange(40, 80))
+    faces = forty(images=np.ones((40, 2, 2)), attribute_names=["Eyeglasses"])
+    everyone = SimpleNamespace(attributes=np.concatenate([glasses, others])[:, None], identity=np.arange(80))
+    faces.joined = lambda crowd: everyone
+    space = {"np": np, "faces": faces, "glasses": glasses, "pixels": pixels, "resample": resample}
+    space |= {"roc_auc_score": roc_auc_score, "best": 1, "one_sign": 1.0, "auc": 1.0, "correlation": 0.9}
+    space |= {
+        "components": np.ones((1, 2, 2)),
+        "template": np.ones((2, 2)),
+        "rims": np.ones(4),
+        "table": pd.DataFrame(),
+    }
+    space |= {"full": SimpleNamespace(mean_=pixels.mean(0), components_=np.eye(4)), "size": SimpleNamespace(more=40)}
+    space |= {"drawn": SimpleNamespace(more_people=lambda *_: crowd), "lab01": SimpleNamespace(A3=None)}
+    space |= {"plots": SimpleNamespace(signed_maps=lambda *_, **__: None)}
+    record = {"figure": lambda *_: None, "metric": lambda *_: None, "claim": lambda _, **given: claimed.update(given)}
+    exec(
+        next(each["source"] for each in LABS["01a"] if each["id"] == "component-maps"),
+        space | {"run": SimpleNamespace(**record)},
+    )
+    assert claimed["auc"].n == claimed["shown"] == 40 and abs(claimed["auc"].value - 0.5) < 0.2
 
 
 @pytest.mark.parametrize("spike", [0.0, 1e4])
