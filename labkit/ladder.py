@@ -121,7 +121,7 @@ def _whole(missed: Property) -> str:
 def _steps(missed: Property, rung: int) -> list[str]:
     """What the rungs up to this one say of a missed property."""
     if missed.hint == STUB or STOPPED in missed.hint:
-        return [say(missed.hint)]
+        return [_whole(missed)]
     why = say(missed.why)
     mistake, _, remedy = why.partition(": ")
     if not missed.where:  # what came is then the first half of the sentence

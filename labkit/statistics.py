@@ -31,10 +31,14 @@ class Estimate:
     n: int
     unit: str = "seeds"
 
+    @property
+    def reach(self) -> float:
+        """Half the width of the 95 % interval; NaN with one unit."""
+        return float(stdtrit(self.n - 1, 1 - ONE_SIDE)) * self.error if self.n > 1 else math.nan
+
     def interval(self) -> tuple[float, float]:
         """The ends of the 95 % interval; NaN with one unit."""
-        reach = float(stdtrit(self.n - 1, 1 - ONE_SIDE)) * self.error if self.n > 1 else math.nan
-        return self.value - reach, self.value + reach
+        return self.value - self.reach, self.value + self.reach
 
     def units_needed(self, bar: float) -> int:
         """How many units would put the bar outside of the interval, if value and spread stay as they are."""
@@ -101,11 +105,21 @@ def resample(statistic: Callable[[np.ndarray], float], groups: Any, *, unit: str
     return Estimate(float(statistic(np.arange(len(groups)))), spread * wider, len(members), unit)
 
 
-def share(values: Any, groups: Any) -> Estimate:
-    """The share of true `values` (N,), over people, `groups`; where all are alike, an error as of half a person."""
-    groups = np.asarray(groups)
-    means = [np.asarray(values, float)[groups == group].mean() for group in np.unique(groups)]
-    found = over(means, "people")
+def apart(people: Any) -> np.ndarray:
+    """People (N,), where unknown (−1) each another one."""
+    people = np.asarray(people)
+    return np.where(people < 0, -1 - np.arange(len(people)), people)
+
+
+def over_people(values: Any, people: Any) -> Estimate:
+    """The mean over people (N,), −1 where unknown, of the means of their `values` (N,): shots of one are no units."""
+    people = apart(people)
+    return over([np.asarray(values, float)[people == one].mean() for one in np.unique(people)], "people")
+
+
+def share(values: Any, people: Any) -> Estimate:
+    """The share of true `values` (N,), over people; where all are alike, an error as of half a person."""
+    found = over_people(values, people)
     return replace(found, error=max(found.error, 0.5 / max(1, found.n)))
 
 

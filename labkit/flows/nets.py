@@ -42,6 +42,8 @@ class FlowConfig:
             raise LabkitError(f"FlowConfig: layers must be at least 1, not {self.layers}.")
         if self.family not in ("realnvp", "glow", "spline"):
             raise LabkitError(f"FlowConfig: family is realnvp, glow or spline, not {self.family!r}.")
+        if self.scale_bound is not None and not 0 < self.scale_bound < math.inf:
+            raise LabkitError(f"FlowConfig: scale_bound is a positive number or None, not {self.scale_bound}.")
 
 
 class ActNorm(nf.flows.ActNorm):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit.errors import LabkitError
 from labkit.fit.step import Update
 from labkit.flows.engine import FusedRealNVP
 from labkit.flows.nets import Flow
@@ -45,7 +46,11 @@ def update(
         noise: s blurs each batch, x' = μ + (x − μ + s σ ε)/√(1 + s²) with ε standard normal and μ, σ the mean
             and standard deviation of each feature of `codes`. Mean and variance stay; the flow is fitted to a kernel
             density of the data instead of to its points.
+
+    Raises LabkitError: noise that is no number from 0.
     """
+    if not 0 <= noise < math.inf:
+        raise LabkitError(f"flows.update: noise = {noise} must be a number from 0.")
     adam = torch.optim.AdamW(model.parameters(), rate, weight_decay=weight_decay, fused=True)
     if noise:
         device = adam.param_groups[0]["params"][0].device

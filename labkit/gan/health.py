@@ -44,10 +44,11 @@ class HealthRule:
     rollbacks: int = 3  # after so many the run is stopped instead
 
     def __post_init__(self) -> None:
-        if self.action not in ("watch", "stop", "rollback") or self.patience < 1 or not 0 < self.slower <= 1:
+        known = self.action in ("watch", "stop", "rollback") and self.patience >= 1 and 0 < self.slower <= 1
+        if not known or not all(math.isfinite(each) for each in vars(self).values() if not isinstance(each, str)):
             raise LabkitError(
                 f"HealthRule: {self} is not possible; action is watch, stop or rollback, patience at least 1, "
-                "and slower in (0, 1]."
+                "slower in (0, 1], and every limit a number."
             )
 
     def symptoms(self, rows: list[dict[str, float]], real_saturation: float, bad_steps: int) -> dict[str, str]:

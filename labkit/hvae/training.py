@@ -30,10 +30,11 @@ class HVAETraining:
     last_rate: float = 1e-4  # of Adam, at the end
 
     def __post_init__(self) -> None:
-        if self.warm_up < 0 or not 0 <= self.first_weight <= 1 or self.spectral < 0 or self.rate <= 0:
+        numbers = self.spectral >= 0 and min(self.rate, self.last_rate) > 0 and 0 <= self.first_weight <= 1
+        if self.warm_up < 0 or not numbers or not self.spectral + self.rate + self.last_rate < math.inf:
             raise LabkitError(
-                f"HVAETraining: {self} is not possible; warm_up and spectral must be 0 or more, first_weight "
-                "in [0, 1], and the rate positive."
+                f"HVAETraining: {self} is not possible; warm_up and spectral must be numbers from 0, first_weight "
+                "in [0, 1], and the rates positive."
             )
 
 

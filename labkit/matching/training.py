@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from labkit.errors import LabkitError
 from labkit.fit.step import Update
 from labkit.matching.nets import CodeFlow
 from labkit.matching.path import independent, path
@@ -48,7 +49,12 @@ def update(
         weight_decay: decoupled, as in AdamW.
         drop: share of rows whose labels are left out, so that guidance has a model without a label.
         draws: times and noises drawn for each item of a batch.
+
+    Raises LabkitError: noise that is no number from 0.
     """
+
+    if not 0 <= noise < math.inf:
+        raise LabkitError(f"matching.update: noise = {noise} must be a number from 0.")
 
     def loss(model: CodeFlow | PixelFlow, batch: Any) -> Tensor:
         items, label = batch if isinstance(batch, tuple) else (batch, None)

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 
 from labkit.errors import LabkitError
+from labkit.statistics import Estimate, above, apart
 
 RESAMPLES = 200
 LEAST = 5  # positives and negatives that an attribute needs in each group
@@ -18,35 +19,67 @@ def attribute_report(
     names: Sequence[str],
     *,
     prevalence: np.ndarray,
+    people: np.ndarray,
     seed: int = 0,
 ) -> pd.DataFrame:
     """One row per attribute; what cannot be measured, for want of positives or of negatives, is NaN.
 
-    Columns: `positives` and `images` of the test; `accuracy` at a threshold of ½ with its binomial standard error
-    `accuracy_error`; `majority`, the accuracy of guessing what is more frequent in training; `balanced_accuracy`,
-    the mean of the rates at which positives and negatives are told, with `balanced_error`; `average_precision`
-    with `precision_error`, a standard deviation over resampled images; `chance`, what a guess reaches on average.
+    Columns: `positives` and `images` of the test, `people`, how many the positives show; `accuracy` at a threshold of
+    ½ with `accuracy_error`; `majority`, the accuracy of guessing what is more frequent in training;
+    `balanced_accuracy`, the mean of the rates at which positives and negatives are told, with `balanced_error`;
+    `average_precision` with `precision_error`; `chance`, what a guess reaches on average. Errors are standard
+    deviations over resampled people, whose pictures are alike; none is 0, however few were wrong.
 
     Args:
         labels: bool (N, A).
         scores: probabilities (N, A).
         prevalence: (A,) shares of positives in training.
+        people: int (N,), −1 where unknown: then everybody is taken for another person.
 
     Raises LabkitError: shapes that do not fit, no row, or scores that are NaN.
     """
-    labels, scores = np.asarray(labels, bool), np.asarray(scores, float)
-    if labels.shape != scores.shape or labels.shape[1:] != (len(names),):
+    labels, scores, people = np.asarray(labels, bool), np.asarray(scores, float), apart(people)
+    if labels.shape != scores.shape or labels.shape[1:] != (len(names),) or labels.shape[:1] != people.shape:
         raise LabkitError(
-            f"attribute_report: labels {labels.shape}, scores {scores.shape} and {len(names)} names do not fit."
+            f"attribute_report: labels {labels.shape}, scores {scores.shape}, {len(names)} names and {len(people)} "
+            "people do not fit."
         )
     if not len(labels):
         raise LabkitError("attribute_report: no image has known attributes; choose another split.")
     if np.isnan(scores).any():
         raise LabkitError("attribute_report: some scores are NaN; a net that diverged reads nothing, train it anew.")
-    generator = np.random.default_rng(seed)
-    draws = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), RESAMPLES)
-    rows = [_row(labels[:, i], scores[:, i], float(share), draws) for i, share in enumerate(np.asarray(prevalence))]
+    draws = _draws(people, seed)
+    shares = np.asarray(prevalence, float)
+    rows = [_row(labels[:, i], scores[:, i], share, people, draws) for i, share in enumerate(shares)]
     return pd.DataFrame(rows, index=pd.Index(names, name="attribute"))
+
+
+def precision_gain(
+    labels: np.ndarray, scores: np.ndarray, others: np.ndarray, people: np.ndarray, *, seed: int = 0
+) -> Estimate:
+    """Average precision by `scores` less that by `others`, (N, A) each, as mean over attributes, and its error.
+
+    Attributes that lack positives or negatives are left out; the mean of none is NaN. Other arguments as above.
+    """
+    people = apart(people)
+    draws, found = _draws(people, seed), []
+    for truth, one, other in zip(np.asarray(labels, bool).T, np.asarray(scores).T, np.asarray(others).T, strict=True):
+        if truth.any() and not truth.all():
+            (value, spread), (less, their) = (_average_precision(truth, each, draws) for each in (one, other))
+            found.append((value - less, spread - their))
+    count = len(np.unique(people))
+    if not found:
+        return Estimate(np.nan, np.nan, count, "people")
+    values, spreads = zip(*found)
+    error = np.nanstd(np.nanmean(spreads, axis=0)) * np.sqrt(count / max(1, count - 1))
+    return Estimate(float(np.mean(values)), float(error), count, "people")
+
+
+def _draws(people: np.ndarray, seed: int) -> np.ndarray:
+    """How often each image (N,) is in each of the resamples of whole people, (R, N)."""
+    members, place = np.unique(people, return_inverse=True)
+    chances = np.full(len(members), 1 / len(members))
+    return np.random.default_rng(seed).multinomial(len(members), chances, RESAMPLES)[:, place]
 
 
 def balanced_accuracy(labels: np.ndarray, told: np.ndarray) -> tuple[float, float]:
@@ -68,29 +101,51 @@ def balanced_accuracy(labels: np.ndarray, told: np.ndarray) -> tuple[float, floa
     return float(np.mean(rates)), float(np.sqrt(np.sum(variances)) / 2)
 
 
+def over_chance(report: pd.DataFrame) -> dict[str, Estimate]:
+    """Average precision of each measurable attribute less that of a guess, with its error over people."""
+    rows = report.dropna(subset=["average_precision"]).iterrows()
+    return {
+        name: Estimate(row.average_precision - row.chance, row.precision_error, int(row.people), "people")
+        for name, row in rows
+    }
+
+
 def learnt(report: pd.DataFrame) -> pd.Series:
-    """Bool per measurable attribute: average precision at least two of its errors above chance."""
-    measurable = report.dropna(subset=["average_precision"])
-    return measurable["average_precision"] - measurable["chance"] > 2 * measurable["precision_error"]
+    """Bool per measurable attribute: the 95 % interval of its average precision lies above chance."""
+    return pd.Series({name: above(found).shown for name, found in over_chance(report).items()}, dtype=bool)
 
 
-def _row(labels: np.ndarray, scores: np.ndarray, prevalence: float, draws: np.ndarray) -> dict[str, float]:
+def _row(
+    labels: np.ndarray, scores: np.ndarray, prevalence: float, people: np.ndarray, draws: np.ndarray
+) -> dict[str, float]:
     told = scores > 0.5
-    accuracy = float((told == labels).mean())
+    right, accuracy = told == labels, float((told == labels).mean())
     balanced, balanced_error = balanced_accuracy(labels, told)
-    precision, precision_error = _average_precision(labels, scores, draws)
+    precision, precisions = _average_precision(labels, scores, draws)
+    shown = len(np.unique(people[labels]))
+    with np.errstate(invalid="ignore"):  # a draw without positives, or without negatives
+        accuracies = (draws @ right) / draws.sum(1)
+        sides = [(draws @ (right & side)) / (draws @ side.astype(float)) for side in (labels, ~labels)]
     return {
         "positives": int(labels.sum()),
         "images": len(labels),
+        "people": shown,
         "accuracy": accuracy,
-        "accuracy_error": float(np.sqrt(_binomial_variance(accuracy, len(labels)))),
+        # Never narrower than of as many images of different people, which is not 0 where all were right.
+        "accuracy_error": max(float(accuracies.std()), float(np.sqrt(_binomial_variance(accuracy, len(labels))))),
         "majority": float((labels == (prevalence > 0.5)).mean()),
         "balanced_accuracy": balanced,
-        "balanced_error": balanced_error,
+        "balanced_error": max(balanced_error, _spread(np.mean(sides, 0), shown)),
         "average_precision": precision,
-        "precision_error": precision_error,
+        "precision_error": max(_spread(precisions, shown), 0.5 / max(1, shown)) if precision >= 0 else np.nan,
         "chance": guessed_precision(int(labels.sum()), len(labels)),
     }
+
+
+def _spread(values: np.ndarray, people: int) -> float:
+    """Standard deviation over resamples; that of a bootstrap of few people is too narrow by √((n − 1) / n)."""
+    known = values[np.isfinite(values)]
+    return float(known.std() * np.sqrt(people / max(1, people - 1))) if len(known) else np.nan
 
 
 def guessed_precision(positives: int, images: int) -> float:
@@ -111,10 +166,10 @@ def _binomial_variance(rate: float, count: int) -> float:
     return shrunk * (1 - shrunk) / (count + 4)
 
 
-def _average_precision(labels: np.ndarray, scores: np.ndarray, draws: np.ndarray) -> tuple[float, float]:
-    """Average precision, and its standard deviation over the weights of the images in `draws` (R, N)."""
+def _average_precision(labels: np.ndarray, scores: np.ndarray, draws: np.ndarray) -> tuple[float, np.ndarray]:
+    """Average precision, and what it is under each of the weights of the images in `draws` (R, N), (R,)."""
     if labels.all() or not labels.any():
-        return np.nan, np.nan
+        return np.nan, np.full(len(draws), np.nan)
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # equal scores share a threshold
     weights = draws[:, order].astype(np.float64)
@@ -122,7 +177,7 @@ def _average_precision(labels: np.ndarray, scores: np.ndarray, draws: np.ndarray
     with np.errstate(invalid="ignore"):  # a draw without positives, or a threshold above all that was drawn
         precision = np.nan_to_num(found / chosen)
         values = (np.diff(found, axis=1, prepend=0) * precision).sum(1) / found[:, -1]
-    return float(average_precision_score(labels, scores)), float(np.nanstd(values))
+    return float(average_precision_score(labels, scores)), values
 
 
 def by_group(
@@ -147,18 +202,16 @@ def by_group(
     usable = (counts >= LEAST).all((0, 1))
     if not usable.any():
         raise LabkitError("by_group: no attribute has positives and negatives in every group; use more images.")
-    generator = np.random.default_rng(seed)
-    rows = {}
+    people, rows = apart(people), {}
     for name in names:
         here = groups == name
-        right, true, person = (told == labels)[here][:, usable], labels[here][:, usable], people[here]
-        members, place = np.unique(person, return_inverse=True)
-        weights = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), RESAMPLES)[:, place]
+        right, true = (told == labels)[here][:, usable], labels[here][:, usable]
+        weights = _draws(people[here], seed)
         value = _mean_balanced(right, true, np.ones((1, len(right))))[0]
         spread = np.nanstd(_mean_balanced(right, true, weights))
         rows[name] = {
             "images": len(right),
-            "people": len(members),
+            "people": len(np.unique(people[here])),
             "balanced_accuracy": float(value),
             "error": float(spread),
             "attributes": int(usable.sum()),

@@ -59,11 +59,11 @@ class PathShape:
 def path_shape(images: np.ndarray) -> PathShape:
     """The shape of a path of images (S, …), both ends included; a path that stands still is even and straight.
 
-    Raises LabkitError: fewer than two images.
+    Raises LabkitError: fewer than two images, or numbers that are not finite.
     """
     images = np.asarray(images, np.float64)
-    if len(images) < 2:
-        raise LabkitError(f"path_shape: a path has at least two images, got {len(images)}.")
+    if len(images) < 2 or not np.isfinite(images).all():
+        raise LabkitError(f"path_shape: a path has at least two images and finite numbers, got {len(images)}.")
     steps = path_change(images)
     largest = float(steps.max() / steps.mean()) if steps.any() else 1.0
     return PathShape(float(path_change(images[[0, -1]])[0]), float(steps.sum()), largest)
@@ -74,10 +74,10 @@ def typical_difference(images: np.ndarray) -> float:
 
     The bar for `PathShape.change`: a path between two faces should change as much as two faces differ.
 
-    Raises LabkitError: fewer than two images.
+    Raises LabkitError: fewer than two images, or numbers that are not finite.
     """
-    if len(images) < 2:
-        raise LabkitError(f"typical_difference: needs at least two images, got {len(images)}.")
+    if len(images) < 2 or not np.isfinite(images).all():
+        raise LabkitError(f"typical_difference: needs at least two images and finite numbers, got {len(images)}.")
     rng = np.random.default_rng(0)
     first = rng.integers(0, len(images), 1000)
     second = (first + rng.integers(1, len(images), 1000)) % len(images)

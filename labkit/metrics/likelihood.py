@@ -25,7 +25,12 @@ def log_prob(model: nn.Module, codes: np.ndarray | Tensor, batch_size: int = 102
 
 
 def shares(values: np.ndarray) -> dict[str, float]:
-    """How many of the log-probabilities (N,), N ≥ 1, can be used at all: shares that sum to 1."""
+    """How many of the log-probabilities (N,) can be used at all: shares that sum to 1.
+
+    Raises LabkitError: there are none.
+    """
+    if not len(values):
+        raise LabkitError("shares: there are no log-probabilities.")
     kinds = {"finite": np.isfinite, "plus_inf": np.isposinf, "minus_inf": np.isneginf, "nan": np.isnan}
     return {name: float(is_kind(values).mean()) for name, is_kind in kinds.items()}
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from labkit.errors import LabkitError
 from labkit.metrics.scaling import in_unit
-from labkit.statistics import Estimate, over, resample
+from labkit.statistics import Estimate, apart, over, resample
 
 FOLDS = 5
 RIDGE = 0.1  # sklearn's C on standardised codes: several hundred of them may meet a few dozen positives
@@ -30,12 +30,6 @@ def probe_interval(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) ->
     if not len(scores) or not np.isfinite(scores).all():
         return over(np.nan, "people")
     return resample(lambda rows: float(roc_auc_score(wanted[rows], scores[rows])), people)
-
-
-def apart(people: np.ndarray) -> np.ndarray:
-    """People (N,), where unknown (−1) each another one."""
-    people = np.asarray(people)
-    return np.where(people < 0, -1 - np.arange(len(people)), people)
 
 
 def probe_scores(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> np.ndarray:

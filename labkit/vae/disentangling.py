@@ -35,9 +35,11 @@ class Objective:
     sigma: float = 0.1  # σ of the Gaussian likelihood of pixels in [−1, 1]; black to white is 2
 
     def __post_init__(self) -> None:
-        if self.penalty not in ("kl", "tc") or not self.beta >= 0 or not self.sigma > 0:
+        if self.penalty not in ("kl", "tc") or not (
+            self.beta >= 0 and self.sigma > 0 and self.beta + self.sigma < math.inf
+        ):
             raise LabkitError(
-                f'Objective: {self} is not possible; penalty is "kl" or "tc", beta 0 or more, sigma positive.'
+                f'Objective: {self} is not possible; penalty is "kl" or "tc", beta a number from 0, sigma positive.'
             )
 
 

@@ -1,5 +1,7 @@
 """The loss of a variational autoencoder as the course reports write it: a weighted sum of its two terms."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -51,9 +53,10 @@ def update(
 
     Raises LabkitError: the weight is negative, or the reduction is not known.
     """
-    if kl_weight < 0 or reduction not in ("mean", "sum"):
+    if not 0 <= kl_weight < math.inf or reduction not in ("mean", "sum"):
         raise LabkitError(
-            f'vae.update: kl_weight = {kl_weight} must be 0 or more and reduction = {reduction!r} "mean" or "sum".'
+            f"vae.update: kl_weight = {kl_weight} must be a number from 0 and reduction = {reduction!r} "
+            '"mean" or "sum".'
         )
     adam = torch.optim.Adam(model.parameters(), rate, betas=(0.9, beta2), fused=True)
     schedule = None if cosine is None else torch.optim.lr_scheduler.CosineAnnealingLR(adam, *cosine)

@@ -26,5 +26,7 @@ def test_right_answers_pass_and_wrong_ones_do_not(path):
         assert bool(missed) != answer.right, (answer.name, [f"{each.name}: {each.hint}" for each in missed])
 
 
-def test_files_belong_to_exercises():
-    assert {path.stem for path in FILES} <= {task.id for task in tasks()}
+def test_each_exercise_has_right_answers_in_many_styles_and_more_wrong_ones():
+    rights = {path.stem: [each.right for each in answers(path)] for path in FILES}
+    assert rights.keys() == {task.id for task in tasks()}
+    assert not {name: (sum(r), len(r) - sum(r)) for name, r in rights.items() if sum(r) < 25 or len(r) - sum(r) < 40}

@@ -1,5 +1,6 @@
 """Hints name the mistake: NaN, a forgotten return, swapped results, a mean for a sum, a wrong axis."""
 
+import inspect
 import re
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from mutation import tasks
 
 from labkit.checking import AGAIN, UNEARNED
+from labkit.ladder import report
 
 TASKS = {task.id: task for task in tasks()}
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -34,7 +36,8 @@ def changed(value, change):
 def test_a_forgotten_return_is_called_that(name):
     task = TASKS[name]
     said = hints(task, [lambda *args, f=f: (f(*args), None)[1] for f in task.functions()])
-    assert "return" in said[0] and all("stopped with" not in each for each in said), said
+    assert "return" in said[0] and re.search(r"\bNone\b", said[0]), said
+    assert not [each for each in said if "stopped with" in each or "NoneType" in each], said
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name not in COUNTS])
@@ -43,6 +46,20 @@ def test_nan_is_called_nan(name):
     said = hints(task, [lambda *args, f=f: changed(f(*args), lambda x: x * float("nan")) for f in task.functions()])
     assert any(re.search("NaN|not finite|return what", each) for each in said[:2]), said
     assert not [each for each in said if re.search(r"\bnan\b", each) and "NaN" not in each], said
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_stops_is_said_once_with_the_students_line_and_the_case(name, tmp_path):
+    task, path, space = TASKS[name], tmp_path / "cell.py", {}
+    of = task.functions()
+    path.write_text("".join(f"def {f.__name__}{inspect.signature(f)}:\n    return len(str(1 / 0))\n" for f in of))
+    exec(compile(path.read_text(), str(path), "exec"), space)
+    missed = [each for each in task.check(*[space[f.__name__] for f in of]) if not each.passed]
+    stopped = [each.hint for each in missed if "stopped with" in each.hint]
+    assert len(stopped) == len([line for line in report(missed) if "stopped with" in line]) == 1, stopped
+    assert "ZeroDivisionError: division by zero in line" in stopped[0]
+    assert stopped[0].endswith("of your code: return len(str(1 / 0))")
+    assert re.match(r"given \w+ (\(|= )", stopped[0])
 
 
 SWAPPED = {

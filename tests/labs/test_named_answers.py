@@ -8,6 +8,7 @@ import test_lab03_elbo as elbo
 import test_lab04_losses as losses
 import test_lab05_parts as parts
 import torch
+from mutation import tasks
 from torch import nn
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
@@ -73,10 +74,19 @@ def detached_marginals(d, p):
     return own - joint, joint - marginals.detach(), marginals.detach() - p.sum(1)
 
 
+def parts_by_the_largest(d, p):
+    def log_mean(values):
+        return values.max() + (values - values.max()).exp().mean(1).log()
+
+    own, joint, marginals = d.diagonal().sum(0), log_mean(d.sum(2)), log_mean(d).sum(1)
+    return own - joint, joint - marginals, marginals - p.sum(1)
+
+
 WRONG = {
     "walk of acute angles": (lab01.interpolation, (walks.linear, acute_walk)),
     "slerp of acute angles": (lab04.spherical, (acute_slerp,)),
     "weights by the batch's largest": (lab03.importance_weighted, (largest_of_the_batch,)),
+    "parts by the batch's largest": (lab05.kl_in_three, (parts_by_the_largest,)),
     "phi in int8": (lab02.phi_matrix, (small_counts(np.int8),)),
     "phi in int16": (lab02.phi_matrix, (small_counts(np.int16),)),
     "log(sigmoid + 1e-8)": (lab04.discriminator_loss, losses.loss_of(padded_logs)),
@@ -158,6 +168,23 @@ def phi_by_einsum(labels):
     return np.divide(both, scale, out=np.zeros_like(both), where=scale > 1e-9)
 
 
+# Changes of the model solution by which a count, a position or a number no longer fits into its type.
+POSITIONS = "np.flatnonzero(np.isin(identity, group))"
+SMALL = [
+    ("02-person_split", POSITIONS, f"{POSITIONS}.astype(np.int16)"),
+    ("02-person_split", "np.isin(identity, group)", "np.isin(identity.astype(np.uint16), group.astype(np.uint16))"),
+    ("02-average_precision", "(labels & chosen).sum()", "(labels & chosen).sum(dtype=np.int8)"),
+    ("04a-diversity", ".astype(float)", ".astype(np.int16)"),
+    ("04b-membership_area", ".mean()\n    equal", ".mean(dtype=np.float16)\n    equal"),
+    ("04c-wilson_interval", "count / total, z", "np.int16(count) / np.int16(total), z"),
+    ("04c-balancing_weights", "(person == one).sum()", "(person == one).sum(dtype=np.int8)"),
+    ("05a-mutual_information", "b.max() + 1))", "b.max() + 1), np.float16)"),
+    ("05b-match_factors", "argmax(0)", "argmax(0).astype(np.int8)"),
+    ("06-depthwise_cell", "return 2 * channels * hidden", "return np.float32(2) * channels * hidden"),
+    ("07b-time_waves", "count + 1)", "count + 1, dtype=torch.int8)"),
+]
+
+
 RIGHT = {
     "cross entropy with float32 labels": (lab04.discriminator_loss, (with_float32_labels,)),
     "D's loss by a loop": (lab04.discriminator_loss, (by_loop,)),
@@ -178,6 +205,15 @@ def test_named_wrong_answers_are_caught(name):
     missed = [each for each in check(*solution) if not each.passed]
     assert missed
     assert not any("stopped with" in each.hint for each in missed)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("task", "old", "new"), SMALL, ids=[f"{task} {new}" for task, _, new in SMALL])
+def test_what_overflows_its_type_is_caught(task, old, new):
+    task = next(each for each in tasks() if each.id == task)
+    assert old in task.source
+    with np.errstate(all="ignore"):
+        assert [each for each in task.check(*task.functions(task.source.replace(old, new, 1))) if not each.passed]
 
 
 @pytest.mark.parametrize("name", RIGHT)

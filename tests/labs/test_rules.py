@@ -24,6 +24,7 @@ from labkit.statistics import (
     below,
     fact,
     over,
+    over_people,
     paired,
     resample,
     share,
@@ -107,6 +108,16 @@ def test_the_bootstrap_draws_people_and_not_pictures():
     assert by_people.error == pytest.approx(values.std() / math.sqrt(30), rel=0.2)
     assert by_people.error > 2.5 * by_pictures.error
     assert by_people.n == 30 and by_people.unit == "people"
+
+
+def test_a_mean_over_people_knows_that_their_pictures_are_alike():
+    rng = np.random.default_rng(0)
+    of_each = rng.standard_normal(30)
+    found = over_people(np.repeat(of_each, 10), np.repeat(np.arange(30), 10))
+    assert (found.value, found.error) == pytest.approx((of_each.mean(), of_each.std(ddof=1) / math.sqrt(30)))
+    assert (found.n, found.unit) == (30, "people")
+    assert over_people(of_each, np.full(30, -1)).n == 30  # who is not known is another one
+    assert over_people([1.0, 2.0, 9.0], [4, 4, -1]).value == pytest.approx((1.5 + 9) / 2)
 
 
 def test_a_share_of_none_or_all_is_not_certain():

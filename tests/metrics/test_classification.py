@@ -14,6 +14,7 @@ from labkit.metrics.classification import (
     by_group,
     guessed_precision,
     learnt,
+    precision_gain,
 )
 
 RNG = np.random.default_rng(0)
@@ -24,7 +25,8 @@ PREVALENCE = np.array([0.5, 0.1, 0.3, 0.02])
 
 
 def report(labels=LABELS, scores=SCORES, **options):
-    return attribute_report(labels, scores, NAMES, **({"prevalence": PREVALENCE} | options))
+    options = {"prevalence": PREVALENCE, "people": np.arange(len(labels))} | options
+    return attribute_report(labels, scores, NAMES, **options)
 
 
 def test_each_measure_agrees_with_scikit_learn():
@@ -58,7 +60,9 @@ def test_no_images_or_shapes_that_do_not_fit_are_refused():
     with pytest.raises(LabkitError, match="no image"):
         report(LABELS[:0], SCORES[:0])
     with pytest.raises(LabkitError, match="do not fit"):
-        attribute_report(LABELS, SCORES[:5], NAMES, prevalence=PREVALENCE)
+        report(LABELS, SCORES[:5])
+    with pytest.raises(LabkitError, match="5 people do not fit"):
+        report(people=np.arange(5))
 
 
 def test_a_guess_is_not_called_learnt_and_knowledge_is():
@@ -67,13 +71,15 @@ def test_a_guess_is_not_called_learnt_and_knowledge_is():
     assert np.mean(guesses) / 4 < 0.15
 
 
-def test_errors_are_about_the_spread_over_repeated_tests():
-    """Accuracy, balanced accuracy and average precision of 200 fresh tests of one reader."""
+@pytest.mark.parametrize("shots", [1, 5])
+def test_errors_are_about_the_spread_over_repeated_tests(shots):
+    """Accuracy, balanced accuracy and average precision of fresh tests; all shots of a person look alike."""
     generator, found = np.random.default_rng(1), []
-    for _ in range(200):
-        labels = generator.random((300, 1)) < 0.3
+    for _ in range(150):
+        labels = generator.random((150, 1)) < 0.3
         scores = 0.5 + 0.3 * (labels - 0.5) + 0.25 * generator.normal(size=labels.shape)
-        found.append(attribute_report(labels, scores, ("a",), prevalence=np.array([0.3])).iloc[0])
+        labels, scores, people = (np.repeat(each, shots, axis=0) for each in (labels, scores, np.arange(150)))
+        found.append(attribute_report(labels, scores, ("a",), prevalence=np.array([0.3]), people=people).iloc[0])
     for value, error in (
         ("accuracy", "accuracy_error"),
         ("balanced_accuracy", "balanced_error"),
@@ -81,6 +87,30 @@ def test_errors_are_about_the_spread_over_repeated_tests():
     ):
         spread = np.std([row[value] for row in found])
         assert np.mean([row[error] for row in found]) == pytest.approx(spread, rel=0.2)
+
+
+def test_what_ten_shots_of_one_person_show_is_not_learnt():
+    """Glasses that one person wears, told on each of the ten shots: the unit is people."""
+    labels, people = np.zeros((300, 4), bool), np.arange(300) // 10
+    labels[:10, 0] = labels[:150, 1] = True
+    table = report(labels, labels + 0.0, people=people)
+    assert table.average_precision[["a", "b"]].tolist() == [1.0, 1.0]
+    assert table.people[["a", "b"]].tolist() == [1, 15] and table.precision_error["b"] > 0
+    assert learnt(table).to_dict() == {"a": False, "b": True}
+
+
+@pytest.mark.parametrize("shots", [1, 5])
+def test_the_error_of_a_gain_is_its_spread_over_repeated_tests(shots):
+    generator, found = np.random.default_rng(5), []
+    for _ in range(100):
+        labels = generator.random((100, 3)) < 0.4
+        one, other = (0.4 * labels + size * generator.normal(size=labels.shape) for size in (0.3, 0.4))
+        labels, one, other, people = (np.repeat(each, shots, axis=0) for each in (labels, one, other, np.arange(100)))
+        found.append(precision_gain(labels, one, other, people))
+    assert np.mean([each.error for each in found]) == pytest.approx(np.std([each.value for each in found]), rel=0.3)
+    assert {(each.n, each.unit) for each in found} == {(100, "people")}
+    one, other = (np.mean([average_precision_score(*pair) for pair in zip(labels.T, s.T)]) for s in (one, other))
+    assert found[-1].value == pytest.approx(one - other)
 
 
 def test_balanced_accuracy_is_blind_to_how_many_there_are():
@@ -119,9 +149,9 @@ def test_error_of_a_group_knows_that_shots_of_a_person_are_alike():
 def test_resampled_average_precision_is_scikit_learns_with_weights():
     labels, scores = LABELS[:, 0], SCORES[:, 0].round(1)  # with many equal scores
     draws = np.random.default_rng(4).multinomial(300, np.full(300, 1 / 300), 20)
-    _, spread = _average_precision(labels, scores, draws)
+    _, values = _average_precision(labels, scores, draws)
     slow = [average_precision_score(labels, scores, sample_weight=draw) for draw in draws]
-    assert spread == pytest.approx(np.std(slow))
+    assert values == pytest.approx(slow)
 
 
 @pytest.mark.parametrize(("positives", "images"), [(1, 1), (1, 7), (2, 5), (3, 6), (2, 8)])

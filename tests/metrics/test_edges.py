@@ -10,7 +10,8 @@ from labkit.metrics.baselines import baseline_nll
 from labkit.metrics.classification import attribute_report, by_group, guessed_precision
 from labkit.metrics.disentanglement import code_table, dci, factor_vae_score, higgins_score, mig, sap
 from labkit.metrics.feature_reader import agreement
-from labkit.metrics.interpolation import spherical
+from labkit.metrics.interpolation import path_shape, spherical, typical_difference
+from labkit.metrics.likelihood import shares
 from labkit.metrics.manifold import manifold_score
 from labkit.metrics.memorisation import copying
 from labkit.metrics.neighbours import nearest
@@ -24,9 +25,10 @@ FACTORS = rng.integers(0, 4, (400, 3)).astype(float)
 LABELS = rng.random((30, 2)) < 0.4
 BELONGS, PEOPLE = np.arange(30) < 9, np.arange(30)
 NAN = np.full((30, 3), np.nan)
+OF = {"prevalence": [0.4, 0.4], "people": PEOPLE}
 MEASURES = (higgins_score, factor_vae_score, mig, sap, dci)
 REFUSED = {
-    "scores that are NaN": lambda: attribute_report(LABELS, NAN[:, :2], ["a", "b"], prevalence=[0.4, 0.4]),
+    "scores that are NaN": lambda: attribute_report(LABELS, NAN[:, :2], ["a", "b"], **OF),
     "no images": lambda: by_group(LABELS[:0], LABELS[:0], np.array([]), np.array([])),
     "a count that is NaN": lambda: imbalance.wilson(np.nan, 10),
     "an infinite total": lambda: imbalance.wilson(1, np.inf),
@@ -42,6 +44,10 @@ REFUSED = {
     "too few rows": lambda: baseline_nll(ROWS[:5], ROWS, ROWS),
     "features that are NaN": lambda: baseline_nll(ROWS, ROWS, NAN),
     "no latents": lambda: code_table(FACTORS[:, :0], FACTORS),
+    "a path that is NaN": lambda: path_shape(NAN),
+    "a path without end": lambda: path_shape(np.array([[0.0, 1.0], [np.inf, 2.0]])),
+    "differences of NaN": lambda: typical_difference(NAN),
+    "no log-probabilities": lambda: shares(np.array([])),
     "readings that are NaN": lambda: Pool(torch.zeros(30, 4), NAN, ("a", "b", "c")),
 }
 
@@ -85,7 +91,7 @@ def test_the_nearest_is_found_far_from_zero(away):
 
 def test_an_order_without_a_positive_has_no_precision():
     assert np.isnan(guessed_precision(0, 10)) and guessed_precision(1, 1) == 1
-    report = attribute_report(LABELS & False, ROWS[:, :2], ["a", "b"], prevalence=[0.4, 0.4])
+    report = attribute_report(LABELS & False, ROWS[:, :2], ["a", "b"], **OF)
     assert report[["average_precision", "chance"]].isna().all(None)
 
 

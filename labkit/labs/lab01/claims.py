@@ -136,7 +136,7 @@ A9 = claim(
     "A9", "01b", "interpolation between people passes through plausible faces; glasses fade in gradually",
     expected="likely faces, no jump",
     rule=f"glasses score along walks: {GRADUAL}",
-    protocol="20 most alike pairs of different people, spherical walks of 9 frames, K = 14 with noise 0.5",
+    protocol="up to 20 most alike pairs, nobody in two of them, spherical walks of 9 frames, K = 14 with noise 0.5",
 )(gradual)  # fmt: skip
 A10 = claim(
     "A10", "01b", "within one person, interpolation passes through intermediate angles",

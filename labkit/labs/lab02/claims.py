@@ -33,9 +33,10 @@ def C1(gains):
     "C2", "02", "a pretrained Inception v3 with heavy augmentation learns the attributes",
     expected="better than the majority guess on unseen people, and better than from a random start",
     rule="from a start of ImageNet weights: precision_gain, the average precision of an attribute over that of a "
-    "guess (intervals over people), lies above 0 for at least 90 % of the measurable attributes (Holm), and so do "
-    "the intervals of accuracy_gain, accuracy over the majority guess, and of over_random, the average precision of "
-    "a head on the frozen net less that of one on the same net with random weights (both over attributes)",
+    "guess, lies above 0 for at least 90 % of the measurable attributes (Holm), and so do accuracy_gain, accuracy "
+    "over the majority guess, and over_random, the average precision of a head on the frozen net less that of one "
+    "on the same net with random weights (means over attributes). All intervals are over people, of whom a test has "
+    "several pictures each; those of precision_gain over those who have the attribute",
     protocol="{net}, as Inception's weights are not always to be had; frozen head on {train:,} faces in {views} "
     "augmented views, then {thawed:,} faces thawed for "
     "{thaw_epochs} epoch(s); {tested:,} test faces of other people; split: {split}",

@@ -37,7 +37,9 @@ def person_split(split: Function) -> list[Property]:
                 )
             ),
             "no image is lost": weak(
-                lambda: _lost(parts(), identity) or _lost(_parts(split, fewer, OTHERS, 4), fewer)
+                lambda: (
+                    _lost(parts(), identity) or _lost(_parts(split, fewer, OTHERS, 4), fewer) or _far(split, "lost")
+                )
             ),
             "no image stands in two parts": weak(lambda: _twice(parts())),
             "nobody stands in two parts": weak(
@@ -45,6 +47,7 @@ def person_split(split: Function) -> list[Property]:
                     _leaks(parts(), identity)
                     or _leaks(_parts(split, fewer, OTHERS, 4), fewer)
                     or _leaks(_parts(split, identity[::-1], SHARES, 3), identity[::-1])  # as many, in another order
+                    or _far(split, "shared")
                 )
             ),
             "the parts have about the sizes asked for": lambda: (
@@ -115,6 +118,28 @@ def _twice(parts: list[np.ndarray]) -> str | None:
     if not twice:
         return None
     return f"{twice} images are in two parts or twice in one: draw once, then cut, instead of drawing for each part."
+
+
+def _far(split: Function, asked: str) -> str | None:
+    """Many images of a few people, whose positions and numbers do not fit into 16 bits: "lost" or "shared" ones."""
+    names = np.concatenate([np.arange(20), np.arange(20) + 65_536])
+    identity = random_numbers(2).permutation(np.repeat(names, 1750))
+    result = split(identity.copy(), SHARES, 3)
+    if not isinstance(result, tuple | list) or any(np.ndim(part) != 1 for part in result):
+        return None  # another property tells that
+    parts = [np.flatnonzero(part) if np.asarray(part).dtype == bool else np.asarray(part) for part in result]
+    found = np.unique(np.concatenate(parts))
+    if asked == "lost":
+        right = np.array_equal(found, np.arange(len(identity)))
+    else:  # positions that are none are lost, above
+        kept = [part[(part >= 0) & (part < len(identity))] for part in parts]
+        right = len(np.concatenate([np.unique(identity[part]) for part in kept])) <= len(names)
+    if right:
+        return None
+    return (
+        f"right for few images, but not for {len(identity):,} of {len(names)} people with numbers up to "
+        f"{names[-1]:,}: does a position, or a person's number, overflow its type?"
+    )
 
 
 def _leaks(parts: list[np.ndarray], identity: np.ndarray) -> str | None:

@@ -111,10 +111,10 @@ def D2(gaps, held_out, active, skin_auc, smile_auc, epochs):
 @claim(
     "D3", "03b", "VAE backgrounds are blurry (that GANs draw them, its other half, is for lab 04)",
     expected="less than half of the real sharpness in the background, and less than in the face",
-    rule="the intervals over pictures of samples_background and reconstructions_background, shares of the real "
-    "background's sharpness (variance of the Laplacian), lie below 0.5, and those of samples_less and "
-    "reconstructions_less, the background's share less the face's, below 0. Corrected where the face is as blurry: "
-    "one of these two above 0. No verdict below 10 epochs",
+    rule="the intervals of samples_background and reconstructions_background, shares of the real background's "
+    "sharpness (variance of the Laplacian), lie below 0.5, and those of samples_less and reconstructions_less, the "
+    "background's share less the face's, below 0; over people, of whom each sample is another one. Corrected where "
+    "the face is as blurry: one of these two above 0. No verdict below 10 epochs",
     protocol="variance of the Laplacian, 32 latents, {epochs} epochs; {samples} samples, {compared} reconstructions",
 )  # fmt: skip
 def D3(samples_background, reconstructions_background, samples_less, reconstructions_less, epochs):

@@ -9,7 +9,7 @@ from torch.nn.functional import conv1d
 
 from labkit.checking import WRITTEN, Function, Hint, Property, evaluate, number
 
-CELLS = ((16, 3, 5), (24, 2, 7), (7, 4, 3))  # channels C, expansion E, side k of the kernel
+CELLS = ((16, 3, 5), (24, 2, 7), (7, 4, 3), (321, 5, 5))  # channels C, expansion E, side k of the kernel
 STACKS = (
     ([3, 5, 2], [1, 1, 1]),
     ([3, 3, 3], [2, 2, 1]),
@@ -42,10 +42,11 @@ def depthwise_cell(weights: Function, receptive_field: Function) -> list[Propert
 
 def _counted(channels: int, expansion: int, kernel: int, depthwise: bool) -> int:
     hidden = channels * expansion
+    plain = {"bias": False, "device": "meta"}  # which takes no room
     layers = (
-        nn.Conv2d(channels, hidden, 1, bias=False),
-        nn.Conv2d(hidden, hidden, kernel, groups=hidden if depthwise else 1, bias=False),
-        nn.Conv2d(hidden, channels, 1, bias=False),
+        nn.Conv2d(channels, hidden, 1, **plain),
+        nn.Conv2d(hidden, hidden, kernel, groups=hidden if depthwise else 1, **plain),
+        nn.Conv2d(hidden, channels, 1, **plain),
     )
     return sum(layer.weight.numel() for layer in layers)
 

@@ -33,8 +33,10 @@ def time_waves(waves: Function) -> list[Property]:
     return evaluate(
         {
             "each time has a row of 2n numbers": weak(lambda: _shape(waves)),
-            "the first half of a row are sines of πt, 2πt, …, nπt": lambda: _half(waves, 0) or _half(waves, 0, 20),
-            "the second half are the cosines": lambda: _half(waves, 1) or _half(waves, 1, 20),
+            "the first half of a row are sines of πt, 2πt, …, nπt": lambda: (
+                _half(waves, 0) or _half(waves, 0, 20) or _many(waves, 0)
+            ),
+            "the second half are the cosines": lambda: _half(waves, 1) or _half(waves, 1, 20) or _many(waves, 1),
             "a row depends on its own time alone": weak(lambda: _own_time(waves)),
             "two close times differ more in their waves than by themselves": lambda: _apart(waves),
             "the times stay as they were": weak(lambda: _in_place(waves)),
@@ -86,6 +88,16 @@ def _half(waves: Function, half: int, count: int = COUNT) -> Any:
         ],
         f"number k of this half is the {name} of kπt, k = 1 … n.",
     )  # fmt: skip
+
+
+def _many(waves: Function, half: int) -> str | None:
+    """More waves than a byte counts, as exactly as float32 has their angles."""
+    time, count = _times(7), 300
+    angle = math.pi * time.double()[:, None] * torch.arange(1, count + 1, dtype=torch.float64)
+    got = _rows(waves, time, count)[:, half * count : (half + 1) * count]
+    if close(got, angle.cos() if half else angle.sin(), 1e-3):
+        return None
+    return f"it is right of n = {COUNT}, but not of n = {count}: does k overflow its type?"
 
 
 def _own_time(waves: Function) -> str | None:

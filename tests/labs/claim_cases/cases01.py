@@ -12,24 +12,24 @@ def two(a, b):
 def walk(unit):
     return Case(
         dict(
-            plausible_share=Units(0.97, 0.05, 20, unit),
-            largest_step=Units(0.22, 0.1, 20, unit),
-            upward_steps=Units(0.97, 0.06, 20, unit),
+            plausible_share=Units(0.97, 0.05, 16, unit),
+            largest_step=Units(0.22, 0.1, 16, unit),
+            upward_steps=Units(0.97, 0.06, 16, unit),
         ),
         REPRODUCED,
         [
-            (dict(plausible_share=Units(0.8, 0.05, 20, unit)), NOT_REPRODUCED),
-            (dict(largest_step=Units(0.4, 0.1, 20, unit)), NOT_REPRODUCED),
-            (dict(upward_steps=Units(0.8, 0.06, 20, unit)), NOT_REPRODUCED),
-            (dict(largest_step=Units(math.nan, 0.1, 20, unit)), UNDECIDED),
+            (dict(plausible_share=Units(0.8, 0.05, 16, unit)), NOT_REPRODUCED),
+            (dict(largest_step=Units(0.4, 0.1, 16, unit)), NOT_REPRODUCED),
+            (dict(upward_steps=Units(0.8, 0.06, 16, unit)), NOT_REPRODUCED),
+            (dict(largest_step=Units(math.nan, 0.1, 16, unit)), UNDECIDED),
         ],
         [
-            (dict(plausible_share=Units(0.9, 0.05, 20, unit)), set()),
+            (dict(plausible_share=Units(0.9, 0.05, 16, unit)), set()),
             (
                 dict(
-                    plausible_share=Units(0.9, 0.05, 20, unit),
-                    largest_step=Units(1 / 3, 0.1, 20, unit),
-                    upward_steps=Units(0.9, 0.06, 20, unit),
+                    plausible_share=Units(0.9, 0.05, 16, unit),
+                    largest_step=Units(1 / 3, 0.1, 16, unit),
+                    upward_steps=Units(0.9, 0.06, 16, unit),
                 ),
                 set(),
             ),

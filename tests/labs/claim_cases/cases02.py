@@ -9,7 +9,7 @@ def gains(*means, sd=0.02, n=5):
 
 def precision(low, many=0):
     """Ten attributes, `many` of them at `low`."""
-    return {f"attribute {i}": Units(low if i < many else 0.3, 0.4, 50, "positives") for i in range(10)}
+    return {f"attribute {i}": Units(low if i < many else 0.3, 0.4, 50, "people") for i in range(10)}
 
 
 CASES = {
@@ -29,20 +29,20 @@ CASES = {
         dict(
             start="ImageNet",
             precision_gain=precision(0.3),
-            accuracy_gain=Units(0.05, 0.05, 30, "attributes"),
-            over_random=Units(0.05, 0.05, 30, "attributes"),
+            accuracy_gain=Units(0.05, 0.05, 30, "people"),
+            over_random=Units(0.05, 0.05, 30, "people"),
         ),
         REPRODUCED,
         [
             (dict(start="random"), UNDECIDED),
             (dict(precision_gain=precision(-0.3, 1)), REPRODUCED),
             (dict(precision_gain=precision(-0.3, 3)), NOT_REPRODUCED),
-            (dict(accuracy_gain=Units(-0.05, 0.05, 30, "attributes")), NOT_REPRODUCED),
-            (dict(over_random=Units(-0.05, 0.05, 30, "attributes")), NOT_REPRODUCED),
+            (dict(accuracy_gain=Units(-0.05, 0.05, 30, "people")), NOT_REPRODUCED),
+            (dict(over_random=Units(-0.05, 0.05, 30, "people")), NOT_REPRODUCED),
         ],
         [
-            (dict(accuracy_gain=Units(0, 0.05, 30, "attributes")), set()),
-            (dict(over_random=Units(0, 0.05, 30, "attributes")), set()),
+            (dict(accuracy_gain=Units(0, 0.05, 30, "people")), set()),
+            (dict(over_random=Units(0, 0.05, 30, "people")), set()),
             (dict(precision_gain=precision(0, 2)), set()),
             (dict(precision_gain=precision(0, 10)), set()),
         ],

@@ -10,7 +10,12 @@ def by_size(*means, sd):
 
 
 def pictures(mean):
-    return Units(mean, 0.3, 100, "pictures")
+    return Units(mean, 0.3, 100, "people")
+
+
+def rebuilt(mean):
+    """Of fifteen people, ten shots each."""
+    return Units(mean, 0.15, 15, "people")
 
 
 def by_weight(*means, n=5):
@@ -24,7 +29,7 @@ def by_latents(*means, sd=0.05):
 
 NO_GAP = dict(gaps=by_size(10, 10, 10, sd=0.2), held_out=by_size(-300, -300, -300, sd=0.2))
 FEW = dict(active=by_size(20, 20, 20, sd=1))
-BLURRED = dict(samples_less=pictures(0.2), reconstructions_less=pictures(0.2))
+BLURRED = dict(samples_less=pictures(0.2), reconstructions_less=rebuilt(0.2))
 CASES = {
     "C3": Case(
         dict(meaningful=Seeds(9, 2), by_chance=Seeds(3, 1.5), found=Seeds(4.4, 0.6), readable=5, epochs=12),
@@ -107,23 +112,23 @@ CASES = {
     "D3": Case(
         dict(
             samples_background=pictures(0.2),
-            reconstructions_background=pictures(0.3),
+            reconstructions_background=rebuilt(0.3),
             samples_less=pictures(-0.2),
-            reconstructions_less=pictures(-0.2),
+            reconstructions_less=rebuilt(-0.2),
             epochs=10,
         ),
         REPRODUCED,
         [
             (dict(epochs=9), UNDECIDED),
             (dict(samples_background=pictures(0.7)), NOT_REPRODUCED),
-            (dict(reconstructions_background=pictures(0.7)), NOT_REPRODUCED),
+            (dict(reconstructions_background=rebuilt(0.7)), NOT_REPRODUCED),
             (BLURRED, CORRECTED),
             (dict(samples_less=pictures(0.2)), CORRECTED),
         ],
         [
             (dict(samples_background=pictures(0.5)), set()),
-            (dict(samples_background=pictures(0.5), reconstructions_background=pictures(0.5)), set()),
-            (dict(samples_less=pictures(0), reconstructions_less=pictures(0)), set()),
+            (dict(samples_background=pictures(0.5), reconstructions_background=rebuilt(0.5)), set()),
+            (dict(samples_less=pictures(0), reconstructions_less=rebuilt(0)), set()),
         ],
     ),
     "E1": Case(
