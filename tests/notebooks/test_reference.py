@@ -72,3 +72,11 @@ def test_the_readme_shows_its_verdicts():
     shown = (project_root() / "README.md").read_text(encoding="utf-8")
     for claims in (reference.verdicts(), reference.on_photographs()):
         assert claims_markdown(claims) in shown, "paste what `labkit reference table` prints"
+
+
+def test_its_faces_have_features():
+    """Errors on unseen faces below those at which eyes and glasses were seen (03a), or were not yet (03b)."""
+    longer = ABOUT["03a_vae_instance_norm"]["metrics"]["longer"]
+    larger = ABOUT["03b_vae_resnet"]["metrics"]["reconstruction_error"]
+    assert longer["error"] < 0.0202 < longer["error in the sweep"]
+    assert larger["32 latents, 4,000 faces"] < 0.23 * larger["mean face"] < larger["32 latents, 1,000 faces"]
