@@ -200,6 +200,11 @@ def test_what_was_false_is_not_said(lab, false, instead):
     assert false not in text and instead in text
 
 
+def test_faces_that_share_more_than_the_attribute_are_said_to():
+    text = " ".join("".join(cell["source"]).replace("\n", " ") for cell in LABS["02"])
+    assert "what else the surest faces share, their skin tone for one" in text
+
+
 def test_components_of_known_faces_hold_less_of_the_others():
     """Why the Gaussian scores unseen faces above known ones, as 01a says: of one population, by chance alone."""
     faces = np.random.default_rng(0).normal(size=(120, 300))
