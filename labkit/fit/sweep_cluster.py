@@ -8,14 +8,14 @@ another one. What a lost lab has left in training is not begun a second time: wh
 import os
 import pickle
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from labkit.errors import LabkitError
 from labkit.fit.sweep import Cell, TrainOne
@@ -75,19 +75,25 @@ def _parcel(cells: Sequence[Cell], train_one: TrainOne) -> Iterator[str]:
 
     folder = cells[0].path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".parcel-", suffix=".pkl")
+    for left in folder.glob(".parcel-*.pkl"):  # by a sweep that was killed: of one that waits, the lock is held
+        with suppress(Timeout), FileLock(lock := left.with_suffix(".lock"), timeout=0):
+            left.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
+    path = folder / f".parcel-{uuid4().hex}.pkl"
     try:
-        with open(handle, "wb") as stream:
-            try:
-                cloudpickle.dump((train_one, list(cells), torch.get_num_threads()), stream)
-            except (TypeError, AttributeError, pickle.PicklingError) as error:
-                raise LabkitError(
-                    f"grid_sweep: train_one cannot be sent to other workers ({error}); let it use plain values, "
-                    f"arrays and models only, or unset {SCHEDULER_VARIABLE}."
-                ) from error
-        yield name
+        with FileLock(path.with_suffix(".lock")):
+            with open(path, "wb") as stream:
+                try:
+                    cloudpickle.dump((train_one, list(cells), torch.get_num_threads()), stream)
+                except (TypeError, AttributeError, pickle.PicklingError) as error:
+                    raise LabkitError(
+                        f"grid_sweep: train_one cannot be sent to other workers ({error}); let it use plain values, "
+                        f"arrays and models only, or unset {SCHEDULER_VARIABLE}."
+                    ) from error
+            yield str(path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _end_with_parent() -> None:

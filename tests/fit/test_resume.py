@@ -217,7 +217,10 @@ def test_sigterm_leaves_a_checkpoint_and_a_message_and_ends_the_process(tmp_path
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate(timeout=240)
     assert process.returncode == -signal.SIGTERM
-    assert error.count("\n") == 1 and f"the checkpoint is {tmp_path / 'checkpoint.pt'}" in error
+    first, *more = error.splitlines()
+    assert f"the checkpoint is {tmp_path / 'checkpoint.pt'}" in first
+    # Python 3.14 may say of a process that was ended so that it leaves a semaphore of joblib's.
+    assert not more or ("resource_tracker" in more[0] and "Traceback" not in error)
     assert content(tmp_path)["state"]["epoch"] == 1
     resumed = job.run_job(tmp_path)
     assert same(content(tmp_path)["state"]["model"], content(reference[0])["state"]["model"])

@@ -16,6 +16,7 @@ from filelock import FileLock
 from labkit.course.run.labs import list_labs
 from labkit.course.run.run import RunConfig, run_labs, validate
 from labkit.errors import LabkitError
+from labkit.fit import sweep_cluster
 from labkit.fit.sweep import Cell, cell_name, grid_sweep
 from labkit.scheduler import SCHEDULER_VARIABLE
 
@@ -87,6 +88,16 @@ def test_a_lost_worker_costs_its_model_a_restart_and_nothing_else(tmp_path, make
     assert len({worker for _, worker in lines}) > 1
     left = {path.suffix for path in (folder / "sweep").iterdir() if path.is_file()}
     assert left == {".json", ".lock"}  # neither a log nor what was sent to the workers
+
+
+def test_what_a_killed_sweep_sent_is_removed_and_not_what_another_waits_for(tmp_path):
+    dead, alive = (tmp_path / f".parcel-{name}.pkl" for name in ("dead", "alive"))
+    dead.touch()
+    alive.touch()
+    cell = Cell({"size": 1}, {"size": 1}, 0, tmp_path / "cell.json")
+    with FileLock(alive.with_suffix(".lock")), sweep_cluster._parcel([cell], max) as sent:
+        assert {*tmp_path.glob("*.pkl"), *tmp_path.glob(".*.pkl")} == {alive, Path(sent)}
+    assert alive.exists() and not Path(sent).exists()
 
 
 def test_a_lab_does_not_wait_for_the_worker_that_it_holds_itself_nor_for_labs_behind_it(tmp_path, make_lab):

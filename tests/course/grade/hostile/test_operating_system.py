@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from daemons import daemon_code, runs, soon, with_token
+from daemons import QUIET, daemon_code, runs, soon, with_token
 
 from labkit.course.grade.sandbox.sandbox import hidden_package
 
@@ -197,7 +197,7 @@ for number in (os.getppid(), {os.getpid()}):
 
 def test_another_place_in_the_queue_for_a_core(both):
     """Behind all others, who never gets one looks as if the machine were busy; before them the grader gets none."""
-    code = """
+    code = f"""{QUIET}
 import os
 def child(change):
     number = os.fork()
