@@ -273,14 +273,15 @@ time.sleep(600)
 def test_who_waits_for_a_child_that_shares_its_memory_sleeps(monkeypatch):
     """As a disk would let it wait: a sleeper with such a thread was left until the clock, and then run again."""
     with subprocess.Popen([sys.executable, "-S", "-c", SEEMS_TO_WAIT], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "begun\n"
-        assert soon(lambda: "D" in {_state_of(each) for each in Path(f"/proc/{process.pid}/task").iterdir()})
-        assert soon(lambda: taken(process.pid, {})[2])
-        monkeypatch.setattr(processes, "VFORK", {})
-        assert not taken(process.pid, {})[2]
-        for child in psutil.Process(process.pid).children():
-            child.kill()
-        process.kill()
+        try:
+            assert process.stdout.readline() == "begun\n"
+            assert soon(lambda: "D" in {_state_of(each) for each in Path(f"/proc/{process.pid}/task").iterdir()})
+            assert soon(lambda: taken(process.pid, {})[2])
+            monkeypatch.setattr(processes, "VFORK", {})
+            assert not taken(process.pid, {})[2]
+        finally:
+            for each in (*psutil.Process(process.pid).children(), process):
+                each.kill()
 
 
 def _state_of(thread):
