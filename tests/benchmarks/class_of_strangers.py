@@ -20,20 +20,6 @@ def log_density(x):
 UNDERFLOWS = """\
 def log_density(x):
     return torch.log(torch.exp(-0.5 * x.square().sum(1))) - 0.5 * x.shape[1] * math.log(2 * math.pi)"""
-COUNTS_LOOP = """\
-def components_for(share, ratios):
-    total = 0.0
-    for k, ratio in enumerate(ratios, 1):
-        total += ratio
-        if total >= share:
-            return k
-    return len(ratios)
-
-
-def nearest_power_of_two(count):
-    import math
-
-    return int(2 ** math.floor(math.log2(count) + 0.5))"""
 # Answer → the points it should get, of 4.
 DENSITIES = {
     RIGHT_DENSITY: 4, OTHERWISE: 4, LOOP: 4, NO_CONSTANT: 3, MEAN: 3, UNDERFLOWS: 3,
@@ -43,7 +29,7 @@ DENSITIES = {
     "def log_density(x):\n    raise NotImplementedError": 0,
 }  # fmt: skip
 COUNTS = {
-    RIGHT_COUNTS: 4.0, COUNTS_LOOP: 4.0,
+    RIGHT_COUNTS: 4.0,
     RIGHT_COUNTS.replace(" + 1", ""): 3.2,
     RIGHT_COUNTS.replace("share))", "share, side='right'))"): 3.2,
     RIGHT_COUNTS.replace("round(", "int("): 3.2,

@@ -219,8 +219,9 @@ def test_sigterm_leaves_a_checkpoint_and_a_message_and_ends_the_process(tmp_path
     assert process.returncode == -signal.SIGTERM
     first, *more = error.splitlines()
     assert f"the checkpoint is {tmp_path / 'checkpoint.pt'}" in first
-    # Python 3.14 may say of a process that was ended so that it leaves a semaphore of joblib's.
-    assert not more or ("resource_tracker" in more[0] and "Traceback" not in error)
+    if sys.version_info >= (3, 14):  # which says of a process that was ended so that it leaves joblib's semaphore
+        more = [line for line in more if "resource_tracker" not in line and "warnings.warn(" not in line]
+    assert not more
     assert content(tmp_path)["state"]["epoch"] == 1
     resumed = job.run_job(tmp_path)
     assert same(content(tmp_path)["state"]["model"], content(reference[0])["state"]["model"])

@@ -331,10 +331,10 @@ def test_a_corrected_check_or_a_name_runs_what_it_touches_again(tmp_path, monkey
 def test_the_probe_tells_what_the_courses_own_notebook_computes_and_sleeps(tmp_path):
     lab = lab_in(tmp_path)
     computes = "import time\nend = time.process_time() + 2\nwhile time.process_time() < end:\n    pass\n"
-    cells = notebook(start=computes + START, between="time.sleep(4)")
+    cells = notebook(start=computes + START, between="time.sleep(8)")  # under load it is not looked at every second
     write_text(lab.path, nbformat.writes(cells))
     dearest, asleep = probe(lab, PLAIN, Limits())
-    assert 2 <= dearest < 60 and 0 < asleep < 10
+    assert 2 <= dearest < 60 and 2 <= asleep < 9
 
 
 READS = """
