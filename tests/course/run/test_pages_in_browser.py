@@ -71,6 +71,8 @@ def run(tmp_path_factory):
     del notebook["cells"][9:]
     cell = {"cell_type": "code", "execution_count": 1, "metadata": {}, "source": CODE, "outputs": [*outputs(claims)]}
     notebook["cells"].append(cell)
+    for number, each in enumerate(notebook["cells"]):
+        each.setdefault("id", f"cell-{number}")
     (first / "notebook.ipynb").write_text(json.dumps(notebook))
     write_page(first)
     write_index(folder)
@@ -104,7 +106,8 @@ def visit(run, chromium):
         context.close()
 
 
-@pytest.mark.parametrize("scheme, size", [("light", DESKTOP), ("dark", PHONE)])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_no_violation_of_contrast_or_of_another_kind(visit, name, scheme, size):
     from axe_playwright_python.sync_playwright import Axe
