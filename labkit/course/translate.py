@@ -129,10 +129,11 @@ def messages(lab: Lab) -> dict[str, set[str]]:
 def kit_messages() -> dict[str, set[str]]:
     """What all labs share: the checks' common hints, the ladder, verdicts and the headings of tables."""
     # torch comes with them, which a release in English needs not.
-    from labkit import checking, claims, ladder, noise, predictions
+    from labkit import claims, ladder, noise, predictions
+    from labkit.checking import comparing, evaluation, stopped, values
 
     found: dict[str, set[str]] = {}
-    for module in (checking, noise, ladder, claims, predictions):
+    for module in (comparing, evaluation, stopped, values, noise, ladder, claims, predictions):
         for text in (*_literals(module), *getattr(module, "COLUMNS", ()), *getattr(module, "BADGES", ())):
             found.setdefault(text, set()).add(module.__name__)
     return found | {word: {"labkit.claims"} for word in WORDS}

@@ -49,7 +49,7 @@ def strings(path):
 def test_the_readme_and_the_hints_are_plain():
     texts = [PAGES[0].read_text(encoding="utf-8")]
     kit = ROOT / "labkit"
-    for path in [*(kit / "labs").rglob("*.py"), kit / "checking.py", kit / "noise.py"]:
+    for path in [*(kit / "labs").rglob("*.py"), *(kit / "checking").glob("*.py"), kit / "noise.py"]:
         texts += strings(path)
     assert not [words for text in texts for words in convoluted(text)]
 
