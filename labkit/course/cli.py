@@ -320,6 +320,10 @@ def main() -> None:
     """Entry point: a LabkitError is one sentence on standard error and status 2; so is an error of the system."""
     _open_streams()
     try:
+        os.getcwd()
+    except FileNotFoundError:
+        _refuse("the working folder is not there any more; go into another, or into it anew.")
+    try:
         sys.argv[1:] = [_as_typed(each) for each in sys.argv[1:]]
         for name in ("LABKIT_DATA", "LABKIT_CACHE", "LABKIT_OUT"):
             if path := os.environ.get(name):

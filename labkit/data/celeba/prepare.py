@@ -28,7 +28,7 @@ from labkit.faces.words import ATTRIBUTES
 from labkit.files import read_json, sha256, shown, write_json
 from labkit.safe_zip import UnreadableEntryError
 
-RECIPE = 2  # goes up when the same source would give other pixels or labels: older work is then made anew
+RECIPE = 3  # goes up when the same source would give other pixels or labels: older work is then made anew
 CHUNK = 64  # images decoded as one piece of work
 REPORTED = {"source": str, "images": int, "sha256": str, "labels sha256": str, "dropped": dict, "made of": dict}
 REPORT = "report.json"
