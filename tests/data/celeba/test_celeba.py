@@ -74,6 +74,29 @@ def test_a_prepared_folder_may_be_given(source, cache, tmp_path, monkeypatch):
     with pytest.raises(LabkitError, match="64x64: is prepared already"):
         celeba_module.prepare_celeba(cache, None, "64")
     assert not (tmp_path / "elsewhere").exists()
+    for inside in (cache / "64x64", cache / "64x64" / "faces.npy"):
+        assert celeba(inside).checksum() == expected.checksum()
+        with pytest.raises(LabkitError, match="64x64: is prepared already"):
+            celeba_module.prepare_celeba(inside, None, "64")
+        with pytest.raises(LabkitError, match=r"prepared as 64x64, not as 128x128; .*--from PATH --size 128x128"):
+            celeba(inside, size="128")
+
+
+def test_labels_that_were_changed_after_the_set_was_prepared_are_not_taken(source, cache):
+    """By a spreadsheet, which wrote them anew."""
+    celeba(source)
+    table = cache / "64x64" / "labels.csv"
+    table.write_text(table.read_text().replace(",1,", ",0,"))
+    with pytest.raises(LabkitError, match=r"labels.csv was changed after it had been prepared; delete that folder"):
+        celeba()
+
+
+def test_what_was_trained_with_other_labels_has_another_key(source):
+    before = celeba(source)
+    (source / "list_attr_celeba.txt").unlink()
+    after = celeba(source)
+    assert after.checksum() == before.checksum()
+    assert after.key() != before.key() and after.provenance.checksum != before.provenance.checksum
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty folder", "text", "html zip"])
