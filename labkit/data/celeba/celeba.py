@@ -68,7 +68,9 @@ def celeba(
         place = next((place for place in places if prepared_report(place, name) is not None), None)
         if place is None:
             source = _open(path / "celeba" if (path / "celeba").is_dir() else path, places, name)
-            prepare(source, height, width, cache, patience=PATIENCE_SECONDS)
+            report = prepare(source, height, width, cache, patience=PATIENCE_SECONDS)
+            if "decoded" in report:  # a label that is lost is said once
+                print("\n".join(_understood(report)))
         found = load_prepared((place or cache) / name)
     elif prepared_report(cache, name) is not None:
         found = load_prepared(cache / name)
@@ -211,8 +213,19 @@ def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
     if decoded := report.get("decoded"):
         rate = decoded / report["seconds"]
         lines[0] += f"; {decoded:,} decoded in {report['seconds']:.1f} s, {rate:,.0f} a second"
-    lines += [f"  {kind}: {report['columns'].get(kind, 'no table')}" for kind in ANNOTATIONS]
-    lines += [f"  left out: {count:,} × {why}" for why, count in report["dropped"].items()]
-    lines += [f"  labels: {count:,} × {what}" for what, count in report["labels"].items()]
     place = folder / f"{height}x{width}"
-    return "\n".join([*lines, f"  {place / 'faces.npy'}", f"  every file left out and why: {place / 'report.json'}"])
+    return "\n".join(
+        [
+            *lines,
+            *_understood(report),
+            f"  {place / 'faces.npy'}",
+            f"  every file left out and why: {place / 'report.json'}",
+        ]
+    )
+
+
+def _understood(report: dict[str, Any]) -> list[str]:
+    """What each table was taken for, and what was left out."""
+    lines = [f"  {kind}: {report['columns'].get(kind, 'no table')}" for kind in ANNOTATIONS]
+    lines += [f"  left out: {count:,} × {why}" for why, count in report["dropped"].items()]
+    return lines + [f"  labels: {count:,} × {what}" for what, count in report["labels"].items()]

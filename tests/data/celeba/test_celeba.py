@@ -67,6 +67,17 @@ def test_rows_without_attributes_are_kept_and_masked(tmp_path):
     assert not faces.attributes[~faces.attributes_known].any()
 
 
+def test_labels_that_are_lost_are_said_once(tmp_path, capsys):
+    source = write_official(tmp_path / "source", IMAGES)
+    table = source / "list_attr_celeba.txt"
+    table.write_text(table.read_text().replace("000003.jpg", "3.jpg"))
+    celeba(source)
+    said = capsys.readouterr().out
+    assert "labels: 1 × attributes: images without a row" in said and "identity from column 2" in said
+    celeba(source)
+    assert "labels:" not in capsys.readouterr().out
+
+
 def test_a_prepared_folder_may_be_given(source, cache, tmp_path, monkeypatch):
     expected = celeba(source)
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "elsewhere"))
