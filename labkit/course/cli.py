@@ -195,10 +195,12 @@ def check(notebook: Annotated[Path, typer.Argument(help="your copy of a lab, as 
 @app.command()
 def submit(notebook: Annotated[Path, typer.Argument(help="your copy of a lab, as in work/")]) -> None:
     """Write a zip of a notebook beside it, ready to hand in; with your attempts at it, which your feedback shows."""
-    from labkit.course.handing_in import pack
+    from labkit.course.handing_in import look_through, pack
     from labkit.course.run.labs import list_labs
 
-    print(f"hand in {pack(notebook, list_labs())}")
+    found = list_labs()
+    packed, (said, _) = pack(notebook, found), look_through(notebook, found)
+    print("\n".join([*said[:-1], f"hand in {packed}"]))
 
 
 @app.command()

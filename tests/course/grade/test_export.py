@@ -176,7 +176,23 @@ def test_without_grades_it_says_what_to_do(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "text",
-    ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "a; =1+1", "a,@x", "x\n=cmd()", " =1", "\uff1d1", ";-1", "a|+1"],
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(1)",
+        "\t=1",
+        "a; =1+1",
+        "a,@x",
+        "x\n=cmd()",
+        " =1",
+        "\uff1d1",
+        ";-1",
+        "a|+1",
+        "\ufeff=1",
+        "\0=1",
+        "\u200b=1",
+    ],
 )
 def test_no_cell_begins_a_formula_wherever_a_spreadsheet_splits_it(text):
     written = export._cell(text)
