@@ -176,29 +176,18 @@ def test_without_grades_it_says_what_to_do(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "=1+1",
-        "+1",
-        "-1",
-        "@SUM(1)",
-        "\t=1",
-        "a; =1+1",
-        "a,@x",
-        "x\n=cmd()",
-        " =1",
-        "\uff1d1",
-        ";-1",
-        "a|+1",
-        "\ufeff=1",
-        "\0=1",
-        "\u200b=1",
-    ],
+    ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "a; =1+1", "a,@x", "x\n=cmd()", " =1", "\uff1d1", ";-1", "a|+1"],
 )
 def test_no_cell_begins_a_formula_wherever_a_spreadsheet_splits_it(text):
     written = export._cell(text)
     for part in re.split(r"[;,|\t\r\n]", written):
         assert not part.strip().startswith(("=", "+", "-", "@", "\uff1d")), written
     assert any(part.strip().startswith(("=", "+", "-", "@", "\uff1d")) for part in re.split(r"[;,|\t\r\n]", text))
+
+
+@pytest.mark.parametrize("sign", ["\ufeff", "\0", "\u200b", "\u202e"])
+def test_a_sign_that_nobody_sees_hides_no_formula(sign):
+    assert export._cell(f"{sign}=1") == f"{sign}'=1"
 
 
 def test_what_begins_no_formula_stays_as_it_is():
