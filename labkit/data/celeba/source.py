@@ -139,6 +139,8 @@ def open_source(path: str | Path) -> Source:
     path = usable_path(path)
     if path.is_dir():
         return _open_folder(path)
+    if path.is_file() and (path.suffix.lower() in IMAGE_SUFFIXES or _table(path.name)):
+        raise LabkitError(f"{shown(path)}: is one file of CelebA; give the folder that holds it.")
     if path.is_file():
         return _source(path, _list_zip(path), _texts_beside(path))
     raise LabkitError(f"{shown(path)}: no such folder or zip; give the one that holds {IMAGE_FOLDER}.")

@@ -145,6 +145,12 @@ def test_further_zips_of_images_are_named(tmp_path):
     assert "unpack all of them into one folder" in source.dropped["img_align_celeba-1.zip"]
 
 
+@pytest.mark.parametrize("name", ["img_align_celeba/000001.jpg", "list_attr_celeba.txt"])
+def test_one_file_of_it_is_said_to_be_one(tmp_path, name):
+    with pytest.raises(LabkitError, match="is one file of CelebA; give the folder that holds it"):
+        open_source(write_official(tmp_path / "celeba", IMAGES) / name)
+
+
 def test_annotations_are_the_texts_and_may_be_missing(tmp_path):
     write_official(tmp_path / "c", IMAGES, attributes=None, identity="000001.jpg 7\n", partition="\xe9 0")
     source = open_source(tmp_path / "c")
