@@ -195,10 +195,12 @@ def check(notebook: Annotated[Path, typer.Argument(help="your copy of a lab, as 
 @app.command()
 def submit(notebook: Annotated[Path, typer.Argument(help="your copy of a lab, as in work/")]) -> None:
     """Write a zip of a notebook beside it, ready to hand in; with your attempts at it, which your feedback shows."""
-    from labkit.course.handing_in import pack
+    from labkit.course.handing_in import look_through, pack
     from labkit.course.run.labs import list_labs
 
-    print(f"hand in {pack(notebook, list_labs())}")
+    found = list_labs()
+    packed, (said, _) = pack(notebook, found), look_through(notebook, found)
+    print("\n".join([*said[:-1], f"hand in {packed}"]))
 
 
 @app.command()
@@ -319,6 +321,10 @@ def oracle_show() -> None:
 def main() -> None:
     """Entry point: a LabkitError is one sentence on standard error and status 2; so is an error of the system."""
     _open_streams()
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        _refuse("the working folder is not there any more; go into another, or into it anew.")
     try:
         sys.argv[1:] = [_as_typed(each) for each in sys.argv[1:]]
         for name in ("LABKIT_DATA", "LABKIT_CACHE", "LABKIT_OUT"):

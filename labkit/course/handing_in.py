@@ -98,7 +98,7 @@ def solutions(lab: Lab, work: Path) -> list[str]:
 
 
 def _lab_of(path: Path, labs: list[Lab]) -> Lab:
-    found = [lab for lab in labs if path.stem.startswith(lab.stem)]  # "… (1)", "…-Copy1" are its copies
+    found = [lab for lab in labs if lab.stem in path.stem]  # "… (1)", "…-Copy1", "Copy of …", "ada_…" are its copies
     if not found:
         raise LabkitError(f"{path}: has the name of no lab" + nearest(path.name, (lab.path.name for lab in labs)))
     return found[0]

@@ -18,7 +18,7 @@ MARKS = {
     "olivetti": (*OLIVETTI_FILES, "*.pkz", "*.mat"),
     "celeba": (
         *("img_align_celeba*", "list_attr_celeba*", "list_eval_partition*", "identity_celeba*", "img", "anno"),
-        *("64x64", "64x48", "128x128", "218x178", "*.jpg", "*.jpeg", "*.png"),
+        *("64x64", "64x48", "128x128", "218x178", "faces.npy", "*.jpg", "*.jpeg", "*.png"),
     ),
     "dsprites": (DSPRITES_FILE,),
 }

@@ -22,7 +22,7 @@ class Provenance:
     name: str  # short name, e.g. "Olivetti faces"
     real: bool  # photographs of people (True) or drawn by the kit (False)
     source: str  # a sentence for a human: file, download address or renderer, with its seed
-    checksum: str = ""  # SHA-256 of the source file or of the images; of drawn ones what drew them
+    checksum: str = ""  # SHA-256 of the source file, or of images and labels; of drawn ones what drew them
     licence: str = ""  # terms in a few words
     stand_in_for: str = ""  # name of the real data set that this one replaces, empty if it replaces none
     dropped: dict[str, int] = field(default_factory=dict)  # reason → number of files left out for it

@@ -245,6 +245,13 @@ def test_a_closed_or_full_stream_is_no_traceback(project, redirect, status):
     assert ended.stderr == "" if status == 0 else "No space left" in ended.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
+def test_a_working_folder_that_is_gone_is_named(tmp_path):
+    script = f"mkdir gone && cd gone && rmdir ../gone && '{sys.executable}' -m labkit labs"
+    ended = subprocess.run(script, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 2 and "the working folder is not there any more" in ended.stderr
+
+
 def test_options_that_the_kit_does_not_know_reach_jupyterlab(project, monkeypatch):
     started = []
 

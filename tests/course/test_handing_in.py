@@ -63,6 +63,18 @@ def test_the_stubs_are_named_and_a_written_notebook_has_none(lab, mine):
     assert look_through(mine, [lab]) == ([f"{mine.name}: {ENOUGH}"], True)
 
 
+@pytest.mark.parametrize("name", ["{}", "{} (1)", "{}-Copy1", "Copy of {}", "ada_{}"])
+def test_what_is_packed_under_any_name_of_a_copy_says_what_is_undone(lab, mine, monkeypatch, capsys, name):
+    mine = mine.rename(mine.with_stem(name.format(mine.stem)))
+    monkeypatch.setattr("labkit.course.run.labs.list_labs", lambda: [lab])
+    monkeypatch.setattr(sys, "argv", ["labkit", "submit", str(mine)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    *undone, last = capsys.readouterr().out.splitlines()
+    assert last == f"hand in {mine.with_suffix('.zip')}" and mine.with_suffix(".zip").is_file()
+    assert undone and all("still to be written" in each for each in undone)
+
+
 def test_a_deleted_test_cell_is_said(lab, mine):
     changed(mine, write_all)
     changed(mine, lambda cells: cells.remove(next(c for c in cells if c.metadata.get("nbgrader", {}).get("grade"))))

@@ -252,6 +252,7 @@ def _moment(text: str | None) -> date | None:
             moment = kind.fromisoformat(text.strip())
         except ValueError:
             continue
-        if 1970 < moment.year < 9999:  # beyond, a time zone may leave the calendar
+        # Beyond these years a time zone may leave the calendar; "18.30" would be 18:00 and a third of a second.
+        if 1970 < moment.year < 9999 and not getattr(moment, "microsecond", 0):
             return moment
     raise LabkitError(f"--deadline {text}: is no day and no moment; write 2026-11-20 or 2026-11-20T18:00.")

@@ -150,8 +150,8 @@ def _papermill(task: Task, watch: Watch) -> None:
     for last in (False, True):
         try:
             papermill.execute_notebook(
-                task.notebook,
-                WholeFiles.scheme + str(Path(task.folder) / NOTEBOOK),
+                _literal(task.notebook),
+                _literal(WholeFiles.scheme + str(Path(task.folder) / NOTEBOOK)),
                 parameters=task.parameters,
                 kernel_name="python3",
                 language="python",
@@ -167,6 +167,11 @@ def _papermill(task: Task, watch: Watch) -> None:
             # Two kernels that start at once can be given one port, and then one of them never answers.
             if last or watch.began:
                 raise
+
+
+def _literal(path: str) -> str:
+    """A path for papermill, which would put parameters in the place of braces."""
+    return path.replace("{", "{{").replace("}", "}}")
 
 
 def _timed_out(watch: Watch) -> Outcome:

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from labkit.files import sha256, usable_path, write_json
 from labkit.record import NOTEBOOK, PAGE, RECORD_FILES, STATE, read_record, versions
 
 CHECKPOINTS = "checkpoints"
+DEPTH = 4  # folders within folders: three, in one called celeba
+NO_DATA = ("README.md", "reference")
+TABLES = ("list_*", "[iI]dentity_*")  # of CelebA, which may lie beside the images
 MADE_OF = "made_of.json"
 LEFT = ("figures/*.png", "explorer/*.js", "*.safetensors")  # by a lab, for the page, the site and other labs
 DECIDING = (".py", ".j2", ".safetensors")  # kinds of files in the package that a record depends on
@@ -29,21 +34,35 @@ def fingerprint(lab: Lab, parameters: dict[str, Any], data_folders: list[Path]) 
 
 
 def data_identity(folders: list[Path]) -> str:
-    """Hash of names, sizes and times of the data files; two levels deep, where archives and caches lie."""
+    """Hash of names, sizes and times of the data files, as deep as the loaders look."""
     entries = []
     for folder in folders:
-        for path in sorted((*folder.glob("*"), *folder.glob("*/*"))) if folder.is_dir() else [folder]:
-            if path.is_file() and not path.name.startswith(".") and path.name != "README.md":
-                about = path.stat()
-                entries.append(f"{path.relative_to(folder)} {about.st_size} {about.st_mtime_ns}")
+        for path in sorted(_files(folder)):
+            with suppress(OSError):  # a pipe's or a socket's, of another user, gone by now
+                about = os.stat(path)
+                entries.append(f"{os.path.relpath(path, folder)} {about.st_size} {about.st_mtime_ns}")
     return hashlib.sha256("\n".join(entries).encode(errors="surrogateescape")).hexdigest()
 
 
+def _files(folder: Path) -> Iterator[str]:
+    if not folder.is_dir():
+        yield str(folder)
+    for place, inner, names in os.walk(folder, followlinks=True):
+        known = {name for name in (*inner, *names) if not name.startswith(".") and name not in NO_DATA}
+        deep = len(Path(place).relative_to(folder).parts) >= DEPTH
+        inner[:] = [] if deep else known.intersection(inner)
+        yield from (os.path.join(place, name) for name in known.intersection(names))
+
+
 def data_folders(data: Path | None, root: Path) -> list[Path]:
-    """Where the loaders look: the path given, else `LABKIT_DATA`; and the cache of downloads."""
+    """Where the loaders look: the path given, else `LABKIT_DATA`; tables beside it; and the cache of downloads."""
     given = data or os.environ.get("LABKIT_DATA")
     cache = os.environ.get("LABKIT_CACHE") or root / "data"
-    return [usable_path(folder) for folder in (given, cache) if folder]
+    homes = Path(os.path.abspath(usable_path(given))).parents[:2] if given else ()
+    beside = [
+        file for home in homes for sub in ("", "Anno/", "Eval/") for each in TABLES for file in home.glob(sub + each)
+    ]
+    return [usable_path(folder) for folder in (given, cache) if folder] + sorted(beside)
 
 
 def record_hashes(folder: Path) -> dict[str, str]:

@@ -18,6 +18,8 @@ from labkit.course.pages.run_page import write_index
 from labkit.course.run import processes
 from labkit.course.run.execute import Outcome, Task
 from labkit.course.run.freshness import (
+    CHECKPOINTS,
+    MADE_OF,
     data_folders,
     data_identity,
     drop_stale_checkpoints,
@@ -91,8 +93,10 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
             if name not in lab.parameters:
                 raise LabkitError(f"-p {name}: {lab.stem} has no such parameter{nearest(name, lab.parameters)}")
     out, data = absolute(config.out), config.data and absolute(config.data)
-    if data and not os.path.exists(data):
-        raise LabkitError(f"--data {config.data}: does not exist; give the folder or file that holds the data.")
+    given = str(config.data or os.environ.get("LABKIT_DATA", ""))
+    if given and not os.path.exists(absolute(given)):
+        name = f"--data {given}" if data else f"LABKIT_DATA={given}"
+        raise LabkitError(f"{name}: does not exist; give the folder or file that holds the data.")
     _check_room(out / config.profile)
     if config.scheduler is None:
         jobs = sharing = min(config.jobs, max(1, len(labs)))
@@ -238,6 +242,9 @@ class _Runner:
             if result.state == "ok" and made_of and made_of.get("data") != data:
                 made_of["data"] = data
                 write_json(folder / STATE, state)
+            begun = read_record(folder / CHECKPOINTS, MADE_OF, None)
+            if result.state not in ("ok", "unchanged") and isinstance(begun, dict):  # it goes on from them
+                write_json(folder / CHECKPOINTS / MADE_OF, begun | {"data": data})
 
     def write_index(self) -> None:
         """The report page, as far as things are."""
@@ -260,17 +267,24 @@ class _Runner:
             self.console.say(f"✓ {lab.stem}: up to date{self._to_come}")
             return
         lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+        wrong = ""
         try:
             lock.acquire(timeout=0)
+            clear_record(folder)
+            drop_stale_checkpoints(folder, made_of, config.force)
+            for name in (NOTEBOOK, PAGE, LOG):
+                (folder / name).unlink(missing_ok=True)
         except Timeout:
-            busy = f"another run is writing to {relative(folder)}; wait for its end, or choose another --out"
-            self.results[lab.stem] = Result(lab.stem, "failed", busy)
-            self.console.say(f"✗ {lab.stem}: {busy}{self._to_come}")
+            wrong = f"another run is writing to {relative(folder)}; wait for its end, or choose another --out"
+        except LabkitError as error:
+            wrong = str(error)
+        except OSError as error:
+            wrong = f"{error.filename}: {error.strerror}; correct or remove it"
+        if wrong:
+            lock.release()
+            self.results[lab.stem] = Result(lab.stem, "failed", wrong)
+            self.console.say(f"✗ {lab.stem}: {wrong}{self._to_come}")
             return
-        clear_record(folder)
-        drop_stale_checkpoints(folder, made_of, config.force)
-        for name in (NOTEBOOK, PAGE, LOG):
-            (folder / name).unlink(missing_ok=True)
         task = Task(str(lab.path.absolute()), str(folder), parameters, config.budget(lab))
         arguments, limit = task.command, task.budget_seconds
         threads = _share_of_cores(config.jobs)

@@ -4,9 +4,11 @@ Liu, Luo, Wang and Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015.
 once (`labkit data celeba`, or here where a path is given); nothing of 1.4 GB is downloaded unasked.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from labkit.drawn.portraits import synthetic_celeba
 from labkit.errors import LabkitError
 from labkit.faces.faceset import TEST, TRAIN, VALIDATION, FaceSet, Provenance
 from labkit.faces.words import ATTRIBUTES, parse_size
-from labkit.files import data_root
+from labkit.files import data_root, sha256
 
 NAME = "CelebA"
 LICENCE = "non-commercial research only, © the photographers; Multimedia Laboratory, CUHK"
@@ -61,11 +63,14 @@ def celeba(
     name, cache = f"{height}x{width}", data_root() / "celeba"
     found = None
     if path := path_for("celeba", data):
+        path = _home(path)
         places = (path, path / "celeba")
         place = next((place for place in places if prepared_report(place, name) is not None), None)
         if place is None:
             source = _open(path / "celeba" if (path / "celeba").is_dir() else path, places, name)
-            prepare(source, height, width, cache, patience=PATIENCE_SECONDS)
+            report = prepare(source, height, width, cache, patience=PATIENCE_SECONDS)
+            if "decoded" in report:  # a label that is lost is said once
+                print("\n".join(_understood(report)))
         found = load_prepared((place or cache) / name)
     elif prepared_report(cache, name) is not None:
         found = load_prepared(cache / name)
@@ -87,12 +92,22 @@ def celeba(
     return replace(drawn, provenance=replace(drawn.provenance, source=source))
 
 
+def _home(path: Path) -> Path:
+    """The folder of prepared sizes for a path to one of them, or to a file in it; any other path as it is."""
+    return next((each.parent for each in (path, path.parent) if (each / REPORT).is_file()), path)
+
+
 def _open(path: Path, places: Sequence[Path], name: str) -> Source:
     """`open_source`, which knows a folder that labkit itself has prepared."""
     try:
         return open_source(path)
     except LabkitError as error:
         if (place := next((each for each in places if (each / name / REPORT).is_file()), None)) is None:
+            if sizes := sorted(file.parent.name for each in places for file in each.glob(f"*/{REPORT}")):
+                said = (
+                    f"holds CelebA prepared as {' and '.join(sizes)}, not as {name}; give the photographs themselves"
+                )
+                raise LabkitError(f"{path}: {said}, labkit data celeba --from PATH --size {name}.") from error
             raise
         said = "is a prepared set that is not whole; copy it anew, or prepare it from the photographs"
         if prepared_report(place, name) is not None:
@@ -158,18 +173,25 @@ def load_prepared(place: Path) -> FaceSet:
     except (OSError, ValueError, KeyError) as error:
         said = " ".join(str(error).split())[:100]
         raise LabkitError(f"{place}: its images or labels cannot be read ({said}); {remedy}") from error
+    if report is not None and sha256(place / "labels.csv") != report["labels sha256"]:
+        raise LabkitError(f"{place}: its labels.csv was changed after it had been prepared; {remedy}")
     if report is None or len(table) != len(images):
         raise LabkitError(f"{place}: {len(images):,} images but {len(table):,} rows of labels; {remedy}")
     if images.dtype != np.uint8 or images.shape[1:] != (3, *map(int, place.name.split("x"))):
         raise LabkitError(f"{place}: holds {images.dtype} {images.shape}, not images of that size; {remedy}")
     return FaceSet(
         images,
-        Provenance(NAME, True, report["source"], report["sha256"], LICENCE, dropped=dict(report["dropped"])),
+        Provenance(NAME, True, report["source"], _checksum(report), LICENCE, dropped=dict(report["dropped"])),
         **about,
         attributes=values == 1,
         attribute_names=ATTRIBUTES,
         attributes_known=(values >= 0).all(1),
     )
+
+
+def _checksum(report: dict[str, Any]) -> str:
+    """Of pictures and labels: what was trained with other labels must not be taken up again."""
+    return hashlib.sha256(f"{report['sha256']} {report['labels sha256']}".encode()).hexdigest()
 
 
 def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
@@ -184,14 +206,26 @@ def prepare_celeba(source: Path | None, download: str | None, size: str) -> str:
         raise LabkitError("labkit data celeba: give either --from PATH or --download gdrive|kaggle.")
     if download is not None:
         source = download_celeba(download, folder / "download")
+    source = _home(source)
     opened = _open(source, (source, source / "celeba"), f"{height}x{width}")
     report = prepare(opened, height, width, folder)
     lines = [f"CelebA {height}x{width}: {report['images']:,} images, {report['with attributes']:,} with attributes"]
     if decoded := report.get("decoded"):
         rate = decoded / report["seconds"]
         lines[0] += f"; {decoded:,} decoded in {report['seconds']:.1f} s, {rate:,.0f} a second"
-    lines += [f"  {kind}: {report['columns'].get(kind, 'no table')}" for kind in ANNOTATIONS]
-    lines += [f"  left out: {count:,} × {why}" for why, count in report["dropped"].items()]
-    lines += [f"  labels: {count:,} × {what}" for what, count in report["labels"].items()]
     place = folder / f"{height}x{width}"
-    return "\n".join([*lines, f"  {place / 'faces.npy'}", f"  every file left out and why: {place / 'report.json'}"])
+    return "\n".join(
+        [
+            *lines,
+            *_understood(report),
+            f"  {place / 'faces.npy'}",
+            f"  every file left out and why: {place / 'report.json'}",
+        ]
+    )
+
+
+def _understood(report: dict[str, Any]) -> list[str]:
+    """What each table was taken for, and what was left out."""
+    lines = [f"  {kind}: {report['columns'].get(kind, 'no table')}" for kind in ANNOTATIONS]
+    lines += [f"  left out: {count:,} × {why}" for why, count in report["dropped"].items()]
+    return lines + [f"  labels: {count:,} × {what}" for what, count in report["labels"].items()]

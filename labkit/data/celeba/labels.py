@@ -26,7 +26,12 @@ LINE_LENGTH = 10_000
 BAD = 127
 UNKNOWN = np.iinfo(np.int64).max
 INDEX_NAMES = ("", "index", "unnamed__0", "id")
-SIGNS = dict.fromkeys(("true", "t", "yes", "y"), 1) | dict.fromkeys(("false", "f", "no", "n"), 0)
+IMAGE_NAMES = re.compile(r"image|.*file|name|photo")
+# A spreadsheet writes them in its user's language.
+YES = "true t yes y wahr ja vrai oui verdadero sí si cert vero sì"
+NO = "false f no n falsch nein faux non falso fals"
+SIGNS = dict.fromkeys(YES.split(), 1) | dict.fromkeys(NO.split(), 0)
+NUMBER_NAMES = {"identity": ("identity", "person", "person_id", "celebrity"), "partition": ("partition", "split")}
 
 
 @dataclass(frozen=True)
@@ -96,24 +101,32 @@ class _Table:
 
     def _read(self, text: str) -> None:
         """Fill `header`, one name a column, and `cells`, a frame of text."""
-        text = text.removeprefix("\ufeff").replace('"', "").replace("\0", "\ufffd")
+        text = re.sub(r'"(\d+),(\d{3})"', r"\1\2", text.removeprefix("\ufeff"))  # thousands
+        text = text.replace('"', "").replace("\0", "\ufffd")
         lines = [line.strip("\r\n\f\v") for line in text.splitlines() if line and not line.isspace()]
+        if lines and lines[0].lower().startswith("sep="):  # for Excel
+            lines.pop(0)
         if lines and _is_number(lines[0].strip(" \t,;")):
             lie = abs(int(lines.pop(0).strip(" \t,;")) - (len(lines) - (self.kind == "attributes")))
             self.problems[f"{self.kind}: rows more or fewer than line 1 says"] = lie
         first = lines[0] if lines and len(lines[0]) <= LINE_LENGTH else ""
-        sign = next((sign for sign in ";," if sign in first), None)
+        sign = next((sign for sign in ";,|" if sign in first), None)
         if sign is None and "\t" in first and not re.search(r"\t\s| ", first):
             sign = "\t"  # alone between fields, which may then be empty
         fields = [part.strip() for part in first.split(sign)]
+        while len(fields) > 1 and not fields[-1]:  # a separator also behind the last one
+            fields.pop()
         self.header: list[str] | None = None
         if not any(each.lower().endswith(IMAGE_SUFFIXES) for each in fields):
             self.header, lines = fields, lines[1:]
         counts = [len(line.split(sign)) if len(line) <= LINE_LENGTH else 0 for line in lines]
         usual = max(set(counts[:100]), key=counts[:100].count, default=len(fields))
+        while sign and usual > len(fields) and all(line.endswith(sign) for line in lines[:100]):
+            lines = [line.removesuffix(sign) for line in lines]
+            counts, usual = [count - 1 for count in counts], usual - 1
+        self.width = len(fields) if self.header is not None else usual
         if self.header is not None and usual == len(self.header) + 1:
-            self.header = ["image names", *self.header]  # the official header does not name that column
-        self.width = len(self.header) if self.header is not None else usual
+            self.width = usual  # as in the official header, which does not name the first column
         whole = [line for line, count in zip(lines, counts, strict=True) if count and count == self.width]
         self.problems[f"{self.kind}: unreadable rows"] = len(lines) - len(whole)
         self.cells = pd.DataFrame(columns=range(self.width), dtype=str)
@@ -127,10 +140,11 @@ class _Table:
         best, self.rows, self.names_at = 0, np.full(len(self.cells), -1), 0
         # Numbers of rows look like names without an ending, and would shift all labels by one: they come last, and
         # never where another column holds file names.
-        header = [_plain(name) for name in self.header or [""] * self.width]
+        header = [_plain(name) for name in self.header or ()] + [""] * self.width
         first = self.cells.iloc[:1]
         files = [place for place in self.cells.columns if first[place].str.lower().str.endswith(IMAGE_SUFFIXES).any()]
-        for place in files or sorted(self.cells.columns, key=lambda place: header[place] in INDEX_NAMES):
+        order = {place: (header[place] in INDEX_NAMES, not IMAGE_NAMES.match(header[place])) for place in self.cells}
+        for place in files or sorted(self.cells.columns, key=order.get):
             keys = [re.split(r"[/\\]", value.strip())[-1] for value in self.cells[place]]
             if self.by_stem:
                 keys = [key.rpartition(".")[0] or key for key in keys]
@@ -146,6 +160,12 @@ class _Table:
                 f"row begins with {held[:90]}); give a column image_id, or remove the file to go without it."
             )
         self.problems[f"{self.kind}: rows without an image"] = int((self.rows < 0).sum())
+        if self.header is not None and len(self.header) < self.width:
+            # One column has no name: that of the images, or else numbers of rows, before or behind all others.
+            unnamed = self.names_at
+            if IMAGE_NAMES.match(_plain(self.header[0])):
+                unnamed = 0 if self.names_at else self.width - 1
+            self.header.insert(unnamed, "image names" if unnamed == self.names_at else "")
 
     def attributes(self) -> np.ndarray:
         """int8 (N, 40) of −1, 0, 1; BAD where unknown."""
@@ -178,7 +198,7 @@ class _Table:
         if len(others) > 1:
             others = [place for place in others if header[place] not in INDEX_NAMES] or others
         if len(others) > 1:
-            others = [place for place in others if header[place] in (self.kind, "split", "person", "identity")]
+            others = [place for place in others if header[place] in NUMBER_NAMES[self.kind]]
         if len(others) != 1:
             raise LabkitError(
                 f"{self.where} does not say which of its columns is the {self.kind}; call that column {self.kind}, "
@@ -186,6 +206,8 @@ class _Table:
             )
         values = self.cells[others[0]].map(_number).to_numpy(np.int64)
         if self.kind == "partition":
+            if {1, TEST + 1} <= set(values) and 0 not in values:
+                values = np.where(values == UNKNOWN, UNKNOWN, values - 1)  # counted from 1
             values = np.where(values > TEST, UNKNOWN, values)
         name = repr(self.header[others[0]]) if self.header else f"{others[0] + 1}"
         self.columns[self.kind] = f"{self._name_words()}, {self.kind} from column {name}"
@@ -230,9 +252,9 @@ def _signs(column: pd.Series) -> np.ndarray:
 
 
 def _sign(text: str) -> int:
-    """Also 1.00, +1, 1e0, and a real minus sign."""
+    """Also 1.00, 1,0, +1, 1e0, and a real minus sign."""
     try:
-        value = float(text.replace("\N{MINUS SIGN}", "-"))
+        value = float(text.replace("\N{MINUS SIGN}", "-").replace(",", "."))
     except ValueError:
         return SIGNS.get(text, BAD)
     return int(value) if value in (-1, 0, 1) else BAD
@@ -266,5 +288,5 @@ def _is_number(token: str) -> bool:
 
 
 def _number(token: str) -> int:
-    token = token.strip().removesuffix(".0")  # a table that pandas wrote where some numbers were missing
+    token = re.sub(r"[.,]00?$", "", token.strip())  # as pandas writes numbers where some are missing; no thousands
     return int(token) if _is_number(token) else UNKNOWN

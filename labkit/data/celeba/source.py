@@ -45,7 +45,7 @@ LOOKED_AT = 1024
 LIKE_A_TABLE = re.compile(r"(attr|ident|part|label|anno|meta).*\.(txt|xlsx?|ods|jsonl?|parquet)", re.IGNORECASE)
 UNUSED = ("list_bbox_celeba", "list_landmarks_align_celeba", "list_landmarks_celeba", "readme")
 PREPARED = re.compile(r"(^|.*[/\\])\d+x\d+[/\\]labels\.csv")  # of a set that was prepared here
-ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".001")
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,8 @@ def open_source(path: str | Path) -> Source:
     path = usable_path(path)
     if path.is_dir():
         return _open_folder(path)
+    if path.is_file() and (path.suffix.lower() in IMAGE_SUFFIXES or _table(path.name)):
+        raise LabkitError(f"{shown(path)}: is one file of CelebA; give the folder that holds it.")
     if path.is_file():
         return _source(path, _list_zip(path), _texts_beside(path))
     raise LabkitError(f"{shown(path)}: no such folder or zip; give the one that holds {IMAGE_FOLDER}.")
@@ -268,17 +270,42 @@ def _open_folder(path: Path) -> Source:
     loose = listing.images and (
         not zips
         or _rank(zips[0]) == len(ZIP_NAMES)
-        or path.absolute().name == IMAGE_FOLDER
+        or _is_home(path)
         or any(_is_aligned(name) for name, _, _ in listing.images.values())
     )
-    own = {kind: (listing.container, key) for kind, (_, key) in listing.texts.items()}
-    bare = path.absolute().name == IMAGE_FOLDER or any(os.sep not in name for name, _, _ in listing.images.values())
-    around = (_texts_beside(path) if bare or path.absolute().name.lower() == "img" else {}) | own
-    if zips and not loose:
-        inner = _list_zip(listing.container.root / zips[0])
-        inner.dropped |= listing.dropped
-        return _source(path, inner, around)
-    return _source(path, listing, around)
+    taken, found = (listing if loose else None), _own(listing)
+    if _is_home(path) or any(os.sep not in name for name, _, _ in listing.images.values()):
+        found = _texts_beside(path) | found
+    if loose and len(found) == len(ANNOTATIONS):
+        zips = []
+    listing.zips = []
+    for name in zips:
+        try:
+            inner = _list_zip(listing.container.root / name)
+        except LabkitError:
+            if not taken and name == zips[-1]:
+                raise
+            listing.dropped[name] = "a zip that cannot be read"
+            continue
+        found = _own(inner) | found
+        listing.zips += inner.zips
+        if inner.images and not taken:
+            taken = inner
+        elif inner.images and not loose:
+            listing.dropped[name] = "a further zip of images: unpack all of them into one folder"
+    if taken and not loose:
+        taken.dropped |= listing.dropped
+    return _source(path, taken or listing, found)
+
+
+def _own(listing: _Listing) -> dict[str, tuple[Any, Any]]:
+    return {kind: (listing.container, key) for kind, (_, key) in listing.texts.items()}
+
+
+def _is_home(path: Path) -> bool:
+    """Whether a folder, by its name, has its tables beside it."""
+    name = os.path.basename(os.path.abspath(path)).lower()
+    return name == "img" or name.startswith(IMAGE_FOLDER)
 
 
 def _source(path: Path, listing: _Listing, around: dict[str, tuple[Any, Any]]) -> Source:
@@ -292,7 +319,6 @@ def _source(path: Path, listing: _Listing, around: dict[str, tuple[Any, Any]]) -
     names = tuple(sorted(listing.images))
     keys: Any = [listing.images[name][2] for name in names]
     stamps = "\n".join(listing.images[name][1] for name in names)
-    own = {kind: (listing.container, key) for kind, (_, key) in listing.texts.items()}
     return Source(
         path,
         names,
@@ -300,16 +326,18 @@ def _source(path: Path, listing: _Listing, around: dict[str, tuple[Any, Any]]) -
         hashlib.sha256(stamps.encode()).hexdigest(),
         listing.container,
         tuple(keys) if isinstance(keys[0], str) else np.array(keys, np.int64),
-        around | own,
+        around | _own(listing),
     )
 
 
 def _texts_beside(path: Path) -> dict[str, tuple[_Folder, str]]:
     """Annotations in the folder around `path`, in the official Anno and Eval there, or one level further out."""
     found: dict[str, tuple[_Folder, str]] = {}
-    homes = [path.absolute().parent]
-    if homes[0].name.lower() in ("img", IMAGE_FOLDER):
-        homes.append(homes[0].parent)
+    homes = []
+    for way in (os.path.abspath(path), os.path.realpath(path)):  # beside a link, or beside what it leads to
+        homes.append(Path(way).parent)
+        if _is_home(homes[-1]):
+            homes.append(homes[-1].parent)
     for place in (home / sub for home in homes for sub in ("", "Anno", "Eval")):
         tables = [(name, table) for name in names_in(place) if (table := _table(name))]
         for name, (kind, _) in sorted(tables, key=lambda each: (each[1][1], each[0])):

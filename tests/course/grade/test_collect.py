@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import stat
 import time
@@ -32,10 +33,19 @@ submission_1:
   - :name: Ada Lovelace
     :sid: '12'
   :created_at: 2026-11-20 10:00:00
+  :results:
+    tests:
+    - name: a test
+  :history:
+  - :id: 7
+    :results:
+      tests:
+      - name: another test
 submission_2:
   :submitters:
   - :name: "Bob"
   - :name: Cy Twombly
+    :sid: ''
     :email: cy@x.org
 submission_3:
   :submitters:
@@ -54,10 +64,11 @@ def book(mark):
 
 
 def packed(files, dates=()):
+    """A zip of files, each dated after the one before it."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for place, (name, content) in enumerate(files.items()):
-            moment = dates[place] if dates else (2026, 11, 20, 10, 0, 0)
+            moment = dates[place] if dates else (2026, 11, 20, 10, 0, 2 * place)
             archive.writestr(zipfile.ZipInfo(name, moment), content)
     return data.getvalue()
 
@@ -98,6 +109,38 @@ CASES = {
             "14-7 - Cy - July 2, 2026 1130 PM - mine.zip": packed({f"{STEM}.ipynb": book("Cy")}),
         },
         {"Ada_Lovelace", "Bo", "Cy"},
+    ),
+    "Brightspace, other dates": (
+        {
+            f"12-7 - Ada Lovelace - 20 November, 2026 1030/{STEM}.ipynb": book("old"),
+            f"12-7 - Ada Lovelace - 21 November, 2026 930/{STEM}.ipynb": book("Ada_Lovelace"),
+            f"13-7 - Bo - 20 nov., 2026 1830/{STEM}.ipynb": book("Bo"),
+        },
+        {"Ada_Lovelace", "Bo"},
+    ),
+    "Canvas, unpacked by a program that makes a folder": (
+        {f"submissions (1)/{who}_{k}_7_{STEM}.ipynb": book(who) for k, who in enumerate(("doejane", "roe"))},
+        {"doejane", "roe"},
+    ),
+    "Moodle, in the folder of a course": (
+        {f"Lab 1-998/{who}_{k}_assignsubmission_file/{STEM}.ipynb": book(f"{who}_{k}") for k, who in enumerate("ab")},
+        {"a_0", "b_1"},
+    ),
+    "Blackboard, in a folder": (
+        {f"gradebook_7/Lab 1_{who}_attempt_2026-11-21-10-15-30_x.ipynb": book(who) for who in ("ann", "bo")},
+        {"ann", "bo"},
+    ),
+    "copies of Google and of other languages": (
+        {
+            f"ada/{STEM}.ipynb": book("as it was given"),
+            f"ada/Copy of {STEM}.ipynb": book("ada"),
+            f"bo/{STEM}.ipynb": book("as it was given"),
+            f"bo/{STEM} - copia (2).ipynb": book("bo"),
+            f"cy/{STEM}.ipynb": book("as it was given"),
+            f"cy/C\u00f2pia de {STEM}.ipynb": book("cy"),
+            "Copia de dee.ipynb": book("dee"),
+        },
+        {"ada", "bo", "cy", "dee"},
     ),
     "Moodle, with students' zips": (
         {
@@ -191,6 +234,9 @@ def test_each_gets_one_notebook_the_newest_whatever_made_the_names(tmp_path, nam
         source = tmp_path / "in"
         with zipfile.ZipFile(tmp_path / "in.zip") as archive:
             archive.extractall(source)
+            for info in archive.infolist():
+                moment = datetime(*info.date_time).timestamp()
+                os.utime(source / info.filename, (moment, moment))
     found, _ = collect(source, LAB)
     assert {each.student for each in found} == people
     for each in found:
@@ -285,7 +331,9 @@ def test_a_class_in_one_folder_is_not_taken_for_one_student(tmp_path):
     assert found.read is None and "several folders ('ada', 'bo')" in found.refused and "--from" in found.refused
 
 
-@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59-12:00", "20.11.2026", ""])
+@pytest.mark.parametrize(
+    "text", ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59-12:00", "20.11.2026", "2026-11-20T18.30", ""]
+)
 def test_a_deadline_that_is_no_day_of_ours_is_refused(text):
     with pytest.raises(LabkitError, match="is no day and no moment"):
         _moment(text)

@@ -185,6 +185,11 @@ def test_no_cell_begins_a_formula_wherever_a_spreadsheet_splits_it(text):
     assert any(part.strip().startswith(("=", "+", "-", "@", "\uff1d")) for part in re.split(r"[;,|\t\r\n]", text))
 
 
+@pytest.mark.parametrize("sign", ["\ufeff", "\0", "\u200b", "\u202e"])
+def test_a_sign_that_nobody_sees_hides_no_formula(sign):
+    assert export._cell(f"{sign}=1") == f"{sign}'=1"
+
+
 def test_what_begins_no_formula_stays_as_it_is():
     for each in ("ada", "a-b", "x = 1", 3.5, "", None, "1+1"):
         assert export._cell(each) == each

@@ -233,6 +233,12 @@ def test_a_cell_without_text_costs_its_owner_no_other(held):
     assert said == ["1 of its cells held no text that can be read, and count as empty."]
 
 
+@pytest.mark.parametrize(("before", "behind"), [("", "\0\0\0"), ("", "\x1a"), ("\ufeff\ufeff", "\0\n")])
+def test_what_a_disk_or_a_transfer_left_around_a_notebook_costs_nothing(answered, before, behind):
+    data = f"{before}{json.dumps(answered)}{behind}".encode()
+    assert [cell.source for cell in read_cells(data)[0]] == [cell.source for cell in answered.cells]
+
+
 def test_old_formats_are_read(released, answered):
     old = nbformat.convert(deepcopy(answered), 3)
     notebook, _ = repair(released, read_cells(nbformat.writes(old, version=3).encode())[0])

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from labkit.course.pages.run_page import write_index
-from labkit.course.run.freshness import record_hashes, why_stale
+from labkit.course.run.freshness import data_folders, data_identity, record_hashes, why_stale
 from labkit.course.run.results import Result
 from labkit.files import write_json
 from labkit.record import PREDICTIONS, SHAPES, read_record
@@ -130,3 +130,30 @@ def test_a_page_is_folded_and_escapes_what_it_shows(record):
     assert "<script" not in text and "&lt;script&gt;" in text
     fold = text.index('<details class="lab"')
     assert fold < text.index("<figure") < text.index("</main>") and text.count("<details class=") == 1
+
+
+PLACES = {
+    "the official folders in a root": ("root", "root/celeba/Anno/list_attr_celeba.txt"),
+    "the doubled folder of Kaggle": ("archive", "archive/img_align_celeba/img_align_celeba/000001.jpg"),
+    "a table beside the images": ("faces/img_align_celeba", "faces/list_attr_celeba.txt"),
+    "the official folder of images": ("faces/Img/img_align_celeba", "faces/Anno/identity_CelebA.txt"),
+    "a table beside a zip": ("faces/img_align_celeba.zip", "faces/list_attr_celeba (1).txt"),
+    "what is prepared": (None, "cache/celeba/64x64/report.json"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_data_are_noticed_wherever_the_loaders_look(tmp_path, monkeypatch, place):
+    given, changed = PLACES[place]
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    data, file = given and tmp_path / given, tmp_path / changed
+    file.parent.mkdir(parents=True)
+    seen = []
+    for content in (None, "a table", "another table"):
+        if content:
+            file.write_text(content)
+        seen.append(data_identity(data_folders(data, tmp_path)))
+    assert len(set(seen)) == 3
+    (file.parent / "loop").symlink_to(tmp_path)
+    assert data_identity(data_folders(data, tmp_path))

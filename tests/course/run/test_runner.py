@@ -343,12 +343,15 @@ def test_the_executed_notebook_is_a_page_that_needs_no_network(session):
         ({"extra": {"PHOT": 1}}, "08_more has no such parameter; did you mean PHOTO?"),
         ({"extra": {"SEED": 1}}, "use --seed"),
         ({"data": Path("nowhere")}, "--data nowhere: does not exist"),
+        ({}, "LABKIT_DATA=nowhere: does not exist"),
         ({"jobs": 0}, "must be positive"),
         ({"out": Path("pyproject.toml/runs")}, "choose another folder"),
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(session, changes, words, monkeypatch):
     monkeypatch.chdir(session[0])
+    if not changes:
+        monkeypatch.setenv("LABKIT_DATA", "nowhere")
     labs = choose_labs(["08"], list_labs())
     config = RunConfig(**{"profile": "smoke", "out": session[0] / "elsewhere", **changes})
     with pytest.raises(LabkitError, match=r"^[^\n]+$") as refusal:
@@ -415,3 +418,39 @@ def test_checkpoints_outlive_a_kill_but_not_a_change(tmp_path):
     assert not survives({"labkit": "b"})
     assert not survives({"labkit": "b"}, force=True)
     assert survives({"labkit": "b"})
+
+
+def test_what_a_lab_fetches_before_it_is_stopped_leaves_its_checkpoints(tmp_path):
+    """Data are drawn, fetched or prepared by the first lab that needs them."""
+    (tmp_path / "data").mkdir()
+    lab = SimpleNamespace(stem="00_lab")
+    runner = run._Runner([lab], RunConfig("smoke", tmp_path), Console())
+    runner.data_folders = [tmp_path / "data"]
+    begun = {"labkit": "a", "data": freshness.data_identity(runner.data_folders)}
+    place = tmp_path / "smoke" / "00_lab"
+    freshness.drop_stale_checkpoints(place, begun, False)
+    (place / "checkpoints" / "checkpoint.pt").touch()
+    (tmp_path / "data" / "faces.npy").write_bytes(b"drawn")
+    runner.results[lab.stem] = Result(lab.stem, "interrupted")
+    runner.settle_data()
+    now = begun | {"data": freshness.data_identity(runner.data_folders)}
+    freshness.drop_stale_checkpoints(place, now, False)
+    assert (place / "checkpoints" / "checkpoint.pt").exists() and now != begun
+
+
+@pytest.mark.parametrize("name", ["", "state.json/", "../.00_bad.lock/"])
+def test_a_lab_whose_folder_cannot_be_written_stops_no_other(tmp_path, make_lab, monkeypatch, name):
+    """In a path with braces, which papermill would fill in."""
+    root = tmp_path / "{lab}"
+    for stem in ("00_bad", "01_fine"):
+        make_lab(root / "notebooks", stem, ["print('hello')"])
+    wrong = root / "runs" / "smoke" / "00_bad" / name
+    if name.endswith("/"):
+        wrong.mkdir(parents=True)
+    else:
+        wrong.parent.mkdir(parents=True, exist_ok=True)
+        wrong.write_text("")
+    monkeypatch.chdir(root)
+    labs = list_labs(root / "notebooks")
+    bad, fine = run_labs(labs, validate(RunConfig("smoke", root / "runs"), labs), Recorder())
+    assert (bad.state, fine.state) == ("failed", "ok") and str(root / "runs") in bad.message

@@ -67,6 +67,17 @@ def test_rows_without_attributes_are_kept_and_masked(tmp_path):
     assert not faces.attributes[~faces.attributes_known].any()
 
 
+def test_labels_that_are_lost_are_said_once(tmp_path, capsys):
+    source = write_official(tmp_path / "source", IMAGES)
+    table = source / "list_attr_celeba.txt"
+    table.write_text(table.read_text().replace("000003.jpg", "3.jpg"))
+    celeba(source)
+    said = capsys.readouterr().out
+    assert "labels: 1 × attributes: images without a row" in said and "identity from column 2" in said
+    celeba(source)
+    assert "labels:" not in capsys.readouterr().out
+
+
 def test_a_prepared_folder_may_be_given(source, cache, tmp_path, monkeypatch):
     expected = celeba(source)
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "elsewhere"))
@@ -74,6 +85,29 @@ def test_a_prepared_folder_may_be_given(source, cache, tmp_path, monkeypatch):
     with pytest.raises(LabkitError, match="64x64: is prepared already"):
         celeba_module.prepare_celeba(cache, None, "64")
     assert not (tmp_path / "elsewhere").exists()
+    for inside in (cache / "64x64", cache / "64x64" / "faces.npy"):
+        assert celeba(inside).checksum() == expected.checksum()
+        with pytest.raises(LabkitError, match="64x64: is prepared already"):
+            celeba_module.prepare_celeba(inside, None, "64")
+        with pytest.raises(LabkitError, match=r"prepared as 64x64, not as 128x128; .*--from PATH --size 128x128"):
+            celeba(inside, size="128")
+
+
+def test_labels_that_were_changed_after_the_set_was_prepared_are_not_taken(source, cache):
+    """By a spreadsheet, which wrote them anew."""
+    celeba(source)
+    table = cache / "64x64" / "labels.csv"
+    table.write_text(table.read_text().replace(",1,", ",0,"))
+    with pytest.raises(LabkitError, match=r"labels.csv was changed after it had been prepared; delete that folder"):
+        celeba()
+
+
+def test_what_was_trained_with_other_labels_has_another_key(source):
+    before = celeba(source)
+    (source / "list_attr_celeba.txt").unlink()
+    after = celeba(source)
+    assert after.checksum() == before.checksum()
+    assert after.key() != before.key() and after.provenance.checksum != before.provenance.checksum
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty folder", "text", "html zip"])

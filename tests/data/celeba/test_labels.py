@@ -326,14 +326,20 @@ FORMS = {
     "lower case": {"header": ("image_id", *[name.lower() for name in ATTRIBUTES])},
     "blanks for underscores": {"header": ("image_id", *[name.replace("_", " ") for name in ATTRIBUTES])},
     "names last": {"header": (*ATTRIBUTES, "image")},
+    "names last, their header empty": {"header": (*ATTRIBUTES, "")},
+    "decimal commas": {"sep": ";", "yes": "1,0", "no": "-1,0"},
+    "bars": {"sep": "|"},
+    "a spreadsheet in German": {"sep": ";", "yes": "WAHR", "no": "FALSCH"},
+    "a spreadsheet in Spanish": {"sep": ";", "yes": "VERDADERO", "no": "FALSO"},
 }
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("form", FORMS)
 def test_each_usual_form_of_the_table_gives_the_same_labels(tmp_path, form, encoding):
-    if form == "names last":
+    if form.startswith("names last"):
         lines = [line.split(",") for line in table(TRUTH["attributes"]).splitlines()]
+        lines[0][0] = FORMS[form]["header"][-1]
         text = "\n".join(",".join([*line[1:], line[0]]) for line in lines)
     else:
         text = table(TRUTH["attributes"], **FORMS[form])
@@ -344,6 +350,40 @@ def test_each_usual_form_of_the_table_gives_the_same_labels(tmp_path, form, enco
     assert_true(found)
     assert "40 attributes by name" in found.columns["attributes"]
     assert set(found.problems) == {"partition: taken from the image's number"}
+
+
+ENDS = {
+    "behind rows": lambda head, rows: [head, *(f"{row}," for row in rows)],
+    "behind the header": lambda head, rows: [f"{head},", *rows],
+    "behind all": lambda head, rows: [f"{head},", *(f"{row}," for row in rows)],
+    "a note behind rows with one more": lambda head, rows: [f"{head},note", *(f"{row},1," for row in rows)],
+    "numbers behind rows": lambda head, rows: [head, *(f"{row},{k}" for k, row in enumerate(rows))],
+    "numbers before rows": lambda head, rows: [head, *(f"{k},{row}" for k, row in enumerate(rows))],
+    "the official text in columns": lambda head, rows: ["8" + "," * 40, head.partition(",")[2] + ",", *rows],
+    "for Excel": lambda head, rows: ["sep=,", head, *rows],
+}
+
+
+@pytest.mark.parametrize("form", ENDS)
+def test_a_separator_or_a_column_too_many_moves_no_label(tmp_path, form):
+    """A header with one name less than its rows have fields need not lack that of the first."""
+    head, *rows = table(TRUTH["attributes"]).splitlines()
+    assert_true(read(tmp_path, attributes="\n".join(ENDS[form](head, rows))))
+    rows = [f"{name},{k + 5}" for k, name in enumerate(NAMES)]
+    if "columns" not in form:
+        found = read(tmp_path / "numbers", identity="\n".join(ENDS[form]("image_id,identity", rows)))
+        assert found.identity.tolist() == list(range(5, 13))
+
+
+def test_people_are_not_taken_from_the_column_of_splits_nor_from_half_a_number(tmp_path):
+    rows = [f'{name},"{k + 1005:,}",0' for k, name in enumerate(NAMES)]
+    found = read(tmp_path, identity="\n".join(["image_id,person_id,split", *rows]))
+    assert found.identity.tolist() == list(range(1005, 1013))
+
+
+def test_splits_may_be_counted_from_one(tmp_path):
+    found = read(tmp_path, partition="\n".join(f"{name} {k % 3 + 1}" for k, name in enumerate(NAMES)))
+    assert found.split.tolist() == [k % 3 for k in range(8)]
 
 
 def test_the_numbers_are_found_beside_an_index_and_by_name(tmp_path):

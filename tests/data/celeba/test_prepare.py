@@ -105,6 +105,15 @@ def test_a_prepared_size_is_not_decoded_again(official, tmp_path, monkeypatch):
     assert "decoded" not in prepared(official, tmp_path)
 
 
+def test_what_is_prepared_in_a_shared_cache_needs_no_right_to_write(official, tmp_path):
+    prepared(official, tmp_path / "out")
+    (tmp_path / "out" / ".lock").unlink(missing_ok=True)
+    (tmp_path / "out" / ".lock").mkdir()  # no file can be opened in its place, not by root either
+    assert "decoded" not in prepared(official, tmp_path / "out")
+    with pytest.raises(LabkitError, match="cannot be written"):
+        prepared(write_official(tmp_path / "other", IMAGES, identity=None), tmp_path / "out")
+
+
 def repaired(text: str) -> str:
     """One label of the first row turned round."""
     lines = text.splitlines()

@@ -76,6 +76,28 @@ def kaggle(folder, zipped=False):
     return write_kaggle(folder, IMAGES, identity="i", zipped=zipped)
 
 
+def outer_folder(folder, name):
+    """Kaggle's folder as a browser or another system named it; its tables lie beside it."""
+    kaggle(folder)
+    return (folder / "img_align_celeba").rename(folder / name)
+
+
+def link(folder):
+    kaggle(folder)
+    (folder.parent / "faces").symlink_to(folder / "img_align_celeba" / "img_align_celeba")
+    return folder.parent / "faces"
+
+
+def zips_of_google_drive(folder):
+    folder.mkdir()
+    official = google_drive_folders(folder.parent / "whole")
+    for name in ("Anno", "Eval", "Img"):
+        files = [file for file in (official / name).iterdir() if file.suffix != ".zip"]
+        write_zip(folder / f"{name}-20261130-001.zip", {f"{name}/{file.name}": file.read_bytes() for file in files})
+    write_zip(folder / "Img-20261130-001.zip", {f"Img/img_align_celeba/{n}": data for n, data in IMAGES.items()})
+    return folder
+
+
 FORMS = {
     "official folder": lambda folder: write_official(folder, IMAGES),
     "official folder with the zip": lambda folder: official_zip(folder).parent,
@@ -90,6 +112,11 @@ FORMS = {
     "kaggle folder with the zip": lambda folder: kaggle(folder, zipped=True),
     "kaggle zip": lambda folder: kaggle(folder, zipped=True) / "archive.zip",
     "with leavings": with_leavings,
+    "kaggle, outer folder, downloaded again": lambda folder: outer_folder(folder, "img_align_celeba (1)"),
+    "kaggle, outer folder, in capitals": lambda folder: outer_folder(folder, "IMG_ALIGN_CELEBA"),
+    "kaggle, from within": lambda folder: kaggle(folder) / "img_align_celeba" / "img_align_celeba" / "..",
+    "a link to the images": link,
+    "a zip for each of google drive's folders": zips_of_google_drive,
     "from windows": from_windows,
     "deflated": deflated,
 }
@@ -107,6 +134,21 @@ def test_every_form_gives_the_same_images_and_finds_all_annotations(tmp_path, fo
     leavings = 7 if form == "with leavings" else 0
     assert sum(reason == "not an image name" for reason in source.dropped.values()) <= leavings
     assert leavings or source.dropped == {}
+
+
+def test_further_zips_of_images_are_named(tmp_path):
+    halves = list(IMAGES.items())
+    for number, half in enumerate((halves[:3], halves[3:])):
+        write_zip(tmp_path / f"img_align_celeba-{number}.zip", dict(half))
+    source = open_source(tmp_path)
+    assert len(source.images) == 3
+    assert "unpack all of them into one folder" in source.dropped["img_align_celeba-1.zip"]
+
+
+@pytest.mark.parametrize("name", ["img_align_celeba/000001.jpg", "list_attr_celeba.txt"])
+def test_one_file_of_it_is_said_to_be_one(tmp_path, name):
+    with pytest.raises(LabkitError, match="is one file of CelebA; give the folder that holds it"):
+        open_source(write_official(tmp_path / "celeba", IMAGES) / name)
 
 
 def test_annotations_are_the_texts_and_may_be_missing(tmp_path):

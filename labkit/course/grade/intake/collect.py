@@ -32,16 +32,23 @@ CANVAS = re.compile(  # a person's number is left out of anonymous names
     re.IGNORECASE | re.DOTALL,
 )
 BRIGHTSPACE = re.compile(
-    r"(?P<id>\d+)-\d+ ?- ?(?P<who>.+?) ?- ?(?P<when>\w{3,9} \d{1,2}, \d{4} \d{3,4} [AP]M)(?: ?- ?(?P<file>.+))?",
+    r"(?P<id>\d+)-\d+ ?- ?(?P<who>.+?) ?- ?(?P<when>[\w.,]+ [\w.,]+ \d{4} \d{3,4}(?: [AP]M)?)(?: ?- ?(?P<file>.+))?",
     re.DOTALL,
 )
 CLASSROOM = re.compile(r"(?P<who>.+?) - (?P<file>.+)", re.DOTALL)
 GRADESCOPE = re.compile(r"submission_\d+")
 METADATA = "submission_metadata.yml"
-SUBMITTER = re.compile(r"""\s*(?P<first>- *)?:?(?P<key>name|sid|email): *["']?(?P<value>.+?)["']?\s*""")
+SUBMITTERS = re.compile(r"( *):?submitters: *")
+SUBMITTER = re.compile(
+    r"""\s*(?P<first>- *)?:?(?P<key>name|sid|email):(?! *(''|"")) *(?P<quote>["']?)(?P<value>.+?)(?P=quote)\s*"""
+)
 # What mail programs, browsers and file systems make of a notebook's ending, and of its name.
 ENDING = re.compile(r"(\.ipynb(\.(txt|json|ipynb))*|\.json)$", re.IGNORECASE)
-COPY = re.compile(r"[ _]*\((?P<number>\d+)\)$|[ _-]+copy ?\d*$|(?<=[^\d])-(?P<attempt>\d{1,2})$", re.IGNORECASE)
+COPY = re.compile(
+    r"[ _]*\((?P<number>\d+)\)$|[ _-]+(copy|kopie|copie|c[oò]pia) ?\d*$|(?<=[^\d])-(?P<attempt>\d{1,2})$",
+    re.IGNORECASE,
+)
+COPY_OF = re.compile(r"^(copy of|c[oò]pia de|copie de|kopie von) +", re.IGNORECASE)  # Google's
 
 
 @dataclass(frozen=True)
@@ -122,8 +129,10 @@ def _unwrapped(found: list[Member], source: Path, lab: Lab) -> list[Member]:
     """The members without the folder that holds them all, where it is no student's."""
     tops = {member.parts[0] for member in found if len(member.parts) > 1}
     if len(tops) == 1 and all(len(member.parts) > 1 for member in found):
-        top = tops.pop()
-        if WRAPPERS.fullmatch(top) or top in (source.stem, lab.stem):
+        top, inner = tops.pop(), {member.parts[1] for member in found} - {METADATA, "index.html"}
+        made = (MOODLE, BLACKBOARD, CANVAS, BRIGHTSPACE, GRADESCOPE)  # of names that systems give to everybody's
+        everybodys = len(inner) > 1 and all(any(form.fullmatch(name[:255]) for form in made) for name in inner)
+        if WRAPPERS.fullmatch(top) or top in (source.stem, lab.stem) or everybodys:
             return [replace(member, parts=member.parts[1:]) for member in found]
     return found
 
@@ -196,17 +205,18 @@ def _named(member: Member, classroom: Lab | None) -> Named:
 
 
 def _moment(text: str) -> float:
-    for form in ("%Y-%m-%d-%H-%M-%S", "%b %d, %Y %I%M %p"):
+    text = re.sub(r"\b([A-Z]\w\w)\w+", r"\1", text.replace(",", ""))  # "Sept", or the whole month
+    text = re.sub(r" (\d{3}(?: [AP]M)?)$", r" 0\1", text)
+    for form in ("%Y-%m-%d-%H-%M-%S", "%b %d %Y %I%M %p", "%d %b %Y %I%M %p", "%b %d %Y %H%M", "%d %b %Y %H%M"):
         with suppress(ValueError, OverflowError, OSError):
-            text = re.sub(r"^([A-Z]\w\w)\w+", r"\1", text)  # "Sept", or the whole month
-            return datetime.strptime(re.sub(r" (\d{3} [AP]M)", r" 0\1", text), form).timestamp()
+            return datetime.strptime(text, form).timestamp()
     return 0.0
 
 
 def _plain(name: str) -> tuple[str, int]:
     """A file's name without what was added to it in saving, and the number of the copy."""
     name = re.sub(r" ?\((\d+)\)(?=\.[a-z]|$)", r"(\1)", name, flags=re.IGNORECASE)
-    number, ending = 0, ""
+    number, ending, name = 0, "", COPY_OF.sub("", unicodedata.normalize("NFC", name))
     for _ in range(4):  # such as "lab.ipynb (2).txt"
         if copy := COPY.search(name):
             number, name = max(number, int(copy["number"] or copy["attempt"] or 0)), name[: copy.start()]
@@ -256,15 +266,21 @@ def _gradescope(members: list[Member]) -> tuple[dict[str, list[str]], dict[str, 
             lines = member.read(10**7).decode("utf-8", "replace").splitlines()
         except RefusedError:
             continue
-        team: list[dict[str, str]] | None = None
+        team: list[dict[str, str]] = []
+        indent = None  # of the list of people; names below other keys are those of tests
         for line in lines:
             if GRADESCOPE.fullmatch(line.rstrip(":")):
-                team = teams.setdefault(line.rstrip(":"), [])
-            elif team is not None and (found := SUBMITTER.fullmatch(line[:1000])):
+                team, indent = teams.setdefault(line.rstrip(":"), []), None
+            elif begun := SUBMITTERS.fullmatch(line[:1000]):
+                indent = begun[1]
+            elif indent is None or re.match(rf"{indent}:?\w", line):
+                indent = None
+            elif found := SUBMITTER.fullmatch(line[:1000]):
                 if found["first"]:
                     team.append({"system": "gradescope"})
                 if team:
-                    team[-1]["id" if found["key"] == "sid" else found["key"]] = found["value"]
+                    value = found["value"].replace("''", "'") if found["quote"] == "'" else found["value"]
+                    team[-1]["id" if found["key"] == "sid" else found["key"]] = value
     named = [(folder, person) for folder, team in teams.items() for person in team if person.get("name")]
     numbers = defaultdict(set)
     for _, person in named:

@@ -83,7 +83,10 @@ def read_cells(data: bytes) -> tuple[list[Handed], list[str]]:
 
 
 def _json(data: bytes) -> Any:
-    """Also with a byte-order mark, in UTF-16 and UTF-32, and as editors of Windows save "ANSI"."""
+    """Also with byte-order marks, in UTF-16 and UTF-32, as editors of Windows save "ANSI", and with what a disk or a
+    transfer left behind its end."""
+    if b"\0" not in data[:4]:  # each letter is a byte, or several that are not zero
+        data = data.strip(b"\xef\xbb\xbf\0\x1a \r\n")
     try:
         return json.loads(data)
     except UnicodeDecodeError:

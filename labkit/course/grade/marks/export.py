@@ -33,7 +33,7 @@ COLUMNS = (
     "status",
     "reason",
 )
-FORMULA = re.compile(r"(^\s*|[;,|\t\r\n]\s*)(?=[=+\-@\t\r＝＋－＠])")
+FORMULA = re.compile(r"(^[\s\0\u200b-\u202e\ufeff]*|[;,|\t\r\n]\s*)(?=[=+\-@\t\r＝＋－＠])")
 STALE = "not ingested"
 MEASURED = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?|\b(inf|nan)\b")  # the same mistake gives other numbers
 MAX_SAID = 600  # characters of what a page quotes
