@@ -148,14 +148,14 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     for old in sorted(set(folder.rglob("*")) - {folder / PHOTOGRAPHS}, reverse=True):
         old.unlink() if old.is_file() else old.rmdir()
     checkpoints = sorted(run_folder.rglob(CHECKPOINT)) if models else []
-    live, least = "", LIVE_SECONDS  # the cheapest is to be trained live, and compared
     contents = {path: content for path in checkpoints if (content := slim(path))}
-    for path, content in contents.items():
-        alone = "lr" in content["state"]["rows"][-1]  # two nets against each other end elsewhere on each machine
-        if alone and (seconds := content["state"]["seconds"]) < least:
-            live, least = _key(path.relative_to(run_folder)), seconds
     found = [path for path in sorted(run_folder.rglob("*.json")) if models and _is_cell(read_json(path))]
     cells = {path.with_suffix(""): path for path in found if OWN not in path.parts}
+    live, least = "", LIVE_SECONDS  # the cheapest, of a sweep where there is one, is to be trained live, and compared
+    for path, content in contents.items():
+        alone = "lr" in content["state"]["rows"][-1]  # two nets against each other end elsewhere on each machine
+        if alone and (path.parent in cells or not cells) and (seconds := content["state"]["seconds"]) < least:
+            live, least = _key(path.relative_to(run_folder)), seconds
     for place, cell in cells.items():
         for kept in (cell, *place.glob("*.npz")):
             with atomic_path(folder / kept.relative_to(run_folder)) as temporary:
