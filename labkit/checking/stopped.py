@@ -1,4 +1,4 @@
-"""What is told of an error that a student's code stopped with: which, in which line, of what inputs."""
+"""An error in a student's code becomes a hint: which error, in which line, for which inputs."""
 
 import traceback
 from pathlib import Path

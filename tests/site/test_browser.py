@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import shutil
 from itertools import pairwise
 
 import pandas as pd
@@ -17,10 +16,8 @@ from labkit.course.site.build import build_site
 from labkit.plots import browser as explorer
 from labkit.vae.conditional import ConditionalConfig, ConditionalVAE
 
-for package in ("sphinx_book_theme", "myst_nb", "playwright", "axe_playwright_python"):
+for package in ("sphinx_book_theme", "myst_nb", "axe_playwright_python"):
     pytest.importorskip(package, reason=f"{package} is not installed; the extra site holds it")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome")
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 LAB = "03c_vae_conditional"
@@ -71,18 +68,8 @@ def site(tmp_path_factory):
     return place / "site"
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        running = started.chromium.launch(executable_path=CHROMIUM)
-        yield running
-        running.close()
-
-
 @pytest.fixture
-def visit(site, chromium):
+def visit(chromium, site):
     """Opens a page, desktop and light unless told; the test fails if a page complains or leaves the folder."""
     complaints, contexts = [], []
 

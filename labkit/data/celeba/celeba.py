@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from labkit.data.celeba.download import download_celeba
+from labkit.data.celeba.listing import ANNOTATIONS
 from labkit.data.celeba.prepare import REPORT, prepare, prepared_report, read_table
-from labkit.data.celeba.source import ANNOTATIONS, Source, open_source
+from labkit.data.celeba.source import Source, open_source
 from labkit.data.given import path_for
 from labkit.drawn.portraits import synthetic_celeba
 from labkit.errors import LabkitError

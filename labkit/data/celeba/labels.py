@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from labkit.data.celeba.source import ANNOTATIONS, IMAGE_SUFFIXES, Source
+from labkit.data.celeba.listing import ANNOTATIONS, IMAGE_SUFFIXES
+from labkit.data.celeba.source import Source
 from labkit.errors import LabkitError
 from labkit.faces.faceset import TEST, TRAIN, VALIDATION
 from labkit.faces.words import ATTRIBUTES

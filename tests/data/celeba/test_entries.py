@@ -14,7 +14,8 @@ from celeba_files import (
     tree,
 )
 
-from labkit.data.celeba.source import IMAGE_BYTES, open_source
+from labkit.data.celeba.listing import IMAGE_BYTES
+from labkit.data.celeba.source import open_source
 from labkit.errors import LabkitError
 from labkit.safe_zip import UnreadableEntryError
 

@@ -11,8 +11,9 @@ from celeba_files import jpegs, labels, write_kaggle, write_official, write_zip
 from PIL import Image
 
 from labkit.data.celeba.labels import read_labels
+from labkit.data.celeba.listing import IMAGE_BYTES
 from labkit.data.celeba.prepare import prepare, read_table
-from labkit.data.celeba.source import IMAGE_BYTES, open_source
+from labkit.data.celeba.source import open_source
 from labkit.errors import LabkitError
 from labkit.faces.words import ATTRIBUTES
 

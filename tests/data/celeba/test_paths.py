@@ -13,7 +13,8 @@ from celeba_files import (
     write_zip,
 )
 
-from labkit.data.celeba.source import IMAGE_BYTES, open_source
+from labkit.data.celeba.listing import IMAGE_BYTES
+from labkit.data.celeba.source import open_source
 from labkit.errors import LabkitError
 from labkit.safe_zip import UnreadableEntryError
 
