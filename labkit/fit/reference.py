@@ -28,6 +28,7 @@ PHOTOGRAPHS = "photographs.json"  # what a run on photographs measured; of them 
 LARGEST_FILE, LARGEST = 5 * 2**20, 25 * 2**20  # bytes that may be committed
 OWN = "yours"  # the folder of sweeps that depend on a student's own code; nothing in it is taken
 LIVE_SECONDS = 200.0  # a model that took longer is not trained before a student's eyes
+SECONDS_A_MB = 30.0  # of training, from which the weights of a sweep's model are worth their room
 NEAR = 0.1  # relative: two machines train one model to losses that differ by less
 
 _active: "Reference | None" = None
@@ -123,9 +124,10 @@ def mark_shown(path: Path) -> None:
 def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     """Make the reference of a lab from its finished run; the bytes that it takes.
 
-    Kept are the cells of sweeps with arrays that they left, but for those in a folder `OWN`, and the weights of the
-    cheapest model, of those that are no cells, and of those that the lab has read again; where the lab takes no
-    `models`, none of these. Metrics, verdicts and what the site's explorer draws are kept in any case.
+    Kept are the cells of sweeps with arrays that they left, but for those in a folder `OWN`, the history of the
+    cheapest model, the weights of those that are no cells, and of those that the lab has read again, if they took
+    `SECONDS_A_MB` to train; where the lab takes no `models`, none of these. Metrics, verdicts and what the site's
+    explorer draws are kept in any case.
 
     A run on photographs leaves its numbers and verdicts beside the reference, and nothing else; one with another
     seed than 0 adds its verdicts to those of seed 0.
@@ -162,7 +164,10 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
                 shutil.copyfile(kept, temporary)
     for path, content in contents.items():
         cell = cells.get(path.parent)
-        shown = not cell or path.stat().st_mtime_ns > cell.stat().st_mtime_ns
+        read_again = cell and path.stat().st_mtime_ns > cell.stat().st_mtime_ns
+        shown = not cell or (read_again and _is_worth_its_room(content["state"]))
+        if _key(path.relative_to(run_folder)) == live:
+            content["state"] |= {"model": {}, "best_weights": None, "kept": {}}  # only its losses are asked for
         if shown or _key(path.relative_to(run_folder)) == live:
             with atomic_path(folder / path.relative_to(run_folder)) as temporary:
                 torch.save(content, temporary)
@@ -213,6 +218,11 @@ def slim(path: Path) -> dict[str, Any] | None:
     rest = {name: value for name, value in state.items() if name not in ("rng", "monitored")}
     half = {name: _half(state[name]) for name in ("model", "best_weights")}
     return content | {"state": rest | half | {"steps": [], "monitored": {}}}
+
+
+def _is_worth_its_room(state: dict[str, Any]) -> bool:
+    size = sum(each.numel() * each.element_size() for each in state["model"].values())
+    return state["seconds"] >= SECONDS_A_MB * size / 2**20
 
 
 def _half(weights: dict[str, Tensor] | None) -> dict[str, Tensor] | None:

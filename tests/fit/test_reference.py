@@ -158,6 +158,31 @@ def test_only_weights_that_a_lab_shows_and_those_of_the_live_model_are_kept(buil
     assert len(list(built[0].rglob("sweep/*.json"))) == 5
 
 
+def test_of_the_live_model_only_what_it_is_compared_by_is_kept(built):
+    paths = built[0].rglob("checkpoint.pt")
+    kept = {path.parent.name: torch.load(path, weights_only=True)["state"] for path in paths}
+    assert [name for name, state in kept.items() if not state["model"]] == [LIVE]
+    assert len(kept[LIVE]["rows"]) == EPOCHS
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(0.99, {"longer"}), (1.01, {"longer", "sweep"})])
+def test_weights_of_a_sweep_are_kept_if_they_took_long_for_their_room(tmp_path, monkeypatch, seconds, kept):
+    lab = Lab(finished(tmp_path / STEM))
+    lab.run()
+    weights = {}
+    for path in lab.folder.rglob("checkpoint.pt"):
+        content, times = torch.load(path, weights_only=True), path.stat()
+        weights[path] = 2 * sum(each.numel() for each in content["state"]["model"].values())  # in half precision
+        live = path.parent.name == LIVE
+        content["state"]["seconds"] = 0.0 if live or path.parent.name == "longer" else seconds * weights[path]
+        torch.save(content, path)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    monkeypatch.setattr(reference, "SECONDS_A_MB", float(2**20))
+    reference.build(lab.folder, tmp_path / "reference")
+    found = {path.parent.name for path in (tmp_path / "reference").rglob("checkpoint.pt")} - {LIVE}
+    assert {name if name == "longer" else "sweep" for name in found} == kept
+
+
 def test_what_a_cell_left_is_found_where_it_was_taken(root, tmp_path):
     lab = live(root, tmp_path / "run")
     lab.run()
