@@ -40,8 +40,9 @@ class SpectralNorms(nn.Module):
             count = len(self._alike[place])
             self.register_buffer(f"left_{place}", normalize(torch.randn(count, rows, 1), dim=1, eps=EPS))
             self.register_buffer(f"right_{place}", normalize(torch.randn(count, columns, 1), dim=1, eps=EPS))
-        for _ in range(FIRST_ITERATIONS):
-            self._iterate()
+        if not any(layer.weight.is_meta for layer in convolutions):  # of those, shapes alone are asked for
+            for _ in range(FIRST_ITERATIONS):
+                self._iterate()
 
     def values(self) -> Tensor:
         """Largest singular value of each convolution, in one vector, with gradients to the weights."""
