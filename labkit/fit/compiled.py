@@ -1,22 +1,35 @@
-"""The updates of a run on one batch after another; on a GPU recorded once as a CUDA graph, and then replayed.
+"""Faster ways to perform the same updates: on a GPU recorded as a CUDA graph, on the CPU compiled where that pays.
 
 A step of a small model is hundreds of kernels of a few microseconds each, which Python starts one by one. A graph
 starts them all at once. It holds addresses and numbers, not Python: what a step reads must stay where it is, and a
 learning rate is the one of the recording. So a new graph is recorded when a rate has changed (a schedule, once an
 epoch) or a state was loaded (a rollback), and smaller batches are performed as usual.
+
+On the CPU torch.compile fuses what stands between the products of a net, its norms and activations. Whether that pays
+depends on the net and on the processor, and it takes most of a minute first. So a run that has long to go times both
+ways once. The two differ in the last digits: its checkpoint remembers which was taken, and a resumed run goes on so.
 """
 
+import statistics
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from labkit.fit.progress import say
-from labkit.fit.step import GuardedStep, Noted
+from labkit.fit.state import TrainingState, preserved_rng
+from labkit.fit.step import GuardedStep, Loss, Noted, items_of
 
 WARM_UP_STEPS = 3  # performed before the recording: they make the optimizers' moments and choose algorithms
+STEPS = 20  # that a run makes before it chooses whether to compile
+LONG = 600.0  # seconds to go: in a shorter run compiling takes more than it saves
+SHARE = 0.9  # of the plain step's time that the compiled one may take, since clocks err
+PAIRS = 5
 
 
 class CudaRecorder:
@@ -124,3 +137,47 @@ class Recorded:
 
 def _tensors(batch: Any) -> list[Tensor]:
     return [batch] if isinstance(batch, Tensor) else list(batch)
+
+
+def compile_where_it_pays(run: TrainingState, batches: Any, epochs: int, shown: bool) -> None:
+    """Before a run goes on: compile its loss if it has chosen that, or choose once it has made `STEPS`.
+
+    Choosing is timing a step both ways and setting `run.compiled`; nothing else of the run changes. Left as they are:
+    runs of several updates (a GAN's nets gain nothing), on other devices, of losses that change from step to step,
+    and those with less than `LONG` seconds to go.
+    """
+    step = run.steps[0]
+    chooses = not run.step and run.epoch == ceil(STEPS / len(batches)) and _may_pay(run, epochs)
+    if step.compiled or not (run.compiled or chooses):
+        return
+    batch = next(batches.epoch(run.epoch))
+    compiled = _compiled(step.update.loss), items_of(batch)
+    began = time.perf_counter()
+    try:
+        with warnings.catch_warnings(), preserved_rng(), step.trial(batch) as seconds:
+            warnings.simplefilter("ignore")
+            seconds(compiled)
+            first = time.perf_counter() - began
+            if not run.compiled:
+                share = statistics.median(seconds(compiled) / seconds(None) for _ in range(PAIRS))
+                run.compiled = compiled[1] if share <= SHARE else 0
+                verdict = f"a step takes {share:.0%} of its time: {'taken' if run.compiled else 'left'}"
+                say(f"compiled, in {first:.0f} s, {verdict}", shown)
+    except Exception as error:  # there is no compiler, or it meets what it does not know
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        say(f"this step goes on without being compiled ({reason})", shown)
+        run.compiled = 0
+    if run.compiled:
+        step.compiled = compiled
+
+
+def _may_pay(run: TrainingState, epochs: int) -> bool:
+    (step, *others) = run.steps
+    able = not others and step.device.type == "cpu" and step.update.capturable
+    return able and run.rows[-1]["seconds"] * (epochs - run.epoch) >= LONG
+
+
+def _compiled(loss: Loss) -> Loss:
+    """A loss that torch compiles when it is first called; it draws the random numbers that the plain one draws."""
+    # One thread compiles: torch would leave a pool of processes behind.
+    return torch.compile(loss, dynamic=False, options={"fallback_random": True, "compile_threads": 1})

@@ -17,10 +17,10 @@ from torch import nn
 from labkit.errors import LabkitError
 from labkit.fit import reference
 from labkit.fit.checkpoint import Checkpoints, describe_run, plain
-from labkit.fit.compiled import Recorded, recorder_for
+from labkit.fit.compiled import Recorded, compile_where_it_pays, recorder_for
 from labkit.fit.progress import Forecast, Interruptible, Progress, say
 from labkit.fit.state import TrainingState, add_columns, preserved_rng, seed_everything
-from labkit.fit.step import GuardedStep, Update, resolve_precision, trained_parameters
+from labkit.fit.step import GuardedStep, Update, items_of, resolve_precision, trained_parameters
 
 SKIPS_BEFORE_STOP = 50
 Look = Callable[[nn.Module, int], Any]
@@ -186,6 +186,7 @@ def fit(
             forecast = Forecast(run.steps[0].device, (epochs - run.epoch) * batches.count, progress)
             with Progress(epochs, batches.count, run.epoch * batches.count, progress) as bar:
                 while not run.is_over(epochs) and not stopped:
+                    compile_where_it_pays(run, batches, epochs, progress)
                     stopped = not _train_epoch(run, perform, batches, checkpoints, interrupt, (forecast, bar))
                     if not stopped:
                         row = run.finish_epoch(batches.count)
@@ -224,7 +225,7 @@ def held_out(update: Update, batches: Batches) -> Callable[[nn.Module], dict[str
             result = update.loss(model, batch)
             loss, terms = result if isinstance(result, tuple) else (result, {})
             for name, value in {update.name: loss, **terms}.items():
-                totals[f"held_out_{name}"] = totals.get(f"held_out_{name}", 0.0) + _items(batch) * value.item()
+                totals[f"held_out_{name}"] = totals.get(f"held_out_{name}", 0.0) + items_of(batch) * value.item()
         return {name: total / batches.count for name, total in totals.items()}
 
     return evaluate
@@ -244,10 +245,10 @@ def _train_epoch(
     run.model.train()
     run.run_clock()
     for batch in islice(batches.epoch(run.epoch), run.step, None):
-        perform(batch, _items(batch))
+        perform(batch, items_of(batch))
         run.step += 1
         for counter in counters:
-            counter.step(_items(batch))
+            counter.step(items_of(batch))
         if interrupt.requested or checkpoints.due():
             run.pause_clock()
             if interrupt.requested:
@@ -256,10 +257,6 @@ def _train_epoch(
             run.run_clock()
     run.pause_clock()
     return True
-
-
-def _items(batch: Any) -> int:
-    return len(batch[0] if isinstance(batch, tuple | list) else batch)
 
 
 def _stop_if_diverged(run: TrainingState) -> None:

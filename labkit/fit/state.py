@@ -28,6 +28,7 @@ class TrainingState:
         seconds: spent on training in finished epochs; validation, callbacks and checkpoints left out.
         best_value, best_epoch, best_weights: of the watched value; None before the first.
         stopped_early: patience ran out, or the monitor stopped the run.
+        compiled: items of the batches whose loss is compiled (`labkit.fit.compiled`); 0 for none.
         monitored: what the monitor keeps from epoch to epoch, tensors and plain values.
     """
 
@@ -42,6 +43,7 @@ class TrainingState:
         self.best_epoch: int | None = None
         self.best_weights: dict[str, Tensor] | None = None
         self.stopped_early = False
+        self.compiled = 0
         self.monitored: dict[str, Any] = {}
         self._epoch_seconds = 0.0
         self._resumed_at = time.perf_counter()
@@ -90,7 +92,7 @@ class TrainingState:
 
     def state_dict(self) -> dict[str, Any]:
         """All of it and every random generator, as tensors and plain values."""
-        names = ("epoch", "step", "rows", "kept", "seconds", "best_value", "best_epoch", "best_weights")
+        names = ("epoch", "step", "rows", "kept", "seconds", "best_value", "best_epoch", "best_weights", "compiled")
         return {
             "model": self.model.state_dict(),
             "steps": [step.state_dict() for step in self.steps],

@@ -1,6 +1,7 @@
 """One optimisation step, which a loss or gradient that is not finite cannot spoil, and the books of an epoch."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -133,6 +134,7 @@ class GuardedStep:
         self._buffers = list(model.buffers())
         self._skips_on_device = can_skip_on_device(update.optimizer, self.device)
         self._loads = 0
+        self.compiled: tuple[Loss, int] | None = None  # in place of the loss, for batches of so many items
 
     @property
     def recordable(self) -> bool:
@@ -146,9 +148,7 @@ class GuardedStep:
     def perform(self, batch: Any, recording: bool = False) -> Noted:
         """Update on a batch, and say what came of it."""
         before = [buffer.clone() for buffer in self._buffers]
-        loss, terms = self._loss(batch)
-        self.update.optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=self._inputs)
+        loss, terms = self._differentiate(batch)
         norm = self._gradient_norm()
         check = loss.detach() + norm  # finite if both are
         if self.update.clip is not None:
@@ -166,6 +166,30 @@ class GuardedStep:
     def note(self, noted: Noted, items: int) -> None:
         """Enter a step on a batch of `items` items into the books."""
         self.books.note(noted.check, noted.values, items)
+
+    @contextmanager
+    def trial(self, batch: Any) -> Iterator[Callable[[tuple[Loss, int] | None], float]]:
+        """A function that says how many seconds a loss and its gradient take on `batch`, given a value of `compiled`.
+
+        At the end weights, buffers and `compiled` are what they were; the random generators have moved.
+        """
+
+        def seconds(compiled: tuple[Loss, int] | None) -> float:
+            self.compiled = compiled
+            began = time.perf_counter()
+            self._differentiate(batch)
+            return time.perf_counter() - began
+
+        before, compiled = [buffer.clone() for buffer in self._buffers], self.compiled
+        self.model.train()
+        try:
+            yield seconds
+        finally:
+            self.compiled = compiled
+            self.update.optimizer.zero_grad(set_to_none=True)
+            with torch.no_grad():
+                for buffer, old in zip(self._buffers, before):
+                    buffer.copy_(old)
 
     def state_dict(self) -> dict[str, Any]:
         """Optimizer, schedule and books."""
@@ -185,10 +209,18 @@ class GuardedStep:
             self.update.schedule.load_state_dict(state["schedule"])
         self.books.load_state_dict(state["books"], self.device)
 
+    def _differentiate(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, terms = self._loss(batch)
+        self.update.optimizer.zero_grad(set_to_none=True)
+        loss.backward(inputs=self._inputs)
+        return loss, terms
+
     def _loss(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         bf16 = self.precision == "bf16"
+        compiled, size = self.compiled or (None, 0)
+        loss = compiled if compiled and items_of(batch) == size else self.update.loss
         with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
-            result = self.update.loss(self.model, batch)
+            result = loss(self.model, batch)
         loss, terms = result if isinstance(result, tuple) else (result, {})
         if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad:
             what = f"one of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -263,6 +295,11 @@ def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
 def can_skip_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
     """Whether `optimizer` obeys a flag on the device, so that nobody has to wait for it; of no use on the CPU."""
     return device.type != "cpu" and getattr(optimizer, "_step_supports_amp_scaling", False)
+
+
+def items_of(batch: Any) -> int:
+    """How many items a batch has: tensors (N, …), or tuples that begin with one."""
+    return len(batch[0] if isinstance(batch, tuple | list) else batch)
 
 
 def trained_parameters(update: Update) -> list[nn.Parameter]:
