@@ -126,7 +126,7 @@ def _rounds(power: Callable[[int], float]) -> str | None:
     wrong = next(i for i, value in enumerate(got) if value != expected[i])
     hints = {
         "floor": ([2 ** int(np.floor(np.log2(k))) for k in counts], "it always rounds down: 127 is nearer to 128."),
-        "ceil": ([2 ** int(np.ceil(np.log2(k))) for k in counts], "it always rounds up: 66 is nearer to 64."),
+        "ceil": ([2 ** int(np.ceil(np.log2(k))) for k in counts], "it always rounds up: 70 is nearer to 64."),
         "plain": (
             [min((2**e for e in range(10)), key=lambda p: abs(p - k)) for k in counts],
             "it rounds the count, not its logarithm: nearest on the log scale, as the reports do.",
