@@ -27,7 +27,7 @@ from labkit.fit.step import GuardedStep, Loss, Noted, items_of
 
 WARM_UP_STEPS = 3  # performed before the recording: they make the optimizers' moments and choose algorithms
 STEPS = 20  # that a run makes before it chooses whether to compile
-LONG = 600.0  # seconds to go: in a shorter run compiling takes more than it saves
+LONG = 900.0  # seconds to go: in a shorter run compiling may take more than it saves
 SHARE = 0.9  # of the plain step's time that the compiled one may take, since clocks err
 PAIRS = 5
 
@@ -151,8 +151,9 @@ def compile_where_it_pays(run: TrainingState, batches: Any, epochs: int, shown: 
     if step.compiled or not (run.compiled or chooses):
         return
     batch = next(batches.epoch(run.epoch))
-    compiled = _compiled(step.update.loss), items_of(batch)
+    compiled = compile_loss(step.update.loss), items_of(batch)
     began = time.perf_counter()
+    say("compiling the step, which takes a minute or two, to see whether it pays", shown and not run.compiled)
     try:
         with warnings.catch_warnings(), preserved_rng(), step.trial(batch) as seconds:
             warnings.simplefilter("ignore")
@@ -177,7 +178,7 @@ def _may_pay(run: TrainingState, epochs: int) -> bool:
     return able and run.rows[-1]["seconds"] * (epochs - run.epoch) >= LONG
 
 
-def _compiled(loss: Loss) -> Loss:
+def compile_loss(loss: Loss) -> Loss:
     """A loss that torch compiles when it is first called; it draws the random numbers that the plain one draws."""
     # One thread compiles: torch would leave a pool of processes behind.
     return torch.compile(loss, dynamic=False, options={"fallback_random": True, "compile_threads": 1})

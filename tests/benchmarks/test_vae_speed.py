@@ -6,12 +6,14 @@ import pytest
 import torch
 from bench_device import DEVICE, ON_GPU, SAME, exact_convolutions, use_threads, usual_precision
 from image_loaders import CORES, ready_loader
-from ledger import contest
+from ledger import contest, enter, in_turn, paired
 from loops import as_in_a_tutorial, epoch, lightning_loops
 
 from labkit import fit as training
 from labkit import vae
-from labkit.faces import ResidentBatches
+from labkit.faces import ResidentBatches, to_input
+from labkit.fit.compiled import compile_loss
+from labkit.fit.step import GuardedStep
 from labkit.vae import InstanceNormConfig, InstanceNormVAE, weighted_loss
 
 pytestmark = pytest.mark.bench
@@ -89,3 +91,23 @@ def test_an_epoch(images, width):
         more=more,
         precision=usual_precision(),
     )
+
+
+@pytest.mark.skipif(ON_GPU, reason="a GPU records its steps")
+@pytest.mark.parametrize(("width", "batch"), [(8, 16), (16, 32), (16, 64), (32, 64)])
+def test_a_compiled_step(images, width, batch):
+    """The loss and its gradient, as `fit` times them before it chooses; `first_seconds` is what compiling takes."""
+    use_threads(CORES)
+    x = to_input(images(SIZE, batch)[0][:batch])
+    for precision in dict.fromkeys(("float32", usual_precision())):
+        model = fresh(width)
+        update = vae.update(model, kl_weight=WEIGHT, rate=RATE)
+        step = GuardedStep(update, model, precision)
+        ways = {"the plain step": None, "a compiled step": (compile_loss(update.loss), batch)}
+        with step.trial(x) as seconds:
+            first = seconds(ways["a compiled step"])
+            times = in_turn({name: partial(seconds, way) for name, way in ways.items()}, rounds=15)
+        row = paired(times["the plain step"], times["a compiled step"]) | {"first_seconds": first}
+        enter(
+            f"VAE of report E, width {width}, {batch} faces, {precision}: the plain step against a compiled step", row
+        )
