@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[1] / "reference"  # a link to data/refer
 ABOUT, CHECKPOINT = "about.json", "checkpoint.pt"
 PHOTOGRAPHS = "photographs.json"  # what a run on photographs measured; of them no picture may be committed
 LARGEST_FILE, LARGEST = 5 * 2**20, 25 * 2**20  # bytes that may be committed
-OWN = "yours"  # the folder of sweeps that depend on a student's own code; nothing in it is taken
+OWN = "yours"  # so begin the folders of what depends on a student's own code; nothing in them is kept
 LIVE_SECONDS = 200.0  # a model that took longer is not trained before a student's eyes
-SECONDS_A_MB = 30.0  # of training, from which the weights of a sweep's model are worth their room
+SECONDS_A_MB = 60.0  # of training, from which the weights of a sweep's model are worth their room
 NEAR = 0.1  # relative: two machines train one model to losses that differ by less
 
 _active: "Reference | None" = None
@@ -149,10 +149,9 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
         return (folder / PHOTOGRAPHS).stat().st_size
     for old in sorted(set(folder.rglob("*")) - {folder / PHOTOGRAPHS}, reverse=True):
         old.unlink() if old.is_file() else old.rmdir()
-    checkpoints = sorted(run_folder.rglob(CHECKPOINT)) if models else []
-    contents = {path: content for path in checkpoints if (content := slim(path))}
-    found = [path for path in sorted(run_folder.rglob("*.json")) if models and _is_cell(read_json(path))]
-    cells = {path.with_suffix(""): path for path in found if OWN not in path.parts}
+    found = [path for path in sorted(run_folder.rglob("*")) if models and not _is_own(path.relative_to(run_folder))]
+    contents = {path: content for path in found if path.name == CHECKPOINT and (content := slim(path))}
+    cells = {path.with_suffix(""): path for path in found if path.suffix == ".json" and _is_cell(read_json(path))}
     live, least = "", LIVE_SECONDS  # the cheapest, of a sweep where there is one, is to be trained live, and compared
     for path, content in contents.items():
         alone = "lr" in content["state"]["rows"][-1]  # two nets against each other end elsewhere on each machine
@@ -218,6 +217,10 @@ def slim(path: Path) -> dict[str, Any] | None:
     rest = {name: value for name, value in state.items() if name not in ("rng", "monitored")}
     half = {name: _half(state[name]) for name in ("model", "best_weights")}
     return content | {"state": rest | half | {"steps": [], "monitored": {}}}
+
+
+def _is_own(relative: Path) -> bool:
+    return any(part.startswith(OWN) for part in relative.parts)
 
 
 def _is_worth_its_room(state: dict[str, Any]) -> bool:

@@ -183,6 +183,14 @@ def test_weights_of_a_sweep_are_kept_if_they_took_long_for_their_room(tmp_path, 
     assert {name if name == "longer" else "sweep" for name in found} == kept
 
 
+def test_a_students_own_model_is_not_kept(tmp_path):
+    lab = Lab(finished(tmp_path / STEM))
+    for name in ("longer", f"{reference.OWN}-16"):
+        lab.model(4, 0, lab.folder / name)
+    reference.build(lab.folder, tmp_path / "reference")
+    assert [path.parent.name for path in (tmp_path / "reference").rglob("checkpoint.pt")] == ["longer"]
+
+
 def test_what_a_cell_left_is_found_where_it_was_taken(root, tmp_path):
     lab = live(root, tmp_path / "run")
     lab.run()

@@ -75,8 +75,10 @@ def test_the_readme_shows_its_verdicts():
 
 
 def test_its_faces_have_features():
-    """Errors on unseen faces below those at which eyes and glasses were seen (03a), or were not yet (03b)."""
+    """Errors on unseen faces below those at which eyes and glasses were seen (03a), or eyes were not yet (03b)."""
     longer = ABOUT["03a_vae_instance_norm"]["metrics"]["longer"]
-    larger = ABOUT["03b_vae_resnet"]["metrics"]["reconstruction_error"]
     assert longer["error"] < 0.0202 < longer["error in the sweep"]
-    assert larger["32 latents, 4,000 faces"] < 0.23 * larger["mean face"] < larger["32 latents, 1,000 faces"]
+    about = ABOUT["03b_vae_resnet"]
+    errors = about["metrics"]["reconstruction_error"]
+    larger = errors[f"32 latents, {about['sizes']['show']['train']:,} faces"]
+    assert larger < 0.165 * errors["mean face"] < errors["32 latents, 1,000 faces"]
