@@ -148,7 +148,7 @@ def compile_where_it_pays(run: TrainingState, batches: Any, epochs: int, shown: 
     """
     step = run.steps[0]
     chooses = not run.step and run.epoch == ceil(STEPS / len(batches)) and _may_pay(run, epochs)
-    if step.compiled or not (run.compiled or chooses):
+    if step.compiled or step.device.type != "cpu" or not (run.compiled or chooses):
         return
     batch = next(batches.epoch(run.epoch))
     compiled = compile_loss(step.update.loss), items_of(batch)
@@ -174,7 +174,7 @@ def compile_where_it_pays(run: TrainingState, batches: Any, epochs: int, shown: 
 
 def _may_pay(run: TrainingState, epochs: int) -> bool:
     (step, *others) = run.steps
-    able = not others and step.device.type == "cpu" and step.update.capturable
+    able = not others and step.update.capturable
     return able and run.rows[-1]["seconds"] * (epochs - run.epoch) >= LONG
 
 
