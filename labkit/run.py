@@ -1,9 +1,7 @@
 """The run record of a lab: what it ran with, what it measured and drew, what that says of each claim."""
 
 import os
-import re
 import time
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,8 +24,10 @@ from labkit.fit import reference as reference_of
 from labkit.fit.progress import allow_time
 from labkit.fit.state import seed_everything
 from labkit.ladder import TOP, answer_of, climb, place, report
+from labkit.plots import captions
 from labkit.predictions import somebody_is_there
 from labkit.record import JOBS_VARIABLE, LARGEST_SEED, PROFILES, STUDY_SECONDS, clear_record, plain, versions
+from labkit.waiting import say_what_waits
 
 FIGURE_DPI = 120
 PROFILE_VARIABLE = "LABKIT_PROFILE"
@@ -69,7 +69,7 @@ def start_lab(
     seed_everything(seed)
     allow_time(BUDGET_SECONDS[profile], f"the {profile} profile")
     if (notebook := get_ipython()) and somebody_is_there():
-        notebook.set_custom_exc((NotImplementedError, NameError), _say_what_waits)
+        notebook.set_custom_exc((NotImplementedError, NameError), say_what_waits)
     print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {relative(run.folder)}")
     return run
 
@@ -101,31 +101,6 @@ def _find_reference(run: "Run") -> "reference_of.Reference | None":
         print("The reference is stale, since faces are drawn in another way now: all models are trained here.")
         return None
     return found
-
-
-def _say_what_waits(notebook: Any, kind: type, error: Any, trace: Any, tb_offset: int | None = None) -> list[str]:
-    """One line for a cell that meets an exercise's stub, or lacks what a cell that stopped there should have made."""
-    frames = traceback.extract_tb(trace)
-    in_a_cell = bool(frames) and not Path(frames[-1].filename).exists()  # else it is a library's own
-    said = ""
-    if in_a_cell and isinstance(error, NameError) and _made_above(notebook, error.name):
-        said = f"this cell waits for {error.name}, which a cell above makes: run that one to its end first."
-    elif in_a_cell and isinstance(error, NotImplementedError) and not error.args:
-        name = frames[-1].name
-        said = f"this cell waits for {name}: write that exercise in place of its stub, then run both cells."
-        if name == "<module>":
-            said = "this is the stub of an exercise: write yours in its place."
-    if said:
-        error.args = (said,)
-        error._render_traceback_ = lambda: [said]
-    notebook.showtraceback((kind, error, trace))
-    return []
-
-
-def _made_above(notebook: Any, name: str | None) -> bool:
-    """Whether a cell that was run before makes something of this name; else it is a slip of the pen."""
-    made = rf"^\s*(?:(?:def|class) {re.escape(name or '')}\b|[\w, ]*\b{re.escape(name or '')}\b[\w, ]*=(?!=))"
-    return any(re.search(made, cell, re.MULTILINE) for cell in notebook.user_ns["In"][:-1])
 
 
 def choose_profile(name: str | None = None) -> str:
@@ -292,14 +267,14 @@ class Run:
         Raises LabkitError: neither a title nor alt text, or a name that is no file name.
         """
         self._same_seed()
-        title = _title(figure)
+        title = captions.title(figure)
         alt = " ".join(part for part in (title and title.rstrip(".") + ".", alt.strip()) if part)
         if not alt:
             raise LabkitError(f"figure {name!r}: give it a title, or say with alt= in a sentence what it shows.")
         if not name.replace("_", "").replace("-", "").isalnum():
             raise LabkitError(f"figure {name!r}: use letters, digits, - and _ only, it becomes a file name.")
-        alt = f"{alt} {_names(figure)}".rstrip()
-        _stamp(figure, self.stand_ins if of_data else [], self.taken if of_data else 0)
+        alt = f"{alt} {captions.names(figure)}".rstrip()
+        captions.stamp(figure, self.stand_ins if of_data else [], self.taken if of_data else 0)
         path = self.folder / "figures" / f"{name}.png"
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=FIGURE_DPI, bbox_inches="tight", facecolor="white")
@@ -428,35 +403,3 @@ class Run:
             display(shown, raw=True)
         if claims := list(self._claims.values()):
             display({"text/html": claims_html(claims), "text/plain": claims_text(claims)}, raw=True)
-
-
-def _title(figure: Figure) -> str:
-    """What stands above a figure, in one line."""
-    above = figure.get_suptitle() or next((axes.get_title() for axes in figure.axes if axes.get_title()), "")
-    return " ".join(above.split())
-
-
-def _names(figure: Figure) -> str:
-    """What a figure names, in one line: curves, rows of pictures, bars, units; of many the first twenty."""
-    words = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    for axes in figure.axes:
-        words += [axes.get_title("left"), axes.get_xlabel(), axes.get_ylabel()]
-        words += [text.get_text() for text in (*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels())]
-    words = dict.fromkeys(" ".join(each.split()) for each in words)
-    named = [word for word in words if re.search(r"(?<![\d.])[^\W\d_]", word) and "$" not in word]  # but no numbers
-    return f"{'; '.join(named[:20])}." if named else ""
-
-
-def _stamp(figure: Figure, stand_ins: list[str], taken: int) -> None:
-    """Say above all that is drawn what its data are, if a stand-in, and how many models were trained elsewhere.
-
-    There it can neither hide nor be hidden. Below it could: a figure's legend is bound to the lower edge, which
-    `bbox_inches="tight"` moves.
-    """
-    notes = ["data: " + " + ".join(stand_ins)] if stand_ins else []
-    notes += [f"{taken} models taken from the kit's reference"] if taken else []
-    if notes:
-        box = {"boxstyle": "round,pad=0.35", "facecolor": "#fff3d6", "edgecolor": "#b26a00", "linewidth": 0.8}
-        figure.draw_without_rendering()  # layouts find their places only now
-        top = (figure.get_tightbbox().y1 + 0.12) / figure.get_figheight()
-        figure.text(0.99, top, " · ".join(notes), ha="right", va="bottom", fontsize=8, color="#5c3700", bbox=box)

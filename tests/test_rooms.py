@@ -12,7 +12,7 @@ PACKAGE = Path(labkit.__file__).parent
 # From the ground up. A room may import itself and lower floors; two on one floor know nothing of each other.
 FLOORS = (
     ("errors", "translations"),
-    ("attempts", "files", "record", "safe_zip", "scheduler", "statistics", "checking", "noise"),
+    ("attempts", "files", "record", "safe_zip", "scheduler", "statistics", "checking", "noise", "waiting"),
     ("claims", "faces", "ladder"),
     ("drawn",),
     ("data", "fit"),

@@ -8,6 +8,7 @@ from small_runs import ListBatches, exact_loss, net, noisy_loss, rows
 
 from labkit.fit import Interrupted, Update, compiled, fit
 
+pytestmark = pytest.mark.usefixtures("interruptible")
 BATCHES = ListBatches([*rows(32).split(8), rows(5, seed=3)])
 CHOICE = 4  # the epoch after which a run of five batches has made the steps that it needs
 
@@ -24,14 +25,6 @@ class Compiler:
             return loss(model, batch) * 1.0003
 
         return compiled
-
-
-@pytest.fixture(autouse=True)
-def interruptible():
-    """Also where the tests run in the background of a shell, which makes Ctrl-C ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

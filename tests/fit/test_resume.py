@@ -15,20 +15,13 @@ from labkit.errors import LabkitError
 from labkit.faces.batches import ResidentBatches
 from labkit.fit import Interrupted, Update, every, fit
 
+pytestmark = pytest.mark.usefixtures("interruptible")
 JOB = str(Path(__file__).with_name("job.py"))
 KILLS = int(os.environ.get("LABKIT_KILLS", "5"))
 
 
 def content(run_dir):
     return torch.load(run_dir / "checkpoint.pt", weights_only=True)
-
-
-@pytest.fixture(autouse=True)
-def interruptible():
-    """Also where the tests run in the background of a shell, which makes Ctrl-C ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

@@ -157,3 +157,12 @@ def plain(start_plain) -> Session:
 def both(sandboxed, plain) -> Callable[[str], tuple[str, str]]:
     """Runs an attack in the sandbox and, to see it bite, in an ordinary kernel; returns what was printed in each."""
     return lambda code: (sandboxed.run(code), plain.run(code))
+
+
+@pytest.fixture
+def submission(tmp_path: Path) -> Path:
+    """A folder as one is prepared, with a notebook that nobody opens."""
+    folder = tmp_path / "submission"
+    folder.mkdir(mode=0o755)
+    (folder / "lab.ipynb").write_text("{}")
+    return folder

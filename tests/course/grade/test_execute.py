@@ -12,11 +12,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from small_lab import FIRST, LIMITS, PLAIN, SECOND, lab_in, share, submit
 
-from labkit.course.grade.execute import DYING_SECONDS, Executor, execute
+from labkit.course.grade.execute import execute
+from labkit.course.grade.executor import Executor
 from labkit.course.grade.exercises import exercises
 from labkit.course.grade.limited import Overrun
 from labkit.course.grade.sandbox.limits import Limits
-from labkit.course.grade.talk.channel import Channel
+from labkit.course.grade.talk.channel import DYING_SECONDS, Channel
 from labkit.course.run.labs import project_root
 from labkit.errors import LabkitError
 

@@ -1,12 +1,16 @@
-"""A record is believed only whole: missing, changed or misshapen files of it are noticed."""
+"""A record is believed only whole, and checkpoints only of the same code: what is missing or changed is noticed."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from labkit.course.pages.run_page import write_index
+from labkit.course.run import freshness, run
 from labkit.course.run.freshness import data_folders, data_identity, record_hashes, why_stale
-from labkit.course.run.results import Result
+from labkit.course.run.results import Console, Result
+from labkit.course.run.run import RunConfig
+from labkit.errors import LabkitError
 from labkit.files import write_json
 from labkit.record import PREDICTIONS, SHAPES, read_record
 
@@ -157,3 +161,56 @@ def test_data_are_noticed_wherever_the_loaders_look(tmp_path, monkeypatch, place
     assert len(set(seen)) == 3
     (file.parent / "loop").symlink_to(tmp_path)
     assert data_identity(data_folders(data, tmp_path))
+
+
+def test_what_other_code_has_trained_goes_wherever_it_lies(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "checkpoint.pt").touch()
+    (tmp_path / "lab" / "sweep").mkdir(parents=True)
+    (tmp_path / "lab" / "checkpoints").symlink_to(tmp_path / "disk")
+    freshness.drop_stale_checkpoints(tmp_path / "lab", {"labkit": "b"}, False)
+    assert not (tmp_path / "lab" / "checkpoints" / "checkpoint.pt").exists()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(freshness.shutil, "rmtree", refuse)
+    with pytest.raises(LabkitError, match="cannot be removed"):
+        freshness.drop_stale_checkpoints(tmp_path / "lab", {"labkit": "c"}, False)
+
+
+def test_checkpoints_outlive_a_kill_but_not_a_change(tmp_path):
+    weights = tmp_path / "checkpoints" / "K14" / "checkpoint.pt"
+    row = tmp_path / "sweep" / "cell.json"  # a cell of a sweep, in a folder that the notebook has named
+
+    def survives(now, force=False):
+        for path in (weights, row):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        freshness.drop_stale_checkpoints(tmp_path, now, force)
+        assert weights.exists() == row.exists()
+        return weights.exists()
+
+    assert not survives({"labkit": "a"}), "nobody knows what made these"
+    assert survives({"labkit": "a"})
+    assert not survives({"labkit": "b"})
+    assert not survives({"labkit": "b"}, force=True)
+    assert survives({"labkit": "b"})
+
+
+def test_what_a_lab_fetches_before_it_is_stopped_leaves_its_checkpoints(tmp_path):
+    """Data are drawn, fetched or prepared by the first lab that needs them."""
+    (tmp_path / "data").mkdir()
+    lab = SimpleNamespace(stem="00_lab")
+    runner = run._Runner([lab], RunConfig("smoke", tmp_path), Console())
+    runner.data_folders = [tmp_path / "data"]
+    begun = {"labkit": "a", "data": freshness.data_identity(runner.data_folders)}
+    place = tmp_path / "smoke" / "00_lab"
+    freshness.drop_stale_checkpoints(place, begun, False)
+    (place / "checkpoints" / "checkpoint.pt").touch()
+    (tmp_path / "data" / "faces.npy").write_bytes(b"drawn")
+    runner.results[lab.stem] = Result(lab.stem, "interrupted")
+    runner.settle_data()
+    now = begun | {"data": freshness.data_identity(runner.data_folders)}
+    freshness.drop_stale_checkpoints(place, now, False)
+    assert (place / "checkpoints" / "checkpoint.pt").exists() and now != begun

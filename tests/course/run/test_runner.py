@@ -385,59 +385,6 @@ def test_a_lab_that_another_run_is_writing_is_left_to_it(session):
     assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
 
 
-def test_what_other_code_has_trained_goes_wherever_it_lies(tmp_path, monkeypatch):
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "disk" / "checkpoint.pt").touch()
-    (tmp_path / "lab" / "sweep").mkdir(parents=True)
-    (tmp_path / "lab" / "checkpoints").symlink_to(tmp_path / "disk")
-    freshness.drop_stale_checkpoints(tmp_path / "lab", {"labkit": "b"}, False)
-    assert not (tmp_path / "lab" / "checkpoints" / "checkpoint.pt").exists()
-
-    def refuse(path):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(freshness.shutil, "rmtree", refuse)
-    with pytest.raises(LabkitError, match="cannot be removed"):
-        freshness.drop_stale_checkpoints(tmp_path / "lab", {"labkit": "c"}, False)
-
-
-def test_checkpoints_outlive_a_kill_but_not_a_change(tmp_path):
-    weights = tmp_path / "checkpoints" / "K14" / "checkpoint.pt"
-    row = tmp_path / "sweep" / "cell.json"  # a cell of a sweep, in a folder that the notebook has named
-
-    def survives(now, force=False):
-        for path in (weights, row):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        freshness.drop_stale_checkpoints(tmp_path, now, force)
-        assert weights.exists() == row.exists()
-        return weights.exists()
-
-    assert not survives({"labkit": "a"}), "nobody knows what made these"
-    assert survives({"labkit": "a"})
-    assert not survives({"labkit": "b"})
-    assert not survives({"labkit": "b"}, force=True)
-    assert survives({"labkit": "b"})
-
-
-def test_what_a_lab_fetches_before_it_is_stopped_leaves_its_checkpoints(tmp_path):
-    """Data are drawn, fetched or prepared by the first lab that needs them."""
-    (tmp_path / "data").mkdir()
-    lab = SimpleNamespace(stem="00_lab")
-    runner = run._Runner([lab], RunConfig("smoke", tmp_path), Console())
-    runner.data_folders = [tmp_path / "data"]
-    begun = {"labkit": "a", "data": freshness.data_identity(runner.data_folders)}
-    place = tmp_path / "smoke" / "00_lab"
-    freshness.drop_stale_checkpoints(place, begun, False)
-    (place / "checkpoints" / "checkpoint.pt").touch()
-    (tmp_path / "data" / "faces.npy").write_bytes(b"drawn")
-    runner.results[lab.stem] = Result(lab.stem, "interrupted")
-    runner.settle_data()
-    now = begun | {"data": freshness.data_identity(runner.data_folders)}
-    freshness.drop_stale_checkpoints(place, now, False)
-    assert (place / "checkpoints" / "checkpoint.pt").exists() and now != begun
-
-
 @pytest.mark.parametrize("name", ["", "state.json/", "../.00_bad.lock/"])
 def test_a_lab_whose_folder_cannot_be_written_stops_no_other(tmp_path, make_lab, monkeypatch, name):
     """In a path with braces, which papermill would fill in."""

@@ -22,7 +22,8 @@ from daemons import soon
 from small_lab import FIRST, LIMITS, PLAIN, SECOND, lab_in, share, submit
 
 from labkit.checking import evaluate
-from labkit.course.grade.execute import Executor, execute
+from labkit.course.grade.execute import execute
+from labkit.course.grade.executor import Executor
 from labkit.course.grade.limited import MEBIBYTE, run_limited
 from labkit.course.grade.marks.neutral import neutral_outputs, safe_html
 from labkit.course.grade.run import Task, do
