@@ -1,13 +1,15 @@
 """Finished models and sweep cells that come with the kit, taken in place of training them.
 
 A lab's reference has the files of a run's folder at the same relative paths: cells of sweeps as they are,
-checkpoints without what only further training needs. So a lab finds them where it would find what it had trained
-before, and `fit` refuses one of another model, of other data or settings, as it refuses any such checkpoint.
+checkpoints deflated and without what only further training needs. So a lab finds them where it would find what it had
+trained before, and `fit` refuses one of another model, of other data or settings, as it refuses any such checkpoint.
 """
 
+import io
 import json
 import platform
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -169,7 +171,7 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
             content["state"] |= {"model": {}, "best_weights": None, "kept": {}}  # only its losses are asked for
         if shown or _key(path.relative_to(run_folder)) == live:
             with atomic_path(folder / path.relative_to(run_folder)) as temporary:
-                torch.save(content, temporary)
+                _save_compressed(content, temporary)
     for script in run_folder.glob("explorer/*.js"):
         with atomic_path(folder / script.relative_to(run_folder)) as temporary:
             shutil.copyfile(script, temporary)
@@ -217,6 +219,15 @@ def slim(path: Path) -> dict[str, Any] | None:
     rest = {name: value for name, value in state.items() if name not in ("rng", "monitored")}
     half = {name: _half(state[name]) for name in ("model", "best_weights")}
     return content | {"state": rest | half | {"steps": [], "monitored": {}}}
+
+
+def _save_compressed(content: dict[str, Any], path: Path) -> None:
+    """As `torch.save`, which leaves what it writes as large as it is; `torch.load` reads both."""
+    whole = io.BytesIO()
+    torch.save(content, whole)
+    with zipfile.ZipFile(whole) as parts, zipfile.ZipFile(path, "w") as smaller:
+        for name in parts.namelist():
+            smaller.writestr(zipfile.ZipInfo(name), parts.read(name), zipfile.ZIP_DEFLATED, 9)
 
 
 def _is_own(relative: Path) -> bool:

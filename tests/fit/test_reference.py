@@ -1,8 +1,10 @@
 """What comes with the kit is taken in place of training it, but for one model, and only where it fits."""
 
+import io
 import json
 import os
 import shutil
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -156,6 +158,14 @@ def test_only_weights_that_a_lab_shows_and_those_of_the_live_model_are_kept(buil
     assert kept == {"longer", *(cell_name(config | {"seed": 0}) for config in CONFIGS)}
     assert {path.parent.name for path in built[0].rglob("*/*.json")} == {"sweep", STEM}
     assert len(list(built[0].rglob("sweep/*.json"))) == 5
+
+
+def test_what_is_kept_takes_little_room(built):
+    for path in built[0].rglob("checkpoint.pt"):
+        with zipfile.ZipFile(path) as archive:
+            assert {part.compress_type for part in archive.infolist()} == {zipfile.ZIP_DEFLATED}
+        torch.save(torch.load(path, weights_only=True), whole := io.BytesIO())
+        assert path.stat().st_size < len(whole.getvalue())
 
 
 def test_of_the_live_model_only_what_it_is_compared_by_is_kept(built):
