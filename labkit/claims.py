@@ -186,7 +186,9 @@ def card_text(record: dict[str, Any]) -> str:
     """The same as plain lines."""
     where = f" {_where(record)}".rstrip()
     said = say(record["text"]), say(record["verdict"]), measured_text(record["measured"])
-    return "\n  ".join([f"{record['id']} {said[0]}", f"{said[1]}{where}", said[2], *filter(None, [_study(record)])])
+    return "\n  ".join(
+        [f"{record['id']} {said[0]}", f"{said[1]}{where}", said[2], *filter(None, [study_text(record)])]
+    )
 
 
 def claims_html(claims: list[dict[str, Any]]) -> str:
@@ -259,16 +261,17 @@ def _where(record: dict[str, Any]) -> str:
     return on + (f": {say(record['decides'])}" if record["decides"] else "")
 
 
-def _study(record: dict[str, Any]) -> str:
+def study_text(record: dict[str, Any]) -> str:
     """What the study that comes with the kit found of a claim that this run cannot decide; "" of any other."""
-    if not (record := record.get("study", {})):
-        return ""
-    said = say("the study that comes with the kit"), say(record["verdict"]), say(f"on {record['on']}")
-    return f"{said[0]}: {said[1]} {said[2]}, {measured_text(record['measured'])}"
+    study = record.get("study")
+    if not isinstance(study, dict) or not all(isinstance(study.get(name), str) for name in ("verdict", "on")):
+        return ""  # a record may be damaged
+    said = say("the study that comes with the kit"), say(study["verdict"]), say(f"on {study['on']}")
+    return f"{said[0]}: {said[1]} {said[2]}, {measured_text(study.get('measured'))}"
 
 
 def _study_html(record: dict[str, Any]) -> str:
-    return f"<br><small>{escape(said)}</small>" if (said := _study(record)) else ""
+    return f"<br><small>{escape(said)}</small>" if (said := study_text(record)) else ""
 
 
 def _row(record: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from labkit.claims import BADGES, measured_text
+from labkit.claims import BADGES, measured_text, study_text
 from labkit.files import write_text
 from labkit.record import LOG, NOTEBOOK, PAGE, STATE, read_record
 
@@ -38,11 +38,12 @@ def write_index(folder: Path, running: Collection[str] = ()) -> Path:
     sources = {source["label"]: source for lab in labs for source in lab["config"].get("data", [])}
     templates = PackageLoader("labkit.course.pages", "")
     pages = Environment(loader=templates, autoescape=True, trim_blocks=True)
-    pages.filters["measured"] = measured_text
+    pages.filters |= {"measured": measured_text, "study": study_text}
     text = pages.get_template("run_page.html.j2").render(
         profile=folder.name,
         labs=labs,
         verdicts={name: verdicts[name] for name in sorted(verdicts, key=[*BADGES, *verdicts].index)},
+        studied=sum(bool(study_text(claim)) for lab in labs for claim in lab["claims"]),
         glyphs={name: glyph for name, (glyph, _) in BADGES.items()},
         real=[label for label, source in sources.items() if source["real"]],
         drawn=[label for label, source in sources.items() if not source["real"]],

@@ -128,6 +128,18 @@ def test_the_page_says_what_is_known_of_each_lab(record):
     assert "begun by hand, not finished" in page() and "0.0 min" not in page()
 
 
+def test_the_page_says_what_the_kits_study_decided(record):
+    left_open, study = CLAIM | {"verdict": "undecided"}, {"verdict": "corrected", "on": "drawn faces"}
+    for damage in (None, [], "yes", {}, {"verdict": 1, "on": "drawn faces"}, {"verdict": "corrected"}):
+        write_json(record / "claims.json", [left_open | {"study": damage}])
+        assert "study that comes" not in write_index(record.parent).read_text(encoding="utf-8")
+    write_json(record / "claims.json", [left_open | {"study": study | {"measured": {"x": 0.5}}}, left_open])
+    text = write_index(record.parent).read_text(encoding="utf-8")
+    assert "the study that comes with the kit decided 1." in text
+    assert "the study that comes with the kit: corrected on drawn faces, x = 0.5" in text
+    assert "2 undecided" in text  # what this run found stays what it is
+
+
 def test_a_page_is_folded_and_escapes_what_it_shows(record):
     write_json(record / "claims.json", [CLAIM | {"text": "<script>alert(1)</script>"}])
     text = write_index(record.parent).read_text(encoding="utf-8")
