@@ -263,11 +263,11 @@ def _where(record: dict[str, Any]) -> str:
 
 def study_text(record: dict[str, Any]) -> str:
     """What the study that comes with the kit found of a claim that this run cannot decide; "" of any other."""
-    study = record.get("study")
-    if not isinstance(study, dict) or not all(isinstance(study.get(name), str) for name in ("verdict", "on")):
+    record = record.get("study")
+    if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in ("verdict", "on")):
         return ""  # a record may be damaged
-    said = say("the study that comes with the kit"), say(study["verdict"]), say(f"on {study['on']}")
-    return f"{said[0]}: {said[1]} {said[2]}, {measured_text(study.get('measured'))}"
+    said = say("the study that comes with the kit"), say(record["verdict"]), say(f"on {record['on']}")
+    return f"{said[0]}: {said[1]} {said[2]}, {measured_text(record.get('measured'))}"
 
 
 def _study_html(record: dict[str, Any]) -> str:
