@@ -263,11 +263,11 @@ def _where(record: dict[str, Any]) -> str:
 
 def study_text(record: dict[str, Any]) -> str:
     """What the study that comes with the kit found of a claim that this run cannot decide; "" of any other."""
-    record = record.get("study")
-    if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in ("verdict", "on")):
+    record, kinds = record.get("study"), {"verdict": str, "on": str, "measured": dict}
+    if not isinstance(record, dict) or not all(isinstance(record.get(name), kinds[name]) for name in kinds):
         return ""  # a record may be damaged
     said = say("the study that comes with the kit"), say(record["verdict"]), say(f"on {record['on']}")
-    return f"{said[0]}: {said[1]} {said[2]}, {measured_text(record.get('measured'))}"
+    return f"{said[0]}: {said[1]} {said[2]}, {measured_text(record['measured'])}"
 
 
 def _study_html(record: dict[str, Any]) -> str:

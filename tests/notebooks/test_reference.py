@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from labkit.claims import claims_markdown
 from labkit.course.run.labs import list_labs, project_root, read_notebook
@@ -60,6 +61,14 @@ def test_the_labs_that_ask_for_what_was_trained_get_some():
 @pytest.mark.parametrize("stem", ABOUT)
 def test_it_was_made_of_the_faces_that_are_drawn_now(stem):
     assert ABOUT[stem]["renderer"] == recipe(), "make it anew: make study"
+
+
+@pytest.mark.parametrize("stem", ABOUT)
+def test_its_study_has_time_for_the_models_kept(stem):
+    """With a third to spare for all else: the record says of these alone how long they trained."""
+    kept = (reference.ROOT / stem).rglob(reference.CHECKPOINT)
+    seconds = sum(torch.load(path, weights_only=True)["state"]["seconds"] for path in kept)
+    assert 1.5 * seconds <= LABS[stem].budget_seconds["study"]
 
 
 def test_it_is_small_enough_to_commit():

@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import linregress
 from sklearn.metrics import roc_auc_score
 
+from labkit import metrics
 from labkit.course.run.labs import list_labs, read_notebook
 from labkit.statistics import Estimate, above, resample
 
@@ -97,6 +98,39 @@ def test_faces_that_choose_a_component_do_not_judge_it():
         space | {"run": SimpleNamespace(**record)},
     )
     assert claimed["auc"].n == claimed["shown"] == 40 and abs(claimed["auc"].value - 0.5) < 0.2
+
+
+def test_03bs_sharpness_is_the_figures_and_its_error_knows_that_the_real_mean_is_estimated():
+    """Pictures as sharp as each other: all that is uncertain is the mean of the real ones."""
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(80), rng.integers(1, 8, 80))
+    contrast = rng.uniform(20, 120, 80)[people]
+    real = (128 + contrast[:, None, None, None] * rng.choice([-1, 1], (len(people), 1, 16, 16))).astype(np.uint8)
+    real, alike = real.repeat(3, 1), np.full((40, 3, 16, 16), 128, np.uint8)
+    alike[..., ::2] = 148
+    shares = defined("03b", "claim-d3", "shares_over_people", alone=True, np=np, metrics=metrics, resample=resample)
+    background, less = shares(alike, 100 + np.arange(40), real, people)
+    shown = metrics.relative_sharpness(alike, real)
+    assert (background.value, less.value) == pytest.approx((shown.background, shown.background - shown.face))
+    of_real = resample(lambda rows: metrics.sharpness(real[rows]).background, people)
+    assert background.error / background.value == pytest.approx(of_real.error / of_real.value, rel=0.2)
+    same = shares(real, people, real, people)  # both vary, and together
+    assert (same[0].value, same[0].error, same[1].value) == pytest.approx((1, 0, 0))
+
+
+@pytest.mark.parametrize(("others", "whom"), [(200, "unseen people"), (5, "people whom the models may know")])
+def test_03b_probes_people_of_no_training_where_enough_are_labelled(others, whom):
+    split = np.r_[np.zeros(300, np.int8), np.full(others, 2, np.int8)]
+    has = np.arange(len(split) * 2).reshape(-1, 2) % 3 == 0
+    faces = SimpleNamespace(
+        split=split, attributes=has, attribute_names=("Smiling", "Pale_Skin"), labelled=np.arange(len(split)) != 302
+    )
+    space = {"np": np, "faces": faces, "TRAIN": 0, "size": SimpleNamespace(probe=150)}
+    exec(next(each["source"] for each in LABS["03b"] if each["id"] == "measure"), space)
+    labelled = space["labelled"]
+    assert space["whom"] == whom and len(labelled) == 150 and 302 not in labelled
+    assert (split[labelled] != 0).all() == (others == 200)
+    assert (space["wears"]["Pale_Skin"] == has[labelled, 1]).all()
 
 
 @pytest.mark.parametrize("spike", [0.0, 1e4])

@@ -89,8 +89,8 @@ def D1(time_ratio, distance_64, distance_128, distance_mean_face):
     "overfits, and active uses less than half of each latent of 64 or more: then the KL term, not the size, sets "
     "the capacity. Refuted only from 10 epochs on",
     protocol="ELBO at σ = 0.71 of {seen} training and {seen} unseen faces of other people, {seeds} seed(s), "
-    "{training:,} training faces, {epochs} epochs, width {width}; probes on {labelled:,} labelled faces, of a model "
-    "trained on {probed:,}",
+    "{training:,} training faces, {epochs} epochs, width {width}; probes on {labelled:,} labelled faces of {whom}, "
+    "of a model trained on {probed:,}",
 )  # fmt: skip
 def D2(gaps, held_out, active, skin_auc, smile_auc, epochs):
     """Gaps, held_out and active by number of latents, a list over seeds for each."""
@@ -112,9 +112,10 @@ def D2(gaps, held_out, active, skin_auc, smile_auc, epochs):
     "D3", "03b", "VAE backgrounds are blurry (that GANs draw them, its other half, is for lab 04)",
     expected="less than half of the real sharpness in the background, and less than in the face",
     rule="the intervals of samples_background and reconstructions_background, shares of the real background's "
-    "sharpness (variance of the Laplacian), lie below 0.5, and those of samples_less and reconstructions_less, the "
-    "background's share less the face's, below 0; over people, of whom each sample is another one. Corrected where "
-    "the face is as blurry: one of these two above 0. No verdict below 10 epochs",
+    "sharpness (variance of the Laplacian, mean over pictures), lie below 0.5, and those of samples_less and "
+    "reconstructions_less, the background's share less the face's, below 0; bootstrap over people, those of the real "
+    "faces included; each sample is another one. Corrected where the face is as blurry: one of these two above 0. "
+    "No verdict below 10 epochs",
     protocol="variance of the Laplacian, 32 latents, {epochs} epochs; {samples} samples, {compared} reconstructions",
 )  # fmt: skip
 def D3(samples_background, reconstructions_background, samples_less, reconstructions_less, epochs):

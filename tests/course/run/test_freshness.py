@@ -130,7 +130,8 @@ def test_the_page_says_what_is_known_of_each_lab(record):
 
 def test_the_page_says_what_the_kits_study_decided(record):
     left_open, study = CLAIM | {"verdict": "undecided"}, {"verdict": "corrected", "on": "drawn faces"}
-    for damage in (None, [], "yes", {}, {"verdict": 1, "on": "drawn faces"}, {"verdict": "corrected"}):
+    short = {"verdict": 1, "on": "drawn faces"}, {"verdict": "corrected"}, study, study | {"measured": None}
+    for damage in (None, [], "yes", {}, *short, study | {"measured": [0.5]}):
         write_json(record / "claims.json", [left_open | {"study": damage}])
         assert "study that comes" not in write_index(record.parent).read_text(encoding="utf-8")
     write_json(record / "claims.json", [left_open | {"study": study | {"measured": {"x": 0.5}}}, left_open])
