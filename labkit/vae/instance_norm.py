@@ -11,6 +11,7 @@ bias before it would be taken away with the mean: those layers have none.
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from labkit.vae.nets import VAE
 
 MIRROR_STRIDES = (1, 2, 1, 2, 1, 2, 1, 2)
 TABULATED_STRIDES = (1, 1, 1, 2, 1, 2, 1, 2)  # as printed in the report
+FEW = 16  # channels: oneDNN computes them in blocks of so many
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class InstanceNormDecoder(nn.Module):
 class InstanceNorm2d(nn.InstanceNorm2d):
     """`nn.InstanceNorm2d(channels)` of maps (N, C, H, W), on a CPU as group normalisation with a channel a group.
 
-    The numbers are the same but for rounding; torch's CPU kernel for groups takes half the time.
+    The numbers are the same but for rounding; torch's CPU kernel for groups takes half the time, if the maps lie as
+    usual. Few channels leave it in channels_last: oneDNN's convolutions of them are slow otherwise.
     """
 
     def __init__(self, channels: int) -> None:
@@ -112,7 +115,8 @@ class InstanceNorm2d(nn.InstanceNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu":
             return super().forward(x)
-        return F.group_norm(x.contiguous(), self.num_features, eps=self.eps)
+        x = F.group_norm(x.contiguous(), self.num_features, eps=self.eps)
+        return x.contiguous(memory_format=torch.channels_last) if self.num_features < FEW else x
 
 
 def _normalised(channels: int) -> list[nn.Module]:

@@ -94,20 +94,27 @@ def test_an_epoch(images, width):
 
 
 @pytest.mark.skipif(ON_GPU, reason="a GPU records its steps")
-@pytest.mark.parametrize(("width", "batch"), [(8, 16), (16, 32), (16, 64), (32, 64)])
+@pytest.mark.parametrize(("width", "batch"), [(8, 16), (8, 64), (16, 32), (16, 64), (32, 64)])
 def test_a_compiled_step(images, width, batch):
-    """The loss and its gradient, as `fit` times them before it chooses; `first_seconds` is what compiling takes."""
+    """The loss and its gradient, as `fit` times them before it chooses, and a whole step beside a tutorial's.
+
+    `first_seconds` is what compiling takes.
+    """
     use_threads(CORES)
     x = to_input(images(SIZE, batch)[0][:batch])
     for precision in dict.fromkeys(("float32", usual_precision())):
+        what = f"VAE of report E, width {width}, {batch} faces, {precision}"
         model = fresh(width)
         update = vae.update(model, kl_weight=WEIGHT, rate=RATE)
         step = GuardedStep(update, model, precision)
-        ways = {"the plain step": None, "a compiled step": (compile_loss(update.loss), batch)}
+        compiled = compile_loss(update.loss), batch
         with step.trial(x) as seconds:
-            first = seconds(ways["a compiled step"])
-            times = in_turn({name: partial(seconds, way) for name, way in ways.items()}, rounds=15)
-        row = paired(times["the plain step"], times["a compiled step"]) | {"first_seconds": first}
-        enter(
-            f"VAE of report E, width {width}, {batch} faces, {precision}: the plain step against a compiled step", row
-        )
+            first = seconds(compiled)
+            times = in_turn({name: partial(seconds, way) for name, way in (("plain", None), ("fast", compiled))}, 15)
+        row = paired(times["plain"], times["fast"]) | {"first_seconds": first}
+        enter(f"{what}: the plain step against a compiled step", row)
+        step.compiled = compiled
+        theirs = as_in_a_tutorial(fresh(width))
+        loops = {"plain": partial(epoch, theirs, [(x,)], loss, adam(theirs)), "fast": partial(step, x, batch)}
+        times = in_turn(loops, 15)
+        enter(f"{what}: a tutorial's step against labkit's, compiled", paired(times["plain"], times["fast"]))
