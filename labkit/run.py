@@ -2,6 +2,8 @@
 
 import os
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -252,6 +254,23 @@ class Run:
     def find(self, path: Path) -> Path:
         """A file that a training of this lab left in its folder, where it was taken from the reference: there."""
         return path if path.exists() else reference_of.offer(path) or path
+
+    def arrays(self, path: Path) -> dict[str, np.ndarray]:
+        """The arrays of a file *.npz that a cell of a sweep left in its folder, or that the reference has of it.
+
+        Raises LabkitError: it is missing or damaged.
+        """
+        found = self.find(path)
+        try:
+            with np.load(found) as file:
+                return dict(file)
+        except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            reason, folder = getattr(error, "strerror", None) or "it is damaged", path.parent
+            cell = folder.with_suffix(".json")
+            remedy = f"delete {cell.name} and {cell.stem}/ in {folder.parent}, and run the cell with the sweep again"
+            if found != path or not cell.exists():
+                remedy = "install the kit again, or set REFERENCE = False"
+            raise LabkitError(f"{found}: cannot be read ({reason}); {remedy}.") from error
 
     def figure(self, name: str, figure: Figure, *, alt: str = "", of_data: bool = True) -> None:
         """Save `figure` as figures/<name>.png, marked where its data are a stand-in, and show it.

@@ -8,6 +8,7 @@ import pytest
 
 from labkit.claims import card_html, card_text, claim, claims_html, decide
 from labkit.drawn.recipe import recipe
+from labkit.errors import LabkitError
 from labkit.faces.faceset import FaceSet, Provenance
 from labkit.files import write_json
 from labkit.fit import reference
@@ -105,6 +106,42 @@ def test_figures_metrics_and_claims_say_what_was_taken(about, tmp_path, monkeypa
     (judged,) = json.loads((run.folder / "claims.json").read_text())
     assert judged["from_reference"] == 2 and "2 models taken from the kit's reference" in card_text(judged)
     assert json.loads((run.folder / "metrics.json").read_text())["from_reference"] == 2
+
+
+def test_arrays_of_a_cell_are_its_own_or_the_references(about, tmp_path):
+    run, _ = begin(tmp_path)
+    for folder, value in ((tmp_path / "reference" / "99_lab", 1), (run.folder, 2)):
+        (folder / "sweep" / "cell").mkdir(parents=True)
+        np.savez_compressed(folder / "sweep" / "cell" / "left.npz", value=value, name=np.arange(3))
+        found = run.arrays(run.folder / "sweep" / "cell" / "left.npz")
+        assert found.keys() == {"value", "name"} and found["value"] == value
+
+
+DAMAGES = {
+    "missing": None,
+    "empty": lambda whole: b"",
+    "cut short": lambda whole: whole[: len(whole) // 2],
+    "another's": lambda whole: b"no arrays",
+    "changed": lambda whole: whole[:60] + bytes(255 - each for each in whole[60:90]) + whole[90:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+@pytest.mark.parametrize("own", [True, False], ids=["own", "reference"])
+def test_arrays_that_cannot_be_read_are_one_sentence(about, tmp_path, own, damage):
+    run, _ = begin(tmp_path)
+    root = run.folder if own else tmp_path / "reference" / "99_lab"
+    write_json(root / "sweep" / "cell.json", {})
+    left = root / "sweep" / "cell" / "left.npz"
+    left.parent.mkdir()
+    if damage:
+        np.savez_compressed(left, value=np.arange(100))
+        left.write_bytes(damage(left.read_bytes()))
+    with pytest.raises(LabkitError, match=r"left\.npz: cannot be read \((it is damaged|No such .*)\); ") as error:
+        run.arrays(run.folder / "sweep" / "cell" / "left.npz")
+    said = str(error.value)
+    assert ("delete cell.json and cell/ in" in said) == own and ("REFERENCE = False" in said) != own
+    assert "\n" not in said and said.endswith(".")
 
 
 def test_of_what_a_run_cannot_decide_the_kits_study_is_quoted(about, tmp_path):

@@ -157,7 +157,7 @@ class EfficientNetLite0(Pretrained):
             trunk.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
         super().__init__(outputs, trunk, trunk._fc.in_features, "ImageNet" if pretrained else "random")
         trunk._fc, self.side = nn.Identity(), side
-        self.to(memory_format=torch.channels_last)  # nearly twice as fast on a CPU
+        self.to(memory_format=torch.channels_last)  # faster on a CPU
 
 
 def _halving(narrow: int, wide: int) -> BasicBlock:

@@ -91,6 +91,23 @@ def test_lite0_says_how_it_began_and_keeps_its_statistics(pretrained):
     assert features.shape == (4, 1280) and 1e-3 < features.std(0).mean() < 1e2
 
 
+def bilinear(length, side):
+    """Weights (side, length) of a line's pixels in each pixel of the scaled line: a triangle around its centre."""
+    step = length / side
+    rows = [
+        [max(0.0, 1 - abs((i + 0.5) * step - j - 0.5) / max(step, 1)) for j in range(length)] for i in range(side)
+    ]
+    return torch.tensor([[weight / sum(row) for weight in row] for row in rows])
+
+
+@pytest.mark.parametrize("side", [48, 96])
+def test_lite0_sees_pictures_at_its_side(side):
+    net, across = EfficientNetLite0(3, side=side).eval(), bilinear(64, side)
+    with torch.no_grad():
+        features, seen = net.features(IMAGES), net.trunk(2 * (across @ IMAGES @ across.T) - 1)
+        assert torch.allclose(features, seen, rtol=1e-3, atol=1e-3 * seen.std())
+
+
 def test_inception_weights_are_read_from_the_cache_or_a_line_says_why_not(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setenv("LABKIT_OFFLINE", "1")

@@ -161,7 +161,9 @@ def test_only_weights_that_a_lab_shows_and_those_of_the_live_model_are_kept(buil
 
 
 def test_what_is_kept_takes_little_room(built):
-    for path in built[0].rglob("checkpoint.pt"):
+    paths = list(built[0].rglob("checkpoint.pt"))
+    assert paths
+    for path in paths:
         with zipfile.ZipFile(path) as archive:
             assert {part.compress_type for part in archive.infolist()} == {zipfile.ZIP_DEFLATED}
         torch.save(torch.load(path, weights_only=True), whole := io.BytesIO())

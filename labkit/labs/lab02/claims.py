@@ -35,11 +35,11 @@ def C1(gains):
     rule="from a start of ImageNet weights: precision_gain, the average precision of an attribute over that of a "
     "guess, lies above 0 for at least 90 % of the measurable attributes (Holm), and so do accuracy_gain, accuracy "
     "over the majority guess, and over_random, the average precision of a head on the frozen net less that of one "
-    "on the same net with random weights (means over attributes). All intervals are over people, of whom a test has "
-    "several pictures each; those of precision_gain over those who have the attribute",
-    protocol="{net}, as Inception's weights are not always to be had; frozen head on {train:,} faces in {views} "
-    "augmented views, then {thawed:,} faces thawed for "
-    "{thaw_epochs} epoch(s); {tested:,} test faces of other people; split: {split}",
+    "on the same net with random weights (means over attributes). All intervals are over people, however many "
+    "pictures a test has of each; those of precision_gain over those who have the attribute",
+    protocol="{net}, as Inception's weights are not always to be had; frozen head on {train:,} faces, {views} "
+    "augmented view(s) of each, then {thawed:,} faces thawed for {thaw_epochs} epoch(s); {tested:,} test faces of "
+    "{people:,} other people, {part}",
 )  # fmt: skip
 def C2(start, precision_gain, accuracy_gain, over_random):
     pretrained = fact(True) if start == "ImageNet" else unknown("ImageNet weights")
