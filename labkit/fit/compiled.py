@@ -180,5 +180,6 @@ def _may_pay(run: TrainingState, epochs: int) -> bool:
 
 def compile_loss(loss: Loss) -> Loss:
     """A loss that torch compiles when it is first called; it draws the random numbers that the plain one draws."""
+    torch.compiler.reset()  # torch compiles the same lines eight times and then, in silence, no more
     # One thread compiles: torch would leave a pool of processes behind.
     return torch.compile(loss, dynamic=False, options={"fallback_random": True, "compile_threads": 1})

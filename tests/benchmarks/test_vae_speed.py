@@ -98,7 +98,7 @@ def test_an_epoch(images, width):
 def test_a_compiled_step(images, width, batch):
     """The loss and its gradient, as `fit` times them before it chooses, and a whole step beside a tutorial's.
 
-    `first_seconds` is what compiling takes.
+    `first_seconds` is what compiling takes, less where torch's own cache on the disk has it already.
     """
     use_threads(CORES)
     x = to_input(images(SIZE, batch)[0][:batch])

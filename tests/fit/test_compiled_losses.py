@@ -119,6 +119,25 @@ def test_without_a_compiler_a_run_goes_on(compiler, monkeypatch, same, tmp_path,
     assert "goes on without being compiled (no C++ compiler)" in capsys.readouterr().err
 
 
+def test_the_tenth_run_of_a_process_is_compiled_like_the_first(monkeypatch):
+    """torch counts how often it has compiled the same lines, and beyond eight calls them plainly."""
+    made, torchs = [], torch.compile
+
+    def backend(graph, inputs):
+        made.append(graph)
+        return graph
+
+    monkeypatch.setattr(compiled.torch, "compile", lambda loss, **_: torchs(loss, backend=backend))
+
+    def scaled(weight):
+        return lambda model, batch: weight * exact_loss(model, batch)
+
+    for each in range(10):
+        before = len(made)
+        compiled.compile_loss(scaled(float(each)))(net(), rows(8))
+        assert len(made) > before
+
+
 def test_what_torch_compiles_is_the_same_loss(monkeypatch, same, tmp_path):
     """With torch's own compiler: noise, moving statistics and dropout as in the plain run, up to rounding."""
     try:
