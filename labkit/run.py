@@ -2,8 +2,6 @@
 
 import os
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +23,7 @@ from labkit.files import atomic_path, data_root, relative, usable_path, write_js
 from labkit.fit import reference as reference_of
 from labkit.fit.progress import allow_time
 from labkit.fit.state import seed_everything
+from labkit.fit.sweep import read_arrays
 from labkit.ladder import TOP, answer_of, climb, place, report
 from labkit.plots import captions
 from labkit.predictions import somebody_is_there
@@ -260,17 +259,7 @@ class Run:
 
         Raises LabkitError: it is missing or damaged.
         """
-        found = self.find(path)
-        try:
-            with np.load(found) as file:
-                return dict(file)
-        except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            reason, folder = getattr(error, "strerror", None) or "it is damaged", path.parent
-            cell = folder.with_suffix(".json")
-            remedy = f"delete {cell.name} and {cell.stem}/ in {folder.parent}, and run the cell with the sweep again"
-            if found != path or not cell.exists():
-                remedy = "install the kit again, or set REFERENCE = False"
-            raise LabkitError(f"{found}: cannot be read ({reason}); {remedy}.") from error
+        return read_arrays(path, self.find(path))
 
     def figure(self, name: str, figure: Figure, *, alt: str = "", of_data: bool = True) -> None:
         """Save `figure` as figures/<name>.png, marked where its data are a stand-in, and show it.

@@ -5,12 +5,15 @@ import hashlib
 import json
 import math
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from labkit.errors import LabkitError
@@ -174,6 +177,27 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 def cell_name(values: Mapping[str, Any]) -> str:
     """Name of the files of one cell: the first 12 hexadecimal digits of the SHA-256 of its values as JSON."""
     return _digest(values)[:HASH_LETTERS]
+
+
+def read_arrays(path: Path, found: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file *.npz that a cell left in its folder.
+
+    Args:
+        path: where the cell leaves it.
+        found: the file itself: `path`, or the reference's.
+
+    Raises LabkitError: it is missing or damaged.
+    """
+    try:
+        with np.load(found) as file:
+            return dict(file)
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        reason, folder = getattr(error, "strerror", None) or "it is damaged", path.parent
+        cell = folder.with_suffix(".json")
+        remedy = f"delete {cell.name} and {cell.stem}/ in {folder.parent}, and run the cell with the sweep again"
+        if found != path or not cell.exists():
+            remedy = "install the kit again, or set REFERENCE = False"
+        raise LabkitError(f"{found}: cannot be read ({reason}); {remedy}.") from error
 
 
 def _digest(values: Mapping[str, Any]) -> str:
