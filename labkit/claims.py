@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from labkit.errors import LabkitError, nearest
-from labkit.statistics import MOST, Estimate, Finding, fact, over
+from labkit.statistics import MOST, Estimate, Finding, fact, over, unknown
 from labkit.translations import say
 
 REPRODUCED, NOT_REPRODUCED, CORRECTED = "reproduced", "not reproduced", "corrected"
@@ -98,9 +98,13 @@ class Claim:
             if key not in measured:
                 raise LabkitError(f"claim {self.id}: {key}= is missing; its rule reads {', '.join(self.keys)}.")
         try:
-            return self.decide(**{key: measured[key] for key in self.keys})
-        except (AttributeError, TypeError, ValueError, KeyError) as error:
+            verdict = self.decide(**{key: measured[key] for key in self.keys})
+        except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
             raise LabkitError(f"claim {self.id}: a measured value is of the wrong kind ({error}).") from error
+        unread = [key for key in self.keys if isinstance(measured[key], float) and math.isnan(measured[key])]
+        if unread and verdict.name != UNDECIDED:  # a comparison with NaN is false, and shows nothing
+            return Verdict(UNDECIDED, _in_words(unknown(" and ".join(unread))))
+        return verdict
 
     def record(self, given: dict[str, Any], sizes: dict[str, Any], on: str) -> dict[str, Any]:
         """The claim with its verdict, as claims.json holds it.

@@ -74,8 +74,13 @@ def over(values: Any, unit: str = "seeds") -> Estimate:
 
 
 def paired(more: Any, less: Any, times: float = 1.0) -> Estimate:
-    """`more` − `times` · `less`, seed by seed: what both have in common cancels."""
+    """`more` − `times` · `less`, seed by seed: what both have in common cancels.
+
+    Raises ValueError: they have not as many.
+    """
     more, less = (np.asarray(values, float) for values in (more, less))
+    if more.shape != less.shape:
+        raise ValueError(f"{more.size} values cannot be paired with {less.size}")
     if not np.isfinite(less).all():
         return Estimate(math.nan, math.nan, len(less))
     return over(more - times * less)
@@ -86,7 +91,8 @@ def resample(statistic: Callable[[np.ndarray], float], groups: Any, *, unit: str
 
     Args:
         statistic: rows (n,) → a number.
-        groups: the group of each row, (N,); draws of them that give NaN are left out.
+        groups: the group of each row, (N,); draws of them that give NaN are left out, and where they are half of all
+            there is no error.
     """
     _, groups = np.unique(np.asarray(groups), return_inverse=True)
     if not len(groups):
@@ -99,7 +105,7 @@ def resample(statistic: Callable[[np.ndarray], float], groups: Any, *, unit: str
             statistic(np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))]))
             for _ in range(DRAWS)
         ]
-        spread = float(np.nanstd(drawn))
+        spread = float(np.nanstd(drawn)) if np.isfinite(drawn).mean() > 0.5 else math.nan
     # A bootstrap of n groups is too narrow by √((n − 1) / n).
     wider = math.sqrt(len(members) / max(1, len(members) - 1))
     return Estimate(float(statistic(np.arange(len(groups)))), spread * wider, len(members), unit)
@@ -117,10 +123,18 @@ def over_people(values: Any, people: Any) -> Estimate:
     return over([np.asarray(values, float)[people == one].mean() for one in np.unique(people)], "people")
 
 
-def share(values: Any, people: Any) -> Estimate:
-    """The share of true `values` (N,), over people; where all are alike, an error as of half a person."""
-    found = over_people(values, people)
-    return replace(found, error=max(found.error, 0.5 / max(1, found.n)))
+def share(values: Any, people: Any, unit: str = "people") -> Estimate:
+    """The share of true `values` (N,), or the mean of shares in [0, 1], over people, or whatever the unit is.
+
+    Where all or none are true there is no spread, and still some doubt: the interval reaches at least as far as
+    Clopper and Pearson's does there, to a probability at which n units are all alike once in forty times. So it does
+    for any values that are but true or false: the few that differ tell their spread badly.
+    """
+    found, values = over_people(values, people), np.asarray(values)
+    if found.n < 2 or (values.dtype != bool and found.value not in (0, 1)):
+        return replace(found, unit=unit)
+    doubt = (1 - ONE_SIDE ** (1 / found.n)) / stdtrit(found.n - 1, 1 - ONE_SIDE)
+    return replace(found, error=max(found.error, float(doubt)), unit=unit)
 
 
 @dataclass(frozen=True)
@@ -182,8 +196,11 @@ def at_least(count: int, findings: Sequence[Finding]) -> Finding:
     """Whether `count` of the findings hold.
 
     Shown by the p-value of the count-th clearest, times the number of choices that were left for it; what is certain
-    leaves no choice. So all of k need no correction, and any of k costs k, as in Holm's procedure.
+    leaves no choice. So all of k need no correction, and any of k costs k, as in Holm's procedure. Of fewer findings
+    than are asked for, or of none, nothing is known.
     """
+    if len(findings) < max(1, count):
+        return unknown("more measurements")
     open_ones = [each for each in findings if each.yes > 0 and each.no > 0]
     count -= sum(each.yes == 0 for each in findings)
     if count <= 0 or count > len(open_ones):

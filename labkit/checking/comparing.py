@@ -248,7 +248,10 @@ def any_number(call: Function, *given: Tensor, most: int = MANY_ROWS) -> str | N
                     "out squeeze(), which drops every dimension of one, and write in no N."
                 )
             if not close(got, beside[rows]):
-                return f"for N = {many} a row is another one than for N = {count}: write in no number of rows."
+                return (
+                    f"for N = {many} a row is another one than for N = {count}: write in no number of rows, and let "
+                    "none count the others."
+                )
     return None
 
 

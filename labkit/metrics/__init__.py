@@ -9,5 +9,5 @@ from labkit.metrics.manifold import manifold_score
 from labkit.metrics.memorisation import copying, membership, shrunk
 from labkit.metrics.neighbours import nearest
 from labkit.metrics.peak_memory import peak_bytes
-from labkit.metrics.probe import probe_auc, probe_interval
+from labkit.metrics.probe import area_over_people, probe_auc, probe_interval
 from labkit.metrics.sharpness import relative_sharpness, sharpness

@@ -36,9 +36,9 @@ def attribute_report(
         prevalence: (A,) shares of positives in training.
         people: int (N,), −1 where unknown: then everybody is taken for another person.
 
-    Raises LabkitError: shapes that do not fit, no row, or scores that are NaN.
+    Raises LabkitError: shapes that do not fit, no row, scores that are NaN, or labels that are not true or false.
     """
-    labels, scores, people = np.asarray(labels, bool), np.asarray(scores, float), apart(people)
+    labels, scores, people = _yes_or_no("attribute_report", labels), np.asarray(scores, float), apart(people)
     if labels.shape != scores.shape or labels.shape[1:] != (len(names),) or labels.shape[:1] != people.shape:
         raise LabkitError(
             f"attribute_report: labels {labels.shape}, scores {scores.shape}, {len(names)} names and {len(people)} "
@@ -60,10 +60,20 @@ def precision_gain(
     """Average precision by `scores` less that by `others`, (N, A) each, as mean over attributes, and its error.
 
     Attributes that lack positives or negatives are left out; the mean of none is NaN. Other arguments as above.
+
+    Raises LabkitError: as above.
     """
-    people = apart(people)
+    people, labels = apart(people), _yes_or_no("precision_gain", labels)
+    scores, others = (np.asarray(each, float) for each in (scores, others))
+    if not labels.shape == scores.shape == others.shape or labels.shape[:1] != people.shape:
+        raise LabkitError(
+            f"precision_gain: labels {labels.shape}, scores {scores.shape} and {others.shape}, and {len(people)} "
+            "people do not fit."
+        )
+    if np.isnan(scores).any() or np.isnan(others).any():
+        raise LabkitError("precision_gain: some scores are NaN; a net that diverged reads nothing, train it anew.")
     draws, found = _draws(people, seed), []
-    for truth, one, other in zip(np.asarray(labels, bool).T, np.asarray(scores).T, np.asarray(others).T, strict=True):
+    for truth, one, other in zip(labels.T, scores.T, others.T):
         if truth.any() and not truth.all():
             (value, spread), (less, their) = (_average_precision(truth, each, draws) for each in (one, other))
             found.append((value - less, spread - their))
@@ -89,7 +99,10 @@ def balanced_accuracy(labels: np.ndarray, told: np.ndarray) -> tuple[float, floa
 
     Args:
         labels, told: bool (N,).
+
+    Raises LabkitError: they are not true or false.
     """
+    labels, told = _yes_or_no("balanced_accuracy", labels), _yes_or_no("balanced_accuracy", told)
     rates, variances = [], []
     for side in (labels, ~labels):
         count = side.sum()
@@ -113,6 +126,21 @@ def over_chance(report: pd.DataFrame) -> dict[str, Estimate]:
 def learnt(report: pd.DataFrame) -> pd.Series:
     """Bool per measurable attribute: the 95 % interval of its average precision lies above chance."""
     return pd.Series({name: above(found).shown for name, found in over_chance(report).items()}, dtype=bool)
+
+
+def _yes_or_no(caller: str, values: np.ndarray) -> np.ndarray:
+    """Values as bool; 1 and 0 will do, but what is neither would be counted as true.
+
+    Raises LabkitError: there are others.
+    """
+    values = np.asarray(values)
+    if values.dtype != bool and not np.isin(values, (0, 1)).all():
+        raise LabkitError(
+            f"{caller}: labels, and what was told, must be true or false, not {values.dtype} such as "
+            f"{values[~np.isin(values, (0, 1))][0]:g}; CelebA's −1 is no, so pass table > 0, and leave out whom "
+            "nobody has labelled."
+        )
+    return values.astype(bool)
 
 
 def _row(
@@ -193,8 +221,10 @@ def by_group(
         groups: (N,) names of groups.
         people: int (N,): shots of one person are no independent observations.
 
-    Raises LabkitError: no images, or no attribute that has enough of both in every group.
+    Raises LabkitError: no images, values that are not true or false, or no attribute that has enough of both in every
+        group.
     """
+    labels, told = _yes_or_no("by_group", labels), _yes_or_no("by_group", told)
     if not len(labels):
         raise LabkitError("by_group: there are no images.")
     names = np.unique(groups)

@@ -1,6 +1,10 @@
 """Linear probes: what can a line read off a code?"""
 
+import math
+from dataclasses import replace
+
 import numpy as np
+from scipy.stats import rankdata
 
 from labkit.errors import LabkitError
 from labkit.metrics.scaling import in_unit
@@ -24,12 +28,34 @@ def probe_auc(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> floa
 
 def probe_interval(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> Estimate:
     """The area of `probe_auc` with its error over people, whose pictures are no independent looks."""
-    from sklearn.metrics import roc_auc_score
-
-    scores, wanted, people = probe_scores(codes, wanted, people), np.asarray(wanted, bool), apart(people)
+    scores = probe_scores(codes, wanted, people)
     if not len(scores) or not np.isfinite(scores).all():
         return over(np.nan, "people")
-    return resample(lambda rows: float(roc_auc_score(wanted[rows], scores[rows])), people)
+    return area_over_people(scores, wanted, people)
+
+
+def area_over_people(scores: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> Estimate:
+    """Area under the ROC curve of scores (N,) with its error over people.
+
+    It counts those of the rarer kind, who carry nearly all that is known, and none is surer than half of one of them.
+
+    Args:
+        wanted: bool (N,).
+        people: int (N,), −1 where unknown: then everybody is taken for another person.
+    """
+    scores, wanted, people = np.asarray(scores, float), np.asarray(wanted, bool), apart(people)
+    if wanted.all() or not wanted.any():
+        return over(np.nan, "people")
+
+    def area(rows):
+        """By ranks (Mann and Whitney), many times as fast as by the curve; NaN without both kinds."""
+        ranks, ours = rankdata(scores[rows]), wanted[rows]
+        more, less = ours.sum(), (~ours).sum()
+        return float((ranks[ours].mean() - (more + 1) / 2) / less) if more and less else math.nan
+
+    found = resample(area, people)
+    rarer = min(len(np.unique(people[kind])) for kind in (wanted, ~wanted))
+    return replace(found, n=rarer, error=max(found.error, 0.5 / rarer))
 
 
 def probe_scores(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> np.ndarray:

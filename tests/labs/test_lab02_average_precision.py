@@ -71,6 +71,7 @@ WRONG = {
     "prevalence": ((lambda y, s: y.mean(),), dict.fromkeys(VALUES, "share of positives")),
     "more, not as many": ((strictly_more,), dict.fromkeys(VALUES, "")),
     "divided by N": ((lambda y, s: solution(y, s) * y.mean(),), dict.fromkeys(VALUES, "number of faces")),
+    "a sigmoid over the scores": ((lambda y, s: solution(y, 1 / (1 + np.exp(-s))),), {ORDER: ""}),
     "in per cent": ((lambda y, s: 100 * solution(y, s),), dict.fromkeys((RANGE, *VALUES), "")),
     "it sorts what it was given": ((sorted_in_place,), {RANGE: "writes into"}),
     "nothing": ((lambda y, s: None,), dict.fromkeys((RANGE, *VALUES), "`return` is missing")),

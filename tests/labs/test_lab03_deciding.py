@@ -48,7 +48,16 @@ def by_the_mean(values, bar):
     return "above" if np.mean(values) > bar else "below"
 
 
-RIGHT = {"interval": (rule(),), "p-value": (by_p_value,)}
+def by_scipy(values, bar):
+    """Of equal seeds scipy's interval is NaN, which is on neither side."""
+    if len(values) < 5:
+        return "undecided"
+    with np.errstate(invalid="ignore"):
+        low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    return "above" if low > bar else "below" if high < bar else "undecided"
+
+
+RIGHT = {"interval": (rule(),), "p-value": (by_p_value,), "scipy": (by_scipy,)}
 WRONG = {
     "swapped": ((swapped,), {SIDE: "swapped", ZERO: "swapped", FEW: "swapped"}),
     "the mean alone": ((by_the_mean,), {HOLDS: "mean alone", ZERO: "mean alone", FEW: "mean alone"}),

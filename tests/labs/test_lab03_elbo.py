@@ -271,6 +271,11 @@ ELBO_WRONG = {
     "constant of one number": (
         with_likelihood(lambda s, n, sd, r: r + (n - 1) * constant(1, sd)), OFF | {LIKELIHOOD: "one number"}
     ),
+    "constant of the whole batch": (
+        by_likelihood(lambda x, image, sigma: Normal(image, sigma).log_prob(x).flatten(1).sum(1)
+        - (len(x) - 1) * constant(x[0].numel(), sigma)),
+        {THREE: "none count", LIKELIHOOD: "whole batch", EVIDENCE: ""}
+    ),
     "sign of the likelihood": (with_likelihood(lambda s, n, sd, r: -r), OFF | {LIKELIHOOD: "sign is flipped"}),
     "σ for σ²": (
         with_likelihood(lambda s, n, sd, r: -s / (2 * sd) - constant(n, sd)), OFF | {LIKELIHOOD: "2σ²"}

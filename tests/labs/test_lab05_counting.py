@@ -59,6 +59,7 @@ NOT_ZERO = (SAME, CHANNEL, TABLE, GAPS, MANY)
 WRONG = {
     "bits": ((lambda a, b: by_entropies(a, b) / np.log(2),), dict.fromkeys(NOT_ZERO, "bits")),
     "both together": ((entropy,), dict.fromkeys((APART, CHANNEL, TABLE, GAPS, MANY), "of both together")),
+    "no margins": ((lambda a, b: -entropy(a, b),), dict.fromkeys(VALUES, "stands alone") | {RANGE: ""}),
     "of a alone": ((lambda a, b: entropy(a),), dict.fromkeys((APART, CHANNEL, TABLE, GAPS, MANY), "a alone")),
     "not subtracted": ((lambda a, b: entropy(a) + entropy(b),), dict.fromkeys(VALUES, "both together")),
     "a share": ((normalized_mutual_info_score,), dict.fromkeys(NOT_ZERO, "")),

@@ -14,6 +14,7 @@ from simulate import false_positives, power
 from test_claims import CASES, CLAIMS
 
 from labkit.claims import UNDECIDED
+from labkit.errors import LabkitError
 from labkit.statistics import (
     Estimate,
     Finding,
@@ -123,6 +124,64 @@ def test_a_mean_over_people_knows_that_their_pictures_are_alike():
 def test_a_share_of_none_or_all_is_not_certain():
     assert share(np.ones(80), np.repeat(np.arange(8), 10)).error > 0
     assert not above(share(np.ones(80), np.repeat(np.arange(8), 10)), 0.9).shown
+
+
+@pytest.mark.parametrize(("bar", "n"), [(0.9, 5), (0.9, 16), (0.9, 40), (0.05, 40), (0.01, 100), (0.01, 500)])
+def test_a_share_that_is_the_bar_is_seldom_found_beyond_it(bar, n):
+    """Of whether each of n people does, as chance has it; most samples are then all alike, or nearly."""
+    rng, beyond = np.random.default_rng(0), []
+    for _ in range(2000):
+        found = share(rng.random(n) < bar, np.arange(n))
+        beyond.append(any(each.shown for each in (above(found, bar), below(found, bar))))
+    assert np.mean(beyond) <= 0.05
+
+
+def test_a_share_keeps_its_unit_and_of_one_person_has_no_error():
+    found = share([0.5, 0.75, 1.0], np.arange(3), "walks")
+    assert found.unit == "walks" and found.value == 0.75 and found.error == over([0.5, 0.75, 1.0]).error
+    assert share([1.0] * 16, np.arange(16), "walks").interval()[0] == pytest.approx(0.025 ** (1 / 16))
+    assert math.isnan(share([True, True], [0, 0]).error)
+
+
+def test_of_a_bootstrap_that_mostly_fails_there_is_no_error():
+    found = resample(lambda rows: math.nan if len(set(rows)) < 3 else 1.0, [0, 1, 2])
+    assert found.value == 1 and math.isnan(found.error) and not above(found, 0.5).shown
+
+
+def test_seeds_without_a_partner_are_no_pairs():
+    with pytest.raises(ValueError, match="5 values cannot be paired with 1"):
+        paired([1.0, 1.1, 1.2, 1.3, 1.4], [0.5])
+    with pytest.raises(LabkitError, match="E2"):
+        of_weight = {"0.001": [9.0] * 5, "0.0001": [9.0, 9.1, 9.2, 9.1, 9.0], "1e-06": [9.1] * 5}
+        CLAIMS["E2"].judge(distance=of_weight | {"1e-05": [1.0]})
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_of_nothing_measured_nothing_is_known(count):
+    found = at_least(count, [])
+    assert not found.shown and not found.refuted
+    few = at_least(2, [Finding(0.999, 0.001)])
+    assert not few.shown and not few.refuted
+
+
+NOTHING = {
+    "A8": {"epochs": 5000, "strong_not_finite": {}, "strong_median_margin": {}, "report_cure_margin": {}},
+    "C1": {"gains": {"0.1": [0.1, 0.2, 0.1, 0.2, 0.1]}},
+    "C2": {"start": "ImageNet", "precision_gain": {}, "accuracy_gain": [0.1] * 5, "over_random": [0.1] * 5},
+    "D2": {
+        "gaps": {"32": [1.0] * 5}, "held_out": {"32": [1.0] * 5}, "active": {"32": [9.0] * 5}, "skin_auc": [0.9] * 5,
+        "smile_auc": [0.9] * 5, "epochs": 100,
+    },
+    "A2": {"share_at_64": math.nan},
+    "A3": {"correlation": math.nan, "one_sign_share": 1.0, "auc": [0.9, 0.91, 0.92, 0.9, 0.91]},
+    "E4": {"gradient_difference": math.nan, "moved": math.nan},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_what_was_not_measured_decides_nothing(name):
+    verdict = CLAIMS[name].judge(**NOTHING[name])
+    assert verdict.name == UNDECIDED and verdict.decides
 
 
 def test_fewer_than_five_seeds_show_nothing_and_say_so():

@@ -7,7 +7,13 @@ import torch
 from labkit.errors import LabkitError
 from labkit.metrics import imbalance
 from labkit.metrics.baselines import baseline_nll
-from labkit.metrics.classification import attribute_report, by_group, guessed_precision
+from labkit.metrics.classification import (
+    attribute_report,
+    balanced_accuracy,
+    by_group,
+    guessed_precision,
+    precision_gain,
+)
 from labkit.metrics.disentanglement import code_table, dci, factor_vae_score, higgins_score, mig, sap
 from labkit.metrics.feature_reader import agreement
 from labkit.metrics.interpolation import path_shape, spherical, typical_difference
@@ -29,6 +35,15 @@ OF = {"prevalence": [0.4, 0.4], "people": PEOPLE}
 MEASURES = (higgins_score, factor_vae_score, mig, sap, dci)
 REFUSED = {
     "scores that are NaN": lambda: attribute_report(LABELS, NAN[:, :2], ["a", "b"], **OF),
+    "labels of −1 and 1": lambda: attribute_report(2.0 * LABELS - 1, ROWS[:, :2], ["a", "b"], **OF),
+    "labels that are NaN": lambda: balanced_accuracy(np.array([1.0, np.nan]), np.array([True, False])),
+    "gain of labels of −1 and 1": lambda: precision_gain(
+        2 * LABELS.astype(int) - 1, ROWS[:, :2], ROWS[:, :2], PEOPLE
+    ),
+    "gain of NaN": lambda: precision_gain(LABELS, NAN[:, :2], ROWS[:, :2], PEOPLE),
+    "gain of other rows": lambda: precision_gain(LABELS, ROWS[:-1, :2], ROWS[:, :2], PEOPLE),
+    "gain of few people": lambda: precision_gain(LABELS, ROWS[:, :2], ROWS[:, :2], PEOPLE[:3]),
+    "told −1": lambda: by_group(LABELS, 2 * LABELS - 1, np.full(len(LABELS), "x"), PEOPLE),
     "no images": lambda: by_group(LABELS[:0], LABELS[:0], np.array([]), np.array([])),
     "a count that is NaN": lambda: imbalance.wilson(np.nan, 10),
     "an infinite total": lambda: imbalance.wilson(1, np.inf),

@@ -23,6 +23,8 @@ from labkit.statistics import above, all_of, any_of, at_least, below, fact, pair
 def C1(gains):
     """Gains by share of positives, in any order; a list over seeds for each."""
     by_share = [gains[share] for share in sorted(gains, key=float, reverse=True)]
+    if len(by_share) < 2:  # no slope
+        return decide(unknown("gains at two shares"))
     growth = np.polyfit(np.arange(len(by_share)), np.array(by_share, float), 1)[0]
     steps = [paired(heavier, milder) for milder, heavier in pairwise(by_share)]
     fails = any_of(*(below(each) for each in (*by_share, *steps)))

@@ -93,9 +93,11 @@ def _tied() -> list[Case]:
 
 
 def _stretched() -> list[Case]:
-    """Logits; very small and very close scores."""
+    """Logits, which are all 1 where a sigmoid has gone over them; very small and very close scores."""
+    logits = np.array([False, True, True, False]), np.array([60.0, 50.0, 45.0, -50.0])
     changes = (lambda s: 40 * np.log(s / (1 - s)), lambda s: 1e-12 * s, lambda s: 0.5 + 1e-9 * s)
-    return [(labels, change(s)) for change, (labels, s) in zip(changes, map(_faces, (10, 11, 12)), strict=True)]
+    faces = map(_faces, (10, 11, 12))
+    return [logits, *((labels, change(s)) for change, (labels, s) in zip(changes, faces, strict=True))]
 
 
 def _range(measure: Function) -> str | None:

@@ -95,6 +95,8 @@ def D1(time_ratio, distance_64, distance_128, distance_mean_face):
 def D2(gaps, held_out, active, skin_auc, smile_auc, epochs):
     """Gaps, held_out and active by number of latents, a list over seeds for each."""
     larger = [size for size in gaps if int(size) >= 64]
+    if not larger:
+        return decide(unknown("a latent of 64 or more"))
     captured = all_of(above(skin_auc, 0.75), above(smile_auc, 0.75))
     more = {size: (paired(gaps[size], gaps["32"]), paired(held_out["32"], held_out[size])) for size in larger}
     overfit = [all_of(above(gap), above(lost)) for gap, lost in more.values()]

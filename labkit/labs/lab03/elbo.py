@@ -310,6 +310,9 @@ def _far(terms: Function, which: int) -> str | None:
         likelihood, kl = Normal(image, sigma).log_prob(x).flatten(1).sum(1), _reference(mean, log_var)
         right = (likelihood - kl, likelihood, kl)[which]
         if got[which].shape == right.shape and not close(got[which], right):
+            other_rows = (len(x) - 1) * x[0].numel() * math.log(sigma * math.sqrt(2 * math.pi))
+            if which < 2 and close(got[which], right - other_rows):
+                return "N counts the numbers of the whole batch: one image has C·H·W."
             return (
                 f"for images {tuple(x.shape[1:])} up to {4 * apart:g} apart, σ = {sigma:g} and {latents} latents, "
                 f"{_reach(*scales)}, it is off: limit nothing, and write no size in."

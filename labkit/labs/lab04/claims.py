@@ -33,7 +33,7 @@ def D4(swing):
 )  # fmt: skip
 def D5(swing):
     pairs = [(key, key.replace("0.5 at", "0.9 at")) for key in swing if key.startswith("0.5 at")]
-    return decide(all_of(fact(bool(pairs)), *(above(paired(swing[fast], swing[slow], 1.5)) for slow, fast in pairs)))
+    return decide(all_of(*(above(paired(swing[fast], swing[slow], 1.5)) for slow, fast in pairs)))
 
 
 @claim(

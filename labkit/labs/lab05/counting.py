@@ -72,6 +72,7 @@ MEANS = "a mean stands where a sum belongs: p(a) is the sum of p(a, b) over b, p
 MISTAKES: tuple[tuple[Callable[..., Any], str], ...] = (
     (lambda a, b: _right(a, b) / math.log(2), "that is in bits: nats have the natural logarithm."),
     (lambda a, b: _entropy(a, b), "that is the entropy of both together, not what they share."),
+    (lambda a, b: -_entropy(a, b), "p(a, b) stands alone in the logarithm: divide it by p(a) p(b)."),
     (lambda a, b: _entropy(a) + _entropy(b), "the entropy of both together is not subtracted."),
     (lambda a, b: _entropy(a), "that is the entropy of a alone: b does not enter."),
     (lambda a, b: _entropy(b), "that is the entropy of b alone: a does not enter."),
