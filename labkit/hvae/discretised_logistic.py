@@ -35,14 +35,17 @@ def log_mass(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     return torch.where(x < HALF - 1, below, torch.where(x > 1 - HALF, above, inside))
 
 
-def parts(parameters: Tensor, channels: int, mixtures: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+def parts(
+    parameters: Tensor, channels: int, mixtures: int = 1, lowest: float = LOWEST_LOG_SCALE
+) -> tuple[Tensor, Tensor, Tensor]:
     """What a decoder's maps stand for.
 
     Args:
         parameters: (N, K (1 + 2 C), H, W) where there are K > 1 mixtures, else (N, 2 C, H, W).
+        lowest: log-scale that none falls below.
 
     Returns:
-        Log-weights (N, K, H, W) that sum to one, means (N, K, C, H, W), log-scales (N, K, C, H, W) of at least −7.
+        Log-weights (N, K, H, W) that sum to one, means (N, K, C, H, W), log-scales (N, K, C, H, W) above `lowest`.
 
     Raises LabkitError: another count of maps.
     """
@@ -55,7 +58,7 @@ def parts(parameters: Tensor, channels: int, mixtures: int = 1) -> tuple[Tensor,
     logits, mean, log_scale = split_maps(parameters, channels, mixtures)
     if mixtures == 1:
         logits = torch.zeros_like(parameters[:, :1])
-    floored = LOWEST_LOG_SCALE + softplus(log_scale - LOWEST_LOG_SCALE)  # a floor that still has a slope
+    floored = lowest + softplus(log_scale - lowest)  # a floor that still has a slope
     return log_softmax(logits, 1), mean, floored
 
 
@@ -71,12 +74,13 @@ def parameter_count(channels: int, mixtures: int = 1) -> int:
     return 2 * channels if mixtures == 1 else mixtures * (1 + 2 * channels)
 
 
-def log_likelihood(x: Tensor, parameters: Tensor, mixtures: int = 1) -> Tensor:
+def log_likelihood(x: Tensor, parameters: Tensor, mixtures: int = 1, lowest: float = LOWEST_LOG_SCALE) -> Tensor:
     """log p(x) of images (N, C, H, W) of levels in [−1, 1], in nats, (N,): pixels are independent.
 
     The channels of a pixel share the component of the mixture, and are independent given it.
+    No log-scale falls below `lowest`.
     """
-    log_weight, mean, log_scale = parts(parameters.to(x.dtype), x.shape[1], mixtures)
+    log_weight, mean, log_scale = parts(parameters.to(x.dtype), x.shape[1], mixtures, lowest)
     each = log_mass(x[:, None], mean, log_scale).sum(2)
     return torch.logsumexp(log_weight + each, 1).flatten(1).sum(1)
 

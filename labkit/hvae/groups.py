@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from labkit.errors import LabkitError
 from labkit.hvae.cells import GenerativeCell, norm, run_cells
+from labkit.hvae.discretised_logistic import LOWEST_LOG_SCALE
 
 BOUND = 5.0  # of means and log-deviations
 Terms = tuple[Tensor, Tensor]
@@ -34,6 +35,9 @@ class HVAEConfig:
     expansion: int = 2  # E of a generative cell
     mixtures: int = 1  # components of a pixel's likelihood
     channels: int = 3  # C of an image
+    # Below which no pixel's logistic gets sharper, in units in which black to white is 2. Where a picture is flat, a
+    # sharper one saves more bits than a whole face can: a short training then draws backgrounds and no eyes.
+    lowest_log_scale: float = LOWEST_LOG_SCALE
     residual_normal: bool = True  # False: each posterior has its own mean and deviation
     depthwise: bool = True  # False makes the 5×5 convolutions mix channels
     checkpointing: bool = False  # compute cells again in the backward pass, not keep them
@@ -46,10 +50,12 @@ class HVAEConfig:
             self.vector, self.width, self.widest, self.latent_channels, self.cells, self.expansion, self.mixtures,
             self.channels,
         )  # fmt: skip
-        if not whole or self.size < 16 or not self.groups or least < 1 or min(self.groups) < 0:
+        sharp = LOWEST_LOG_SCALE <= self.lowest_log_scale <= 0
+        if not whole or self.size < 16 or not self.groups or least < 1 or min(self.groups) < 0 or not sharp:
             raise LabkitError(
                 f"HVAEConfig: {self} is not possible; size (from 16) and coarsest must be powers of two, "
-                "groups must be one or more counts, and all else at least 1."
+                f"groups must be one or more counts, lowest_log_scale in [{LOWEST_LOG_SCALE:g}, 0], and all else at "
+                "least 1."
             )
         if self.finest > self.size // 2:
             raise LabkitError(

@@ -135,7 +135,7 @@ class HVAE(nn.Module):
     ) -> HierarchicalElbo:
         """The bound of images (N, C, H, W), at latents made of `noise` or of fresh noise."""
         parameters, terms = self._infer(x, noise, generator)
-        likelihood = log_likelihood(x, parameters, self.config.mixtures)
+        likelihood = log_likelihood(x, parameters, self.config.mixtures, self.config.lowest_log_scale)
         kl, ratio = (torch.stack(column, 1) for column in zip(*terms))
         return HierarchicalElbo(likelihood, kl, ratio.sum(1))
 

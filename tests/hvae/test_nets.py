@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 from labkit.errors import LabkitError
 from labkit.faces.pixels import bits_per_dim
-from labkit.hvae.discretised_logistic import parts
+from labkit.hvae.discretised_logistic import log_mass, parts
 from labkit.hvae.groups import BOUND, bounded, draw_latents, residual_kl
 from labkit.hvae.measures import (
     bounds,
@@ -298,6 +298,8 @@ BAD = {
     "too many scales": {"groups": (1, 1, 1, 1)},
     "width": {"width": 0},
     "vector": {"vector": 0},
+    "sharper than a level": {"lowest_log_scale": -8.0},
+    "no number": {"lowest_log_scale": math.nan},
 }
 
 
@@ -312,6 +314,21 @@ def test_impossible_shapes_are_refused_in_one_sentence(name):
 def test_images_of_another_kind_are_refused(x):
     with pytest.raises(LabkitError, match="to_input"):
         model_of().elbo(x)
+
+
+def test_no_pixel_is_sharper_than_the_configuration_allows():
+    """With pictures and weights the same, so that only the floor can lower what a perfect guess earns."""
+    x, noise = pictures(4), model_of().noise(4)
+    found = {}
+    for lowest in (-7.0, -2.5):
+        model = model_of(replace(SMALL, lowest_log_scale=lowest)).eval()
+        with torch.no_grad():
+            model.head[-1].weight.zero_()
+            model.head[-1].bias.copy_(torch.tensor([0.0] * 3 + [-30.0] * 3))  # grey everywhere, as sharp as it may be
+            found[lowest] = model.elbo(torch.zeros_like(x), noise).reconstruction
+    most = log_mass(torch.zeros(()), torch.zeros(()), torch.tensor(-2.5)) * x[0].numel()
+    torch.testing.assert_close(found[-2.5], most.expand(4), rtol=1e-3, atol=0)
+    assert (found[-7.0] > found[-2.5]).all()
 
 
 def test_config_survives_a_file():

@@ -116,4 +116,5 @@ def test_every_hierarchy_fits_its_pictures(profile):
     size = tables("06")[profile]
     for side in {size["side"], *size["memory"]}:
         HVAEConfig(size["groups"], vector=size["vector"], size=side, width=size["width"], mixtures=size["mixtures"])
+    HVAEConfig(size["show"]["groups"], vector=size["show"]["vector"], size=size["side"], width=size["width"])
     assert len(size["memory"]) >= 2  # the lab tells an exponent from the last two
