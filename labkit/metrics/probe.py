@@ -4,11 +4,12 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import stdtrit
 from scipy.stats import rankdata
 
 from labkit.errors import LabkitError
 from labkit.metrics.scaling import in_unit
-from labkit.statistics import Estimate, apart, over, resample
+from labkit.statistics import ONE_SIDE, Estimate, apart, over, resample
 
 FOLDS = 5
 RIDGE = 0.1  # sklearn's C on standardised codes: several hundred of them may meet a few dozen positives
@@ -37,7 +38,8 @@ def probe_interval(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) ->
 def area_over_people(scores: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> Estimate:
     """Area under the ROC curve of scores (N,) with its error over people.
 
-    It counts those of the rarer kind, who carry nearly all that is known, and none is surer than half of one of them.
+    Those of the rarer kind carry nearly all that is known: the interval is as wide as if there were no others, and no
+    surer than half of one of them.
 
     Args:
         wanted: bool (N,).
@@ -55,7 +57,8 @@ def area_over_people(scores: np.ndarray, wanted: np.ndarray, people: np.ndarray)
 
     found = resample(area, people)
     rarer = min(len(np.unique(people[kind])) for kind in (wanted, ~wanted))
-    return replace(found, n=rarer, error=max(found.error, 0.5 / rarer))
+    wider = stdtrit(rarer - 1, 1 - ONE_SIDE) / stdtrit(found.n - 1, 1 - ONE_SIDE) if rarer > 1 else math.nan
+    return replace(found, error=float(wider) * max(found.error, 0.5 / rarer))
 
 
 def probe_scores(codes: np.ndarray, wanted: np.ndarray, people: np.ndarray) -> np.ndarray:

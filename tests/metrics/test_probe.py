@@ -57,7 +57,7 @@ def test_an_area_that_is_the_bar_is_seldom_found_beyond_it(people, wearers):
     for _ in range(100):
         scores = draw.normal(size=people) + 0.9539 * wanted  # Φ(0.9539 / √2) = 0.75
         found = area_over_people(scores, wanted, np.arange(people))
-        assert found.n == wearers
+        assert found.n == people
         beyond.append(above(found, 0.75).shown or below(found, 0.75).shown)
     assert np.mean(beyond) <= 0.05 + 3 * (0.05 * 0.95 / 100) ** 0.5
 
