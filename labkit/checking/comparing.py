@@ -111,10 +111,16 @@ def _where(got: Tensor, expected: Tensor) -> str:
     if not off.any():
         return ""
     place = [int(i) for i in off.nonzero()[0]]
-    mine, wanted = got[tuple(place)].item(), expected[tuple(place)].item()
+    mine, wanted = _told_apart(got[tuple(place)].item(), expected[tuple(place)].item())
     if not place:
-        return f"it is {mine:.4g}, expected {wanted:.4g}."
-    return f"at {place} it is {mine:.4g}, expected {wanted:.4g}."
+        return f"it is {mine}, expected {wanted}."
+    return f"at {place} it is {mine}, expected {wanted}."
+
+
+def _told_apart(a: float, b: float) -> tuple[str, str]:
+    """Two numbers with four digits, or with as many more as show that they differ."""
+    written = [(f"{a:.{digits}g}", f"{b:.{digits}g}") for digits in range(4, 18)]
+    return next((each for each in written if each[0] != each[1]), written[0])
 
 
 def _nan(got: Tensor, inputs: dict[str, Tensor]) -> str:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mutation import tasks
 
-from labkit.checking import AGAIN, UNEARNED
+from labkit.checking import AGAIN, UNEARNED, explain
 from labkit.ladder import report
 
 TASKS = {task.id: task for task in tasks()}
@@ -89,6 +89,12 @@ def test_swapped_results_are_called_that(name):
 
     said = hints(task, [swapped(function) for function in task.functions()])
     assert any(SWAPPED[name] in each for each in said[:2]), said
+
+
+def test_two_numbers_that_differ_are_written_so():
+    expected = torch.tensor([2.662, 1.0])
+    got, wanted = re.search("it is (.*), expected (.*)[.]$", explain(expected * 1.0001, expected).where).groups()
+    assert float(got) > float(wanted)
 
 
 # A change of the model solution, and what a hint must say of it.

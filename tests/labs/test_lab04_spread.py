@@ -54,7 +54,7 @@ WRONG = {
     "upside down": ((lambda d, r: np.divide(pairs(r), pairs(d)),), dict.fromkeys((ALIKE, *NOT_ZERO), "")),
     "not divided": ((lambda d, r: pairs(d),), dict.fromkeys(NOT_ZERO, "not divided")),
     "squares": ((ratio(lambda x: pairs(x, lambda d: (d**2).mean())),), dict.fromkeys(NOT_ZERO, "root")),
-    "absolute": ((ratio(lambda x: pairs(x, lambda d: np.abs(d).mean())),), dict.fromkeys(NOT_ZERO, "")),
+    "absolute": ((ratio(lambda x: pairs(x, lambda d: np.abs(d).mean())),), dict.fromkeys(NOT_ZERO, "absolute")),
     "with itself": ((ratio(with_itself),), dict.fromkeys((MANY, EXTREMES, KINDS), "itself")),
     "deviation": ((ratio(lambda x: flat(x).std(0).mean()),), dict.fromkeys(NOT_ZERO, "")),
     "contrast": ((ratio(lambda x: flat(x).std()),), dict.fromkeys((ALIKE, *NOT_ZERO), "")),

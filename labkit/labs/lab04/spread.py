@@ -99,8 +99,9 @@ def _collapsed() -> Case:
 
 
 def _extremes() -> list[Case]:
-    generator = random_numbers(5)
-    return [tuple((255 * (generator.random((n, 1, 6, 5)) < p)).astype(np.uint8) for n, p in ((7, 0.5), (5, 0.2)))]
+    generator, levels = random_numbers(5), np.array([0, 96, 255], np.uint8)  # of two, means and roots are alike
+    shares = ((7, (0.45, 0.1, 0.45)), (5, (0.75, 0.1, 0.15)))
+    return [tuple(levels[generator.choice(3, (n, 1, 6, 5), p=share)] for n, share in shares)]
 
 
 def _clusters() -> list[Case]:
