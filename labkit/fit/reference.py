@@ -28,7 +28,9 @@ ROOT = Path(__file__).resolve().parents[1] / "reference"  # a link to data/refer
 ABOUT, CHECKPOINT = "about.json", "checkpoint.pt"
 PHOTOGRAPHS = "photographs.json"  # what a run on photographs measured; of them no picture may be committed
 LARGEST_FILE, LARGEST = 5 * 2**20, 25 * 2**20  # bytes that may be committed
+LARGEST_SCRIPT = 2**20  # bytes of an explorer's; a run of the lab writes a larger one from weights that are here
 OWN = "yours"  # so begin the folders of what depends on a student's own code; nothing in them is kept
+EACH = "each-run"  # so begin those of models that each run trains itself; nor of these
 LIVE_SECONDS = 200.0  # a model that took longer is not trained before a student's eyes
 SECONDS_A_MB = 60.0  # of training, from which the weights of a sweep's model are worth their room
 NEAR = 0.1  # relative: two machines train one model to losses that differ by less
@@ -126,10 +128,10 @@ def mark_shown(path: Path) -> None:
 def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     """Make the reference of a lab from its finished run; the bytes that it takes.
 
-    Kept are the cells of sweeps with arrays that they left, but for those in a folder `OWN`, the history of the
-    cheapest model, the weights of those that are no cells, and of those that the lab has read again, if they took
-    `SECONDS_A_MB` to train; where the lab takes no `models`, none of these. Metrics, verdicts and what the site's
-    explorer draws are kept in any case.
+    Kept are the cells of sweeps with arrays that they left, the history of the cheapest model, the weights of those
+    that are no cells, and of those that the lab has read again, if they took `SECONDS_A_MB` to train; nothing of
+    folders `OWN` and `EACH`, and where the lab takes no `models`, none of these. Metrics and verdicts are kept in any
+    case, and the scripts of the site's explorer up to `LARGEST_SCRIPT`.
 
     A run on photographs leaves its numbers and verdicts beside the reference, and nothing else; one with another
     seed than 0 adds its verdicts to those of seed 0.
@@ -173,6 +175,8 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
             with atomic_path(folder / path.relative_to(run_folder)) as temporary:
                 _save_compressed(content, temporary)
     for script in run_folder.glob("explorer/*.js"):
+        if script.stat().st_size > LARGEST_SCRIPT:
+            continue
         with atomic_path(folder / script.relative_to(run_folder)) as temporary:
             shutil.copyfile(script, temporary)
     write_json(folder / ABOUT, _about(read) | {"live": live})
@@ -231,7 +235,7 @@ def _save_compressed(content: dict[str, Any], path: Path) -> None:
 
 
 def _is_own(relative: Path) -> bool:
-    return any(part.startswith(OWN) for part in relative.parts)
+    return any(part.startswith((OWN, EACH)) for part in relative.parts)
 
 
 def _is_worth_its_room(state: dict[str, Any]) -> bool:

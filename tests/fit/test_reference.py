@@ -195,12 +195,23 @@ def test_weights_of_a_sweep_are_kept_if_they_took_long_for_their_room(tmp_path, 
     assert {name if name == "longer" else "sweep" for name in found} == kept
 
 
-def test_a_students_own_model_is_not_kept(tmp_path):
+def test_a_students_own_model_is_not_kept_nor_one_that_each_run_trains(tmp_path):
     lab = Lab(finished(tmp_path / STEM))
-    for name in ("longer", f"{reference.OWN}-16"):
+    for name in ("longer", f"{reference.OWN}-16", f"{reference.EACH}-search"):
         lab.model(4, 0, lab.folder / name)
     reference.build(lab.folder, tmp_path / "reference")
     assert [path.parent.name for path in (tmp_path / "reference").rglob("checkpoint.pt")] == ["longer"]
+
+
+def test_a_script_too_large_is_left_to_a_run(tmp_path, monkeypatch):
+    lab = Lab(finished(tmp_path / STEM))
+    lab.run()
+    monkeypatch.setattr(reference, "LARGEST_SCRIPT", 9)
+    (lab.folder / "explorer").mkdir()
+    for name in ("nine", "eleven"):
+        (lab.folder / "explorer" / f"{name}.js").write_text(f"{name:>5}.js;")
+    reference.build(lab.folder, tmp_path / "reference")
+    assert [path.stem for path in (tmp_path / "reference").rglob("*.js")] == ["nine"]
 
 
 def test_what_a_cell_left_is_found_where_it_was_taken(root, tmp_path):
