@@ -14,6 +14,7 @@ from typing import Any
 from labkit.errors import LabkitError
 
 PROFILES = ("smoke", "cpu", "study", "gpu")
+PROFILE_VARIABLE = "LABKIT_PROFILE"
 STUDY_SECONDS = 7200.0  # that a lab may take in the profile that makes the reference
 BUDGET_VARIABLE = "LABKIT_BUDGET_SECONDS"  # tells a kernel how long its whole lab may take
 JOBS_VARIABLE = "LABKIT_JOBS"  # tells it how many labs run beside it

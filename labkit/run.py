@@ -27,11 +27,19 @@ from labkit.fit.sweep import read_arrays
 from labkit.ladder import TOP, answer_of, climb, place, report
 from labkit.plots import captions
 from labkit.predictions import somebody_is_there
-from labkit.record import JOBS_VARIABLE, LARGEST_SEED, PROFILES, STUDY_SECONDS, clear_record, plain, versions
+from labkit.record import (
+    JOBS_VARIABLE,
+    LARGEST_SEED,
+    PROFILE_VARIABLE,
+    PROFILES,
+    STUDY_SECONDS,
+    clear_record,
+    plain,
+    versions,
+)
 from labkit.waiting import say_what_waits
 
 FIGURE_DPI = 120
-PROFILE_VARIABLE = "LABKIT_PROFILE"
 # Of a lab, unless its metadata say otherwise.
 BUDGET_SECONDS = {"smoke": 45.0, "cpu": 600.0, "study": STUDY_SECONDS, "gpu": 3600.0}
 

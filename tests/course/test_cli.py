@@ -80,6 +80,17 @@ def test_bad_input_is_one_sentence_and_status_2(project, arguments, words, monke
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("arguments", "named"), [([], "LABKIT_PROFILE: "), (["--profile", "big"], "--profile: ")])
+def test_where_a_profile_that_there_is_not_was_named_is_said(arguments, named, project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv("LABKIT_PROFILE", "turbo")
+    monkeypatch.setattr(sys, "argv", ["labkit", "run", *arguments])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"labkit: {named}there is no profile" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("written", [["--course=~/course"], ["--course", "~/course"]])
 def test_a_home_folder_that_the_shell_left_as_it_is(written, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))

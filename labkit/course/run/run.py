@@ -31,7 +31,18 @@ from labkit.course.run.labs import COMMON_PARAMETERS, Lab, project_root
 from labkit.course.run.results import Console, Result
 from labkit.errors import LabkitError, nearest
 from labkit.files import absolute, relative, write_json, write_text
-from labkit.record import JOBS_VARIABLE, LARGEST_SEED, LOG, NOTEBOOK, PAGE, PROFILES, STATE, clear_record, read_record
+from labkit.record import (
+    JOBS_VARIABLE,
+    LARGEST_SEED,
+    LOG,
+    NOTEBOOK,
+    PAGE,
+    PROFILE_VARIABLE,
+    PROFILES,
+    STATE,
+    clear_record,
+    read_record,
+)
 from labkit.scheduler import connect
 
 FREE_BYTES = 200 * 2**20
@@ -79,7 +90,8 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
         written.
     """
     if config.profile not in PROFILES:
-        raise LabkitError(f"--profile: there is no profile {config.profile!r}{nearest(config.profile, PROFILES)}")
+        said = PROFILE_VARIABLE if os.environ.get(PROFILE_VARIABLE) == config.profile else "--profile"
+        raise LabkitError(f"{said}: there is no profile {config.profile!r}{nearest(config.profile, PROFILES)}")
     if config.jobs < 1 or not 0 < config.budget_factor <= 10_000:  # beyond, no clock counts so far
         raise LabkitError(
             "--jobs and --budget-factor must be positive, factors at most 10,000; leave them out if in doubt."
