@@ -136,16 +136,23 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
     A run on photographs leaves its numbers and verdicts beside the reference, and nothing else; one with another
     seed than 0 adds its verdicts to those of seed 0.
 
-    Raises LabkitError: the run did not end well, or its record is damaged; its files are larger than what may be
-    committed; or seed 0 was not run before it on the same photographs at the same sizes.
+    Raises LabkitError: the run did not end well, or its record is damaged; it is of another profile than study, or of
+    drawn faces and another seed than 0; its files are larger than what may be committed; or seed 0 was not run before
+    it on the same photographs at the same sizes.
     """
     read = {name: read_json(run_folder / f"{name}.json") for name in ("config", "state", "metrics", "claims")}
     if not isinstance(read["state"], dict) or read["state"].get("state") != "ok" or not read["config"]:
         raise LabkitError(f"{run_folder}: is no run that ended well; run the lab in the profile study first.")
     if not _whole(read):
         raise LabkitError(f"{run_folder}: its record is damaged; run the lab again in the profile study.")
+    photographs = any(claim["on"] == "photographs" for claim in read["claims"])
+    profile, seed = read["config"].get("profile"), read["config"]["seed"]
+    if profile != "study" or (seed != 0 and not photographs):
+        raise LabkitError(
+            f"{run_folder}: is of profile {profile}, seed {seed}; a reference is made of the profile study, seed 0."
+        )
     folder = root / run_folder.name
-    if any(claim["on"] == "photographs" for claim in read["claims"]):
+    if photographs:
         about = _about(read)
         # Where they lay is that machine's affair; the checksum says which they were.
         data = [{name: value for name, value in each.items() if name != "source"} for each in about["data"]]

@@ -203,6 +203,19 @@ def test_a_students_own_model_is_not_kept_nor_one_that_each_run_trains(tmp_path)
     assert [path.parent.name for path in (tmp_path / "reference").rglob("checkpoint.pt")] == ["longer"]
 
 
+@pytest.mark.parametrize("changed", [{"profile": "smoke"}, {"seed": 3}], ids=str)
+def test_only_a_study_of_seed_0_becomes_the_reference(tmp_path, changed):
+    lab = Lab(finished(tmp_path / STEM))
+    lab.run()
+    reference.build(lab.folder, tmp_path / "reference")
+    before = {path: path.read_bytes() for path in (tmp_path / "reference").rglob("*") if path.is_file()}
+    config = json.loads((lab.folder / "config.json").read_text())
+    write_json(lab.folder / "config.json", config | changed)
+    with pytest.raises(LabkitError, match="made of the profile study, seed 0"):
+        reference.build(lab.folder, tmp_path / "reference")
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_a_script_too_large_is_left_to_a_run(tmp_path, monkeypatch):
     lab = Lab(finished(tmp_path / STEM))
     lab.run()

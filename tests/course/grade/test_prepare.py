@@ -221,6 +221,24 @@ def test_a_second_prepare_replaces_and_a_refusal_takes_away(course, lab, answere
     assert json.loads((folder / "prepared.json").read_text())["refused"]
 
 
+@pytest.mark.parametrize(
+    "named", ["leeann_{}_900_{}", "Lee Ann_{}_assignsubmission_file_{}"], ids=["canvas", "moodle"]
+)
+def test_two_of_one_name_stay_two_however_they_are_handed_in(lab, answered, tmp_path, named):
+    place = Place(tmp_path / "course", lab)
+    release(place)
+    first, second = named.format(1111, lab.path.name), named.format(2222, lab.path.name)
+    batches = [{first: answered}, {second: answered}, {first: answered, second: answered}, {second: answered}]
+    for number, batch in enumerate(batches):
+        assert not prepare(place, hand_in(tmp_path / str(number), batch)).failed
+        people = {
+            path.parents[1].name: json.loads(path.read_text())["person"]["id"]
+            for path in place.course.glob("submitted/*/*/prepared.json")
+        }
+        assert sorted(people.values()) == ["1111", "2222"][: number + 1]
+    assert len(people) == 2
+
+
 def test_nothing_of_outputs_metadata_or_kernel_is_kept(course, lab, answered, tmp_path):
     answered.metadata.widgets = {"state": 1}
     answered.metadata.kernelspec = {"name": "evil", "display_name": "x", "language": "sh"}

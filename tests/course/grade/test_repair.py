@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hostile_course import name
 from nbconvert.filters.markdown_mistune import InvalidNotebook, IPythonRenderer, MarkdownWithMath
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from labkit.course.grade.demo import RIGHT, fill
 from labkit.course.grade.demo_lab import demo_lab
@@ -265,3 +265,60 @@ def test_old_formats_are_read(released, answered):
 def test_what_is_no_notebook_is_refused_with_a_reason(data, words):
     with pytest.raises(RefusedError, match=words):
         read_cells(data)
+
+
+def essay_of(notebook):
+    return next(cell.source for cell in notebook.cells if name(cell) == "essay")
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["below the stub", "the stub has lost its name"])
+def test_an_essay_in_the_students_own_text_behind_the_untouched_stub_counts(released, answered, lost):
+    place = next(place for place, cell in enumerate(answered.cells) if name(cell) == "essay")
+    stub = next(cell for cell in released.cells if name(cell) == "essay")
+    answered.cells[place] = deepcopy(stub)
+    if lost:
+        answered.cells[place].metadata, answered.cells[place].id = nbformat.from_dict({}), "another"
+    answered.cells.insert(place + 1, new_markdown_cell("My own words."))
+    notebook, said = mended(released, answered)
+    whole(released, notebook)
+    assert essay_of(notebook) == "My own words." and ["text behind it" in each for each in said] == [True]
+
+
+def test_the_labs_own_text_behind_an_essay_answers_nothing(released, answered):
+    stub = next(cell for cell in released.cells if name(cell) == "essay")
+    text = new_markdown_cell("What comes next in the lab.")
+    place = released.cells.index(stub)
+    longer = deepcopy(released)
+    longer.cells.insert(place + 1, text)
+    handed = deepcopy(longer)
+    fill(handed)
+    handed.cells[next(n for n, cell in enumerate(handed.cells) if name(cell) == "essay")] = deepcopy(stub)
+    assert essay_of(mended(longer, handed)[0]) == stub.source
+
+
+PARAMETERS = "PROFILE = None  # the size\nDATA = None"
+
+
+@pytest.mark.parametrize(
+    ("source", "changed"),
+    [
+        (PARAMETERS, []),
+        ("PROFILE = 'cpu'\nDATA = None", ["PROFILE"]),
+        ("PROFILE = 'gpu'\nDATA = '/home/ada/faces'\nOWN = 3", ["PROFILE", "DATA"]),
+        ("PROFILE = None # no more\nDATA = None", []),
+        ("%matplotlib inline", []),
+    ],
+)
+def test_a_lab_is_graded_with_the_releases_parameters(released, answered, source, changed):
+    start = new_code_cell("run = start_lab('77', profile=PROFILE, data=DATA)")
+    first = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    later = new_code_cell("DATA = [1, 2]")
+    released, handed = deepcopy(released), deepcopy(answered)
+    released.cells[:0] = [first, start]
+    handed.cells[:0] = [new_code_cell(source), start, later]
+    notebook, said = mended(released, handed)
+    values = {}
+    exec(notebook.cells[0].source.replace("%", "#"), values)
+    assert values.get("PROFILE") is None and values.get("DATA") is None and ("OWN" in values) == ("OWN" in source)
+    assert [each.partition(":")[0] for each in said] == ([", ".join(changed)] if changed else [])
+    assert notebook.cells[2].source == later.source

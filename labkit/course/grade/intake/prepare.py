@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from itertools import chain
 from pathlib import Path
@@ -21,7 +22,7 @@ from labkit.course.grade.limited import Overrun, run_limited
 from labkit.course.grade.release import notebook_text
 from labkit.course.run.labs import Lab
 from labkit.errors import LabkitError
-from labkit.files import write_json, write_text
+from labkit.files import read_json, write_json, write_text
 
 MAX_BYTES = 20_000_000
 MAX_ATTEMPTS = 1_000_000
@@ -60,7 +61,9 @@ def prepare(place: Place, source: Path, *, deadline: date | None = None, max_byt
     if deadline is not None and not isinstance(deadline, datetime):
         deadline = datetime.combine(deadline, time.max)
     result = Prepared(left_out=left_out, deadline=deadline or _known_deadline(place))
+    known = _known_people(place)
     for submission in found:
+        submission = _told_apart(submission, known)
         try:
             one = place.of(submission.student)
             notebook, about = _sanitised(submission, released, max_bytes)
@@ -73,6 +76,37 @@ def prepare(place: Place, source: Path, *, deadline: date | None = None, max_byt
             result.failed[submission.student] = str(error)
     _register(place, result, deadline)
     return result
+
+
+def _known_people(place: Place) -> dict[str, str]:
+    """Student → what the system that they handed in by knows them by, of all who are prepared for this lab."""
+    known = {}
+    for path in place.course.glob(f"submitted/*/{place.name}/prepared.json"):
+        about = read_json(path)
+        known[path.parents[1].name] = _number(about.get("person") if isinstance(about, dict) else None)
+    return known
+
+
+def _number(person: Any) -> str:
+    """ "" where the system says none."""
+    if not isinstance(person, dict) or not (number := person.get("id") or person.get("email")):
+        return ""
+    return f"{person.get('system')} {number}"
+
+
+def _told_apart(submission: Submission, known: dict[str, str]) -> Submission:
+    """The submission under the name that its person has in this lab already, and under nobody else's of that name."""
+    student, number = submission.student, _number(submission.person)
+    if number and (before := [name for name, other in known.items() if other == number]):
+        student = before[0]
+    elif number and known.get(student):
+        number_only = re.sub(r"[^0-9A-Za-z.@-]+", "_", number.partition(" ")[2])
+        student = f"{student[:40]}_{number_only[:36]}"
+    known[student] = number or known.get(student, "")
+    if student == submission.student:
+        return submission
+    said = f"two people of one name are told apart by their numbers; this one is kept as {student}."
+    return replace(submission, student=student, notes=[*submission.notes, said])
 
 
 def read_release(place: Place) -> NotebookNode:

@@ -8,6 +8,7 @@ what it quotes of a submission is quoted by repr, since it may hold what no file
 import ast
 import base64
 import binascii
+import itertools
 import json
 import re
 from collections import defaultdict
@@ -28,6 +29,7 @@ KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 PICTURES = {"image/png": b"\x89PNG\r\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8"}
 PICTURE_BYTES = 4_000_000  # of one, as it is in the notebook
 ALL_PICTURE_BYTES = 12_000_000
+STARTS = "start_lab("  # what takes the parameters
 STUBBED = re.compile(r"^\s*raise NotImplementedError\b", re.MULTILINE)
 INSTEAD = {b"PK": "a zip or an Office file", b"%PDF": "a PDF", b"{": "one cut short or damaged"}
 PUT_BACK = ("grade", "solution", "locked", "points", "checksum", "schema_version", "task")
@@ -107,6 +109,7 @@ def repair(released: NotebookNode, handed: list[Handed]) -> tuple[NotebookNode, 
     wanted = {cell.metadata.nbgrader.grade_id: cell for cell in released.cells if "nbgrader" in cell.metadata}
     said: list[str] = []
     found = _find(wanted, handed, said)
+    _find_texts(released, found, handed, said)
     named = [each for each in _named(found, handed) if not _is_empty_copy(wanted, *each)]
     cells = [(name, _cell(wanted.get(name), cell, name, said)) for name, cell in named]
     previous, exercise = "", ""
@@ -120,6 +123,7 @@ def repair(released: NotebookNode, handed: list[Handed]) -> tuple[NotebookNode, 
             exercise = name
         previous = name
     made = [cell for _, cell in cells]
+    _put_parameters_back(released, made, said)
     _number(made)
     notebook = new_notebook(cells=made)
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
@@ -150,6 +154,26 @@ def _find(wanted: dict[str, NotebookNode], handed: list[Handed], said: list[str]
             found[name] = cell
             said.append(f"{name}: its cell had lost its name and was recognised.")
     return found
+
+
+def _find_texts(released: NotebookNode, found: dict[str, Handed], handed: list[Handed], said: list[str]) -> None:
+    """A text exercise that is untouched or missing: the student's own text right behind its place answers it."""
+    given = {cell.source.strip() for cell in released.cells}
+    for before, model in itertools.pairwise(released.cells):
+        about = model.metadata.get("nbgrader")
+        if model.cell_type != "markdown" or not about or not about.solution:
+            continue
+        name, stub = about.grade_id, model.source.strip()
+        own = found.get(name)
+        if own and own.source.strip() != stub:
+            continue
+        asked = before.source.strip()
+        places = [n for n, cell in enumerate(handed) if (cell is own if own else cell.source.strip() == asked)]
+        behind = handed[places[-1] + 1 :][:2] if places else []
+        other = next((cell for cell in behind if cell.source.strip() != stub), None)
+        if other and other.kind == "markdown" and not other.grade_id and other.source.strip() not in {"", *given}:
+            found[name] = other
+            said.append(f"{name}: it was left empty; the student's own text behind it counts.")
 
 
 def _answered_elsewhere(model: NotebookNode, own: Handed, handed: list[Handed]) -> Handed | None:
@@ -202,6 +226,33 @@ def _cell(model: NotebookNode | None, cell: Handed, name: str, said: list[str]) 
         said.append(f"{name}: this test was changed, and put back.")
     new = _copy(model, cell.source if about.solution else model.source)
     return _with_pictures(new, cell) if about.solution else new
+
+
+def _put_parameters_back(released: NotebookNode, cells: list[NotebookNode], said: list[str]) -> None:
+    """See that the lab starts with the release's profile and paths, whatever the student ran it with."""
+    tagged = [cell.source for cell in released.cells if "parameters" in cell.metadata.get("tags", [])]
+    wanted = _assigned("\n".join(tagged))
+    for cell in cells:
+        if cell.cell_type != "code" or cell.source in tagged:
+            continue
+        if STARTS in cell.source:
+            return
+        own = _assigned(cell.source)
+        if changed := [name for name in wanted if own.get(name, wanted[name]) != wanted[name]]:
+            cell.source += "\n" + "\n".join(f"{name} = {wanted[name]}" for name in changed)
+            said.append(f"{', '.join(changed)}: set in the notebook; it is graded with what the release has.")
+
+
+def _assigned(source: str) -> dict[str, str]:
+    """Names that a cell gives a value at its top, and the values as they are written; none of what is not Python."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    return {
+        target.id: ast.unparse(node.value)
+        for node in body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)
+    }  # fmt: skip
 
 
 def _put_test(cells: list, name: str, model: NotebookNode, previous: str, exercise: str, said: list[str]) -> None:
