@@ -101,7 +101,11 @@ def _find_reference(run: "Run") -> "reference_of.Reference | None":
         (folder,) = {path.parent for path in reference_of.ROOT.glob(f"{run.lab}_*/{reference_of.ABOUT}")}
     except ValueError:
         return None
-    found = reference_of.Reference(folder, run.folder)
+    try:
+        found = reference_of.Reference(folder, run.folder)
+    except LabkitError as error:
+        print(f"All models are trained here, without the reference: {error}")
+        return None
     stand_in = any(each["stand_in_for"] == "CelebA" for each in found.about["data"])  # `use` sees to other faces
     photographs = path_for("celeba", run.data) or any((data_root() / "celeba").glob("*x*"))
     if found.about["seed"] != run.seed or (stand_in and photographs):
@@ -386,7 +390,10 @@ class Run:
         open_still = (UNDECIDED, NEEDS_PHOTOGRAPHS)
         if record["verdict"] not in open_still or self.profile == "study":
             return {}
-        same = (each for each in reference_of.verdicts(reference_of.ROOT) if each["id"] == record["id"])
+        try:
+            same = [each for each in reference_of.verdicts(reference_of.ROOT) if each["id"] == record["id"]]
+        except LabkitError:  # damaged: it would have been a line more, and this run needs none of it
+            return {}
         decided = (each for each in same if each["verdict"] not in open_still)
         return next(({"study": {name: each[name] for name in ("verdict", "on", "measured")}} for each in decided), {})
 

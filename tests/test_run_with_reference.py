@@ -79,6 +79,18 @@ def test_a_stale_one_is_named_and_all_is_trained_at_the_small_sizes(about, tmp_p
     assert "The reference is stale" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("held", ["", "[]", "{}", '{"live": ""'])
+def test_a_damaged_one_is_named_and_all_is_trained_and_judged(about, tmp_path, held, capsys):
+    path = tmp_path / "reference" / "99_lab" / reference.ABOUT
+    path.write_text(held)
+    run, epochs = begin(tmp_path)
+    assert epochs == 2 and reference.active() is None
+    assert f"{path}: is damaged; take it" in capsys.readouterr().out
+    run.claim(rises, change=[float("nan")] * 5)
+    with pytest.raises(LabkitError, match="is damaged"):
+        reference.verdicts(tmp_path / "reference")
+
+
 def test_photographs_are_trained_on_at_the_small_sizes(about, tmp_path, monkeypatch):
     (tmp_path / "photographs" / "celeba").mkdir(parents=True)
     assert begin(tmp_path, data=str(tmp_path / "photographs"))[1] == 2

@@ -6,7 +6,6 @@ trained before, and `fit` refuses one of another model, of other data or setting
 """
 
 import io
-import json
 import platform
 import shutil
 import zipfile
@@ -48,13 +47,22 @@ class Reference:
         about: what made it (sizes, data, renderer, versions …), its metrics and verdicts, and which model is live.
         taken: what was taken so far, e.g. "sweep/0f3a…".
         live: the model that is trained here, "" for none.
+
+    Raises LabkitError: what is written of it is damaged.
     """
 
     def __init__(self, folder: Path, run_folder: Path) -> None:
         self.folder, self.run_folder = folder, run_folder.absolute()
-        self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        self.about = _read_about(folder / ABOUT, "live", "data", "seed", "renderer")
         self.taken: list[str] = []
         self.live = str(self.about["live"])
+
+
+def _read_about(path: Path, *needed: str) -> dict[str, Any]:
+    about = read_json(path)
+    if not isinstance(about, dict) or any(name not in about for name in needed):
+        raise LabkitError(f"{path}: is damaged; take it from the project's repository again.")
+    return about
 
 
 def _key(relative: Path) -> str:
@@ -199,6 +207,8 @@ def verdicts(root: Path = ROOT) -> list[dict[str, Any]]:
     """The claims of all labs in the reference as claims.json holds them, with "lab" and "profile".
 
     Those that only photographs decide are as they were measured there.
+
+    Raises LabkitError: what is written of one is damaged.
     """
     there = {claim["id"]: claim for claim in on_photographs(root)}
     drawn = _claims(root, ABOUT)
@@ -211,7 +221,7 @@ def on_photographs(root: Path = ROOT) -> list[dict[str, Any]]:
 
 
 def _claims(root: Path, name: str) -> list[dict[str, Any]]:
-    abouts = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(root.glob(f"*/{name}"))]
+    abouts = [_read_about(path, "lab", "profile", "claims") for path in sorted(root.glob(f"*/{name}"))]
     return [
         claim | {"lab": about["lab"], "profile": about["profile"]} for about in abouts for claim in about["claims"]
     ]

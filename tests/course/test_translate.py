@@ -234,3 +234,17 @@ def test_a_hint_without_parts_is_translated_whole(monkeypatch):
     monkeypatch.setenv(translations.VARIABLE, "es")
     lines = report([missed])
     assert lines == ["✗ s y t solo ven las características conservadas", "    pista: falta el desplazamiento t."]
+
+
+def test_a_file_in_another_encoding_is_named_and_a_student_reads_english(own_files, monkeypatch):
+    path = translations.FOLDER / "es" / "kit.po"
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole, encoding="utf-8-sig")
+    assert translations.known(translations.catalogue("es", "kit"))
+    path.write_text(whole, encoding="cp1252", errors="replace")
+    with pytest.raises(LabkitError, match=r"kit\.po: is not in UTF-8"):
+        translations.catalogue("es", "kit")
+    monkeypatch.setenv(translations.VARIABLE, "es")
+    translations._all.cache_clear()
+    assert translations.say("it has shape (1,), expected (2,).") == "it has shape (1,), expected (2,)."
+    translations._all.cache_clear()

@@ -158,7 +158,7 @@ def _find(wanted: dict[str, NotebookNode], handed: list[Handed], said: list[str]
 
 def _find_texts(released: NotebookNode, found: dict[str, Handed], handed: list[Handed], said: list[str]) -> None:
     """A text exercise that is untouched or missing: the student's own text right behind its place answers it."""
-    given = {cell.source.strip() for cell in released.cells}
+    given, ids = {cell.source.strip() for cell in released.cells}, {cell.id for cell in released.cells}
     for before, model in itertools.pairwise(released.cells):
         about = model.metadata.get("nbgrader")
         if model.cell_type != "markdown" or not about or not about.solution:
@@ -171,7 +171,9 @@ def _find_texts(released: NotebookNode, found: dict[str, Handed], handed: list[H
         places = [n for n, cell in enumerate(handed) if (cell is own if own else cell.source.strip() == asked)]
         behind = handed[places[-1] + 1 :][:2] if places else []
         other = next((cell for cell in behind if cell.source.strip() != stub), None)
-        if other and other.kind == "markdown" and not other.grade_id and other.source.strip() not in {"", *given}:
+        if not other or other.kind != "markdown" or other.grade_id or other.id in ids:
+            continue
+        if other.source.strip() not in {"", *given}:
             found[name] = other
             said.append(f"{name}: it was left empty; the student's own text behind it counts.")
 
