@@ -55,12 +55,19 @@ class Count:
         return f"{self.done} messages are in {name}, {self.stale} stale or missing and left in English: {self.path}"
 
 
+def _catalogue(language: str, name: str) -> Catalog:
+    try:
+        return translations.catalogue(language, name)
+    except UnicodeDecodeError as error:
+        raise LabkitError(f"{_path(language, name)}: is not in UTF-8; let the editor save it so.") from error
+
+
 def update(lab: Lab) -> list[Count]:
     """Bring the .po files of a lab, and those that all labs share, up to what the source says today."""
     counts = []
     for language in translations.languages():
         for name, found in ((KIT, kit_messages()), (lab.number, messages(lab))):
-            path, catalog = _path(language, name), translations.catalogue(language, name)
+            path, catalog = _path(language, name), _catalogue(language, name)
             catalog.project, catalog.version, catalog.fuzzy = "labkit", "", False
             template = Catalog()
             for text, places in found.items():
@@ -85,7 +92,7 @@ def translate(notebook: NotebookNode, lab: Lab, language: str) -> Count:
         if not able:
             raise LabkitError(f"lab {lab.number}: is in English only; `labkit translate {lab.number}` begins a file.")
         raise LabkitError(f"lab {lab.number} in {language!r}: there is no such translation{nearest(language, able)}")
-    known = translations.known(translations.catalogue(language, lab.number))
+    known = translations.known(_catalogue(language, lab.number))
     for cell in notebook.cells:
         if _is_translated(cell):
             cell.source = (
@@ -153,7 +160,7 @@ def _text(catalog: Catalog) -> bytes:
 
 
 def _count(language: str, name: str, found: dict[str, set[str]]) -> Count:
-    known = translations.known(translations.catalogue(language, name))
+    known = translations.known(_catalogue(language, name))
     done = sum(text in known for text in found)
     return Count(language, _path(language, name), done, len(found) - done)
 

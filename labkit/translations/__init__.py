@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.errors import LabkitError
-
 if TYPE_CHECKING:
     from babel.messages import Catalog
 
@@ -33,7 +31,7 @@ def languages() -> list[str]:
 def catalogue(language: str, name: str) -> "Catalog":
     """The messages of a lab, or of `kit`, in a language; none where there is no such file.
 
-    Raises LabkitError: the file is not in UTF-8.
+    Raises UnicodeDecodeError: the file is not in UTF-8.
     """
     from babel.messages import Catalog  # not for a student who reads English
     from babel.messages.pofile import read_po
@@ -41,11 +39,7 @@ def catalogue(language: str, name: str) -> "Catalog":
     path = FOLDER / language / f"{name}.po"
     if not path.is_file():
         return Catalog(locale=language)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LabkitError(f"{path}: is not in UTF-8; let the editor save it so.") from error
-    return read_po(io.StringIO(text), locale=language)
+    return read_po(io.StringIO(path.read_text(encoding="utf-8-sig")), locale=language)
 
 
 def known(catalog: "Catalog") -> dict[str, str]:
@@ -86,7 +80,7 @@ def _all(language: str) -> tuple[dict[str, str], list[tuple[re.Pattern, list[str
     """Sentences of a language as they are, and those with fields as patterns, the most particular first."""
     exact: dict[str, str] = {}
     for path in sorted((FOLDER / language).glob("*.po")):
-        with suppress(LabkitError):  # a student reads English then
+        with suppress(UnicodeDecodeError):  # a student reads English then
             exact |= known(catalogue(language, path.stem))
     found = []
     for english, string in exact.items():

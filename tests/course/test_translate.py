@@ -243,7 +243,7 @@ def test_a_file_in_another_encoding_is_named_and_a_student_reads_english(own_fil
     assert translations.known(translations.catalogue("es", "kit"))
     path.write_text(whole, encoding="cp1252", errors="replace")
     with pytest.raises(LabkitError, match=r"kit\.po: is not in UTF-8"):
-        translations.catalogue("es", "kit")
+        update(list_labs()[0])
     monkeypatch.setenv(translations.VARIABLE, "es")
     translations._all.cache_clear()
     assert translations.say("it has shape (1,), expected (2,).") == "it has shape (1,), expected (2,)."

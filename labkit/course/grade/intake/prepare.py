@@ -91,7 +91,7 @@ def _number(person: Any) -> str:
     """ "" where the system says none."""
     if not isinstance(person, dict) or not (number := person.get("id") or person.get("email")):
         return ""
-    return f"{person.get('system')} {number}"
+    return f"{person.get('system')} {number} {person.get('name')}"  # a number may be no more than a team's
 
 
 def _told_apart(submission: Submission, known: dict[str, str]) -> Submission:
@@ -100,8 +100,8 @@ def _told_apart(submission: Submission, known: dict[str, str]) -> Submission:
     if number and (before := [name for name, other in known.items() if other == number]):
         student = before[0]
     elif number and known.get(student):
-        number_only = re.sub(r"[^0-9A-Za-z.@-]+", "_", number.partition(" ")[2])
-        student = f"{student[:40]}_{number_only[:36]}"
+        own = str(submission.person.get("id") or submission.person.get("email"))
+        student = f"{student[:40]}_{re.sub(r'[^0-9A-Za-z.@-]+', '_', own)[:36]}"
     known[student] = number or known.get(student, "")
     if student == submission.student:
         return submission
