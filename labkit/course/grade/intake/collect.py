@@ -81,6 +81,32 @@ def collect(source: Path, lab: Lab) -> tuple[list[Submission], list[str]]:
     return submissions, left_out
 
 
+def identity(person: object) -> str:
+    """What a system knows a person by, "" where it says no more than a name; a number alone may be a team's."""
+    if not isinstance(person, dict) or not (number := person.get("id") or person.get("email")):
+        return ""
+    return f"{person.get('system')} {number} {person.get('name')}"
+
+
+def told_apart(submission: Submission, known: dict[str, str]) -> Submission:
+    """The submission under the name that its person had in earlier batches, and under nobody else's of that name.
+
+    Args:
+        known: student → `identity`; the submission's is added.
+    """
+    own, student = identity(submission.person), submission.student
+    if own and own in known.values():
+        student = next(name for name, other in known.items() if other == own)
+    elif own and known.get(student):
+        number = submission.person.get("id") or submission.person["email"]
+        student = _harmless(f"{student}_{number}", {name.casefold() for name in known})
+    known[student] = own or known.get(student, "")
+    if student == submission.student:
+        return submission
+    said = f"two people of one name are told apart by their numbers; this one is kept as {student}."
+    return replace(submission, student=student, notes=[*submission.notes, said])
+
+
 def _unwrapped(found: list[Member], source: Path, lab: Lab) -> list[Member]:
     """The members without the folder that holds them all, where it is no student's."""
     tops = {member.parts[0] for member in found if len(member.parts) > 1}

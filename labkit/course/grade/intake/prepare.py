@@ -2,8 +2,7 @@
 
 import hashlib
 import os
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from itertools import chain
 from pathlib import Path
@@ -14,7 +13,7 @@ from nbformat import NotebookNode
 
 from labkit.attempts import parse_attempts, tried
 from labkit.course.grade.exercises import exercises
-from labkit.course.grade.intake.collect import Submission, collect
+from labkit.course.grade.intake.collect import Submission, collect, identity, told_apart
 from labkit.course.grade.intake.members import RefusedError
 from labkit.course.grade.intake.repair import read_cells, repair
 from labkit.course.grade.layout import RECEIVED, Place, open_gradebook
@@ -63,7 +62,7 @@ def prepare(place: Place, source: Path, *, deadline: date | None = None, max_byt
     result = Prepared(left_out=left_out, deadline=deadline or _known_deadline(place))
     known = _known_people(place)
     for submission in found:
-        submission = _told_apart(submission, known)
+        submission = told_apart(submission, known)
         try:
             one = place.of(submission.student)
             notebook, about = _sanitised(submission, released, max_bytes)
@@ -79,34 +78,12 @@ def prepare(place: Place, source: Path, *, deadline: date | None = None, max_byt
 
 
 def _known_people(place: Place) -> dict[str, str]:
-    """Student → what the system that they handed in by knows them by, of all who are prepared for this lab."""
+    """Student → `identity`, of all who are prepared for this lab."""
     known = {}
     for path in place.course.glob(f"submitted/*/{place.name}/prepared.json"):
         about = read_json(path)
-        known[path.parents[1].name] = _number(about.get("person") if isinstance(about, dict) else None)
+        known[path.parents[1].name] = identity(about.get("person") if isinstance(about, dict) else None)
     return known
-
-
-def _number(person: Any) -> str:
-    """ "" where the system says none."""
-    if not isinstance(person, dict) or not (number := person.get("id") or person.get("email")):
-        return ""
-    return f"{person.get('system')} {number} {person.get('name')}"  # a number may be no more than a team's
-
-
-def _told_apart(submission: Submission, known: dict[str, str]) -> Submission:
-    """The submission under the name that its person has in this lab already, and under nobody else's of that name."""
-    student, number = submission.student, _number(submission.person)
-    if number and (before := [name for name, other in known.items() if other == number]):
-        student = before[0]
-    elif number and known.get(student):
-        own = str(submission.person.get("id") or submission.person.get("email"))
-        student = f"{student[:40]}_{re.sub(r'[^0-9A-Za-z.@-]+', '_', own)[:36]}"
-    known[student] = number or known.get(student, "")
-    if student == submission.student:
-        return submission
-    said = f"two people of one name are told apart by their numbers; this one is kept as {student}."
-    return replace(submission, student=student, notes=[*submission.notes, said])
 
 
 def read_release(place: Place) -> NotebookNode:
