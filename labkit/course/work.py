@@ -7,6 +7,7 @@ left it, as the lab has it now.
 import copy
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import nbformat
 from nbformat import NotebookNode
@@ -36,12 +37,15 @@ def fill(work: Path, labs: list[Lab]) -> list[str]:
         if mine.exists() and given == text:
             continue
         if mine.exists():
+            read = base
             try:
                 before = nbformat.reads(given or text, as_version=4)
-                merged, both = merge(nbformat.read(mine, as_version=4), before, new)
+                read = mine
+                merged, both = merge(_with_ids(nbformat.read(mine, as_version=4), before), before, new)
             except Exception as error:  # nbformat raises errors of many kinds
                 why = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}".rstrip(": ")
-                said.append(f"{mine}: left as it is ({why}); move it away to get the lab's text anew.")
+                damaged = f", since {base} is damaged" if read == base else ""
+                said.append(f"{mine}: left as it is{damaged} ({why}); move it away to get the lab's text anew.")
                 continue
             write_text(mine, notebook_text(merged))
             said.append(f"{mine.name}: brought up to date" + (f"; {both} cells are there twice." if both else "."))
@@ -78,6 +82,21 @@ def merge(mine: NotebookNode, base: NotebookNode, new: NotebookNode) -> tuple[No
     result = copy.deepcopy(new)
     result.cells = merged
     return result, both
+
+
+def _with_ids(mine: NotebookNode, base: NotebookNode) -> NotebookNode:
+    """The student's notebook, where an older editor has dropped the cells' ids: known by nbgrader's name, or text."""
+    if all("id" in cell for cell in mine.cells):
+        return mine
+    free = list(base.cells)
+    for cell in mine.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        same = [each for each in free if name and each.metadata.get("nbgrader", {}).get("grade_id") == name]
+        same = same or [each for each in free if each.source == cell.source]
+        cell["id"] = same[0].id if same else uuid4().hex[:8]
+        if same:
+            free.remove(same[0])
+    return mine
 
 
 def _by_id(notebook: NotebookNode) -> dict[str, NotebookNode]:

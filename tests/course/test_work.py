@@ -1,5 +1,7 @@
 """The student's folder: filled, brought up to date, never overwritten."""
 
+import json
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -105,6 +107,26 @@ def test_a_damaged_base_stops_nothing(tmp_path):
     before = (work / lab.path.name).read_text()
     (said,) = fill(work, [lab])
     assert "left as it is" in said and (work / lab.path.name).read_text() == before
+    assert f"since {work / BASE / lab.path.name} is damaged" in said
+
+
+def test_a_notebook_whose_cells_lost_their_ids_is_brought_up_to_date(tmp_path):
+    lab, work = demo_lab(tmp_path / "labs"), tmp_path / "work"
+    fill(work, [lab])
+    mine = work / lab.path.name
+    written = json.loads(mine.read_text())
+    names = [cell.pop("id") for cell in written["cells"]]
+    solved = next(n for n, cell in enumerate(written["cells"]) if "NotImplementedError" in "".join(cell["source"]))
+    written["cells"][solved]["source"] = "mine"
+    written["cells"].append({"cell_type": "markdown", "metadata": {}, "source": "my note"})
+    mine.write_text(json.dumps(written | {"nbformat_minor": 4}))
+    source = nbformat.read(lab.path, as_version=4)
+    source.cells[0].source += "\n\nA new sentence."
+    nbformat.write(source, lab.path)
+    assert fill(work, [lab]) == [f"{mine.name}: brought up to date."]
+    now = nbformat.read(mine, as_version=4)
+    assert [cell.id for cell in now.cells][: len(names)] == names and now.cells[-1].source == "my note"
+    assert now.cells[solved].source == "mine" and now.cells[0].source.endswith("A new sentence.")
 
 
 def test_the_start_opens_by_itself(tmp_path):

@@ -124,6 +124,38 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
         build_site(tmp_path, tmp_path / "out")
 
 
+def test_a_newer_site_takes_the_place_of_the_older_and_leaves_what_others_put_there(tmp_path):
+    site, link, built = tmp_path / "site", tmp_path / "link", tmp_path / "built"
+    link.symlink_to(site)
+    for pages in (("index.html", "old.html", "_static/a.css"), ("index.html", "new.html")):
+        for name in pages:
+            (built / name).parent.mkdir(parents=True, exist_ok=True)
+            (built / name).write_text("-".join(pages))
+        build._replace(link.resolve(), built)
+        (site / ".git").mkdir(exist_ok=True)
+        (site / "CNAME").write_text("faces.example")
+        shutil.rmtree(built)
+    assert sorted(file.name for file in site.iterdir()) == [".git", "CNAME", "index.html", "new.html", "site.json"]
+    assert "new.html" in (site / "index.html").read_text() and link.is_symlink()
+
+
+def test_a_run_on_a_gpu_is_found(tmp_path):
+    record = tmp_path / "gpu" / "01x_small" / "notebook.ipynb"
+    record.parent.mkdir(parents=True)
+    record.touch()
+    assert newest_run(tmp_path) == tmp_path / "gpu"
+
+
+def test_a_list_of_pages_that_was_tampered_with_deletes_nothing_elsewhere(tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "mine.txt").touch()
+    (tmp_path / "site" / "site.json").write_text('["..", "../mine.txt", "", ".", 3]')
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "index.html").touch()
+    build._replace(tmp_path / "site", tmp_path / "built")
+    assert (tmp_path / "mine.txt").is_file() and (tmp_path / "site" / "index.html").is_file()
+
+
 def test_without_a_run_it_shows_the_labs_and_the_claims_of_the_reference(tmp_path, monkeypatch):
     assert newest_run(tmp_path / "runs") is None
     labs = choose_labs(["00", "03a"], list_labs())  # all of them take a minute

@@ -14,7 +14,7 @@ from typing import Any
 from labkit.claims import BADGES, claims_html, measured_text
 from labkit.course.run.labs import list_labs, project_root, read_notebook
 from labkit.errors import LabkitError
-from labkit.files import write_json
+from labkit.files import read_json, write_json
 from labkit.fit import reference
 from labkit.plots import browser
 from labkit.record import NOTEBOOK, STATE, read_record
@@ -24,6 +24,7 @@ HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS[^\n
 EMPTY_HEADER = re.compile(r"<th([^>]*)>(?:\s|&nbsp;)*</th>")  # pandas writes them; a screen reader stumbles
 HERE = Path(__file__).parent
 REFERENCE = "reference"  # the name of its run
+CONTENTS = "site.json"  # names of the files and folders that make a site, in its folder
 WIDTH = 1200  # pixels; a figure on a page is never shown wider
 EXPLORER = """# Explorer
 
@@ -40,8 +41,8 @@ OPEN_IN = (
 
 
 def newest_run(runs: Path) -> Path | None:
-    """The newest of runs/study, runs/cpu and runs/smoke that holds an executed notebook; None if there is none."""
-    found = [file for name in ("study", "cpu", "smoke") for file in (runs / name).glob(f"*/{NOTEBOOK}")]
+    """The newest run of a profile under runs/ that holds an executed notebook; None if there is none."""
+    found = [file for name in ("study", "gpu", "cpu", "smoke") for file in (runs / name).glob(f"*/{NOTEBOOK}")]
     return max(found, key=lambda file: file.stat().st_mtime).parent.parent if found else None
 
 
@@ -50,7 +51,7 @@ def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
 
     Args:
         run: holds a folder for each lab. None takes the notebooks as they are, and the claims of the reference.
-        out: replaced if a site is there.
+        out: where a site is, its pages are replaced; what others put beside them stays. Of a link, where it leads.
 
     Raises LabkitError: the run holds no executed lab, Sphinx is missing, or `out` holds something else.
     """
@@ -107,9 +108,21 @@ def build_site(run: Path | None, out: Path, students: bool = False) -> Path:
             source, None, built, Path(place, "trees"), "html", _settings(), status=None, warning=io.StringIO()
         ).build()
         shutil.rmtree(built / "_sources", ignore_errors=True)
-        shutil.rmtree(out, ignore_errors=True)
-        shutil.move(built, out)
+        _replace(out.resolve(), built)
     return out / "index.html"
+
+
+def _replace(out: Path, built: Path) -> None:
+    """Put a site where an older one may be. Hosts keep files of their own there, such as CNAME or .git."""
+    out.mkdir(parents=True, exist_ok=True)
+    names = sorted(file.name for file in built.iterdir())
+    before = read_json(out / CONTENTS)
+    for name in set(map(str, before if isinstance(before, list) else names)) - {"", ".", ".."}:
+        old = out / Path(name).name
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink(missing_ok=True)
+    for name in names:
+        shutil.move(built / name, out / name)
+    write_json(out / CONTENTS, names)
 
 
 def _decoders(labs: list[Path]) -> list[Path]:

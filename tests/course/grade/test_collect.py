@@ -335,3 +335,37 @@ def test_another_archive_is_refused_with_what_to_do_and_nothing_of_photographs(t
     with pytest.raises(LabkitError, match=r"unpack it|download (it )?again") as caught:
         collect(tmp_path / name, LAB)
     assert "celeba" not in str(caught.value)
+
+
+def test_a_notebook_that_begins_with_a_day_or_a_group_is_the_labs_own(tmp_path):
+    names = ("24_answers", "24_project", "03a_other", "06_other")
+    for student in names:
+        (tmp_path / "in" / student).mkdir(parents=True)
+        (tmp_path / "in" / student / f"{student}.ipynb").write_bytes(book("x"))
+    (tmp_path / "labs").mkdir()
+    lab = SimpleNamespace(stem=STEM, number="01b", path=tmp_path / "labs" / f"{STEM}.ipynb")
+    found, left_out = collect(tmp_path / "in", lab)
+    assert [each.student for each in found] == list(names[:2]) and len(left_out) == 2
+    (tmp_path / "labs" / "24_a_later_lab.ipynb").touch()
+    assert collect(tmp_path / "in", lab)[0] == []
+
+
+def test_a_notebook_with_a_dot_in_front_is_seen_and_what_systems_leave_is_not(tmp_path):
+    for name in (".ada.ipynb", "._bob.ipynb", ".~cy.ipynb", ".ipynb_checkpoints/dan.ipynb", "eve.ipynb"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(book("x"))
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for path in (tmp_path / "in").rglob("*.ipynb"):
+            archive.write(path, path.relative_to(tmp_path / "in"))
+    for source in (tmp_path / "in", tmp_path / "all.zip"):
+        found, left_out = collect(source, LAB)
+        assert {each.student for each in found} == {"ada", "eve"} and left_out == []
+
+
+def test_a_zip_as_submit_names_it_is_no_student(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in (STEM, f"ada_{STEM}"):
+        with zipfile.ZipFile(tmp_path / "in" / f"{name}.zip", "w") as archive:
+            archive.writestr(f"{STEM}.ipynb", book("x"))
+    found, (said,) = collect(tmp_path / "in", LAB)
+    assert [each.student for each in found] == ["ada"] and "it cannot be told whose it is" in said

@@ -180,6 +180,20 @@ def test_late_is_what_is_dated_after_the_deadline(course, lab, answered, tmp_pat
     assert again == pytest.approx(5 * 3600), "what was said before holds"
 
 
+def test_an_older_one_that_replaces_a_newer_one_is_named(course, lab, answered, tmp_path):
+    def batch(year, notebook):
+        with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+            archive.writestr(zipfile.ZipInfo("ada.ipynb", (year, 1, 1, 0, 0, 0)), nbformat.writes(notebook))
+        return prepare(Place(course, lab), tmp_path / "in.zip").students["ada"]["repairs"]
+
+    older = deepcopy(answered)
+    older.cells[0].source += "\n"
+    assert batch(2025, answered) == [] and batch(2025, answered) == []
+    (said,) = batch(2024, older)
+    assert said.startswith("it is dated 2024-01-01") and "replaces one of 2025-01-01" in said
+    assert batch(2025, answered) == []
+
+
 def test_what_has_no_date_is_not_late(course, lab, answered, tmp_path):
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as packed:
         packed.writestr(zipfile.ZipInfo("ada.ipynb", (1980, 0, 0, 0, 0, 0)), nbformat.writes(answered))

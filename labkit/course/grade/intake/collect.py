@@ -167,7 +167,8 @@ def _owners(member: Member, named: Named, lab: Lab, loose: dict[str, str], sever
     if named.who:
         return [f"{named.who}_{named.user}" if several and named.user else named.who]
     if len(member.parts) > 1:
-        return [_bare(ENDING.sub("", member.parts[0]), lab) or member.parts[0]]
+        own = _bare(ENDING.sub("", member.parts[0]), lab)
+        return [own] if own else []  # a zip as `labkit submit` names it, from a student nobody named
     if not _is_notebook(member, named) and not member.refused:
         return []
     return [loose[member.parts[0]]] if loose[member.parts[0]] else []
@@ -231,8 +232,11 @@ def _of_another_lab(member: Member, named: Named, lab: Lab) -> bool:
     folders = [part for part in member.parts[1:-1] if re.fullmatch(r"lab\d\d[a-z]?", part)]
     if folders:
         return f"lab{lab.number}" not in folders
-    number = re.match(r"(\d\d[a-z]?)_", named.file) if len(member.parts) > 1 or named.who else None
-    return bool(number) and number.group(1) != lab.number
+    found = re.match(r"(\d\d[a-z]?)_", named.file) if len(member.parts) > 1 or named.who else None
+    if not found or (number := found[1]) == lab.number:
+        return False
+    # Two digits may be a day or a group's: a lab's begin with 0, have a letter, or are those of a notebook beside it.
+    return number[0] == "0" or len(number) > 2 or any(lab.path.parent.glob(f"{number}_*.ipynb"))
 
 
 def _harmless(name: str, taken: set[str]) -> str:

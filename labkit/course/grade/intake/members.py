@@ -150,7 +150,9 @@ def _files(entries: list[ZipInfo]) -> tuple[list[tuple[ZipInfo, tuple[str, ...]]
 
 
 def _hidden(part: str) -> bool:
-    return part == "__MACOSX" or (part.startswith(".") and bool(part.strip(".")))
+    """What systems and editors leave beside files; a notebook is none, but for macOS's "._" and Jupyter's ".~"."""
+    notebook = part.lower().endswith(".ipynb") and not part.startswith(("._", ".~"))
+    return part == "__MACOSX" or (part.startswith(".") and bool(part.strip(".")) and not notebook)
 
 
 def read_file(path: Path, limit: int) -> bytes:

@@ -68,6 +68,7 @@ def prepare(place: Place, source: Path, *, deadline: date | None = None, max_byt
             notebook, about = _sanitised(submission, released, max_bytes)
             about["attempts"] = _attempts(submission, place.lab)
             about |= {"late_seconds": _late(submission, result.deadline), "submitted": _moment(submission)}
+            about["repairs"] += _older(read_json(one.folder("submitted") / "prepared.json"), about)
             _write(one.notebook("submitted"), notebook)
             write_json(one.folder("submitted") / "prepared.json", about)
             result.students[submission.student] = about
@@ -165,6 +166,15 @@ def _moment(submission: Submission) -> str | None:
     if not submission.modified:
         return None
     return datetime.fromtimestamp(submission.modified, UTC).isoformat(timespec="seconds")
+
+
+def _older(before: object, about: dict[str, Any]) -> list[str]:
+    """A batch that is prepared after a newer one replaces it, which nobody may overlook."""
+    last = before.get("submitted") if isinstance(before, dict) else None
+    if not (last and about["submitted"] and about["submitted"] < last and before.get("sha256") != about["sha256"]):
+        return []
+    replaced = f"it is dated {about['submitted']}, and replaces one of {last}"
+    return [f"{replaced}; if the later one shall count, prepare it again."]
 
 
 def _known_deadline(place: Place) -> datetime | None:
