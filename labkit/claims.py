@@ -221,7 +221,7 @@ def claims_markdown(claims: list[dict[str, Any]]) -> str:
 
 def is_estimate(measured: Any) -> bool:
     """Whether a record's value is an `Estimate`, whole: "nan" and "inf" stand there as text."""
-    if not isinstance(measured, dict) or measured.keys() != {"value", "error", "n", "unit"}:
+    if not isinstance(measured, dict) or measured.keys() - {"is_share"} != {"value", "error", "n", "unit"}:
         return False
     try:
         float(measured["value"]), float(measured["error"]), float(measured["n"])
@@ -230,11 +230,16 @@ def is_estimate(measured: Any) -> bool:
     return type(measured["n"]) is int and isinstance(measured["unit"], str)
 
 
+def as_estimate(measured: dict[str, Any]) -> Estimate:
+    """The `Estimate` that a record's value is."""
+    numbers = {name: float(measured[name]) for name in ("value", "error")}
+    return Estimate(**numbers, n=measured["n"], unit=measured["unit"], is_share=measured.get("is_share") is True)
+
+
 def measured_text(measured: Any) -> str:
     """A measurement in one line: numbers to four digits, estimates with their interval, dicts by name."""
     if is_estimate(measured):
-        numbers = {name: float(measured[name]) for name in ("value", "error")}
-        found = Estimate(**numbers, n=measured["n"], unit=measured["unit"])
+        found = as_estimate(measured)
         low, high = (measured_text(end) for end in found.interval())
         value, of = measured_text(found.value), f"{say('to')} {high}; {found.n} {say(found.unit)}"
         if math.isnan(found.value):

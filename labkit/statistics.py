@@ -30,6 +30,7 @@ class Estimate:
     error: float
     n: int
     unit: str = "seeds"
+    is_share: bool = False  # so that no interval goes below 0 or above 1
 
     @property
     def reach(self) -> float:
@@ -38,7 +39,8 @@ class Estimate:
 
     def interval(self) -> tuple[float, float]:
         """The ends of the 95 % interval; NaN with one unit."""
-        return self.value - self.reach, self.value + self.reach
+        low, high = self.value - self.reach, self.value + self.reach
+        return (float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))) if self.is_share else (low, high)
 
     def units_needed(self, bar: float) -> int:
         """How many units would put the bar outside of the interval, if value and spread stay as they are."""
@@ -132,9 +134,9 @@ def share(values: Any, people: Any, unit: str = "people") -> Estimate:
     """
     found, values = over_people(values, people), np.asarray(values)
     if found.n < 2 or (values.dtype != bool and found.value not in (0, 1)):
-        return replace(found, unit=unit)
+        return replace(found, unit=unit, is_share=True)
     doubt = (1 - ONE_SIDE ** (1 / found.n)) / stdtrit(found.n - 1, 1 - ONE_SIDE)
-    return replace(found, error=max(found.error, float(doubt)), unit=unit)
+    return replace(found, error=max(found.error, float(doubt)), unit=unit, is_share=True)
 
 
 @dataclass(frozen=True)

@@ -126,3 +126,11 @@ def test_a_limited_deviation_is_found_whatever_is_drawn(salt):
 def test_stub_fails_cleanly_and_every_property_is_missed_by_some_solution(prove):
     prove.stub(lab06.temperature_per_level, arguments=1)
     prove.complete(lab06.temperature_per_level, RIGHT, WRONG)
+
+
+@pytest.mark.parametrize("salt", range(8))
+def test_what_subtracts_the_noise_still_hands_on_its_latents(salt):
+    solution, _ = WRONG["noise subtracted"]
+    with salted(salt):
+        missed = [each.name for each in lab06.temperature_per_level(*solution) if not each.passed]
+    assert set(missed) == {PLAIN, WARM}

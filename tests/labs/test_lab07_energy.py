@@ -83,9 +83,9 @@ def test_right_solution_has_every_property(prove, right):
     prove.right(lab07.energy_distance, right)
 
 
-@pytest.mark.parametrize("case", WRONG.values(), ids=list(WRONG))
-def test_wrong_solution_misses_its_properties_and_gets_its_hints(prove, case):
-    prove.wrong(lab07.energy_distance, *case)
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_solution_misses_its_properties_and_gets_its_hints(prove, name):
+    prove.wrong(lab07.energy_distance, *WRONG[name])
 
 
 def test_stub_fails_cleanly_and_every_property_can_be_missed(prove):

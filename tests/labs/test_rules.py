@@ -3,6 +3,7 @@
 `python -m pytest tests/labs/test_rules.py -k table -s` prints the table of all rules.
 """
 
+import json
 import math
 import os
 from functools import cache
@@ -13,8 +14,9 @@ import pytest
 from simulate import false_positives, power
 from test_claims import CASES, CLAIMS
 
-from labkit.claims import UNDECIDED
+from labkit.claims import UNDECIDED, as_estimate
 from labkit.errors import LabkitError
+from labkit.record import plain
 from labkit.statistics import (
     Estimate,
     Finding,
@@ -141,6 +143,16 @@ def test_a_share_keeps_its_unit_and_of_one_person_has_no_error():
     assert found.unit == "walks" and found.value == 0.75 and found.error == over([0.5, 0.75, 1.0]).error
     assert share([1.0] * 16, np.arange(16), "walks").interval()[0] == pytest.approx(0.025 ** (1 / 16))
     assert math.isnan(share([True, True], [0, 0]).error)
+
+
+@pytest.mark.parametrize("values", [[True] * 16, [False] * 16, [True] * 15 + [False], [0.9, 1.0, 1.0]])
+def test_the_interval_of_a_share_stays_within_its_range_and_so_does_its_record(values):
+    found = share(values, np.arange(len(values)), "walks")
+    low, high = found.interval()
+    assert 0 <= low < high <= 1 and (low == 0 or high == 1)
+    again = as_estimate(json.loads(json.dumps(plain(found))))
+    assert again == found and again.interval() == (low, high)
+    assert all(math.isnan(end) for end in share([True, True], [0, 0]).interval())
 
 
 def test_of_a_bootstrap_that_mostly_fails_there_is_no_error():

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labkit.claims import measured_text
+from labkit.claims import as_estimate, measured_text
 from labkit.errors import LabkitError
 from labkit.files import write_text
 from labkit.record import STATE, read_record
-from labkit.statistics import Estimate
 
 MADE_OF = "config.json"
 MEASURED = "measured"
@@ -130,7 +129,7 @@ def _measured(folder: Path) -> dict[str, Any]:
 
 def _flat(record: Any, name: str = "") -> dict[str, Any]:
     """Name with dots → number, text or estimate."""
-    if isinstance(record, dict) and record.keys() != {"value", "error", "n", "unit"}:
+    if isinstance(record, dict) and record.keys() - {"is_share"} != {"value", "error", "n", "unit"}:
         items = record.items()
     elif isinstance(record, list):
         items = enumerate(record)
@@ -147,15 +146,10 @@ def _pairs(first: dict[str, Any], second: dict[str, Any]) -> Iterator[tuple[str,
 def _moved(was: Any, now: Any) -> bool:
     """Whether intervals part; where one side has none, whether the number is another beyond rounding."""
     if isinstance(was, dict) and isinstance(now, dict):
-        (low, high), (other_low, other_high) = (_interval(each) for each in (was, now))
+        (low, high), (other_low, other_high) = (as_estimate(each).interval() for each in (was, now))
         if not math.isnan(low + high + other_low + other_high):
             return high < other_low or other_high < low
         was, now = float(was["value"]), float(now["value"])
     if isinstance(was, int | float) and isinstance(now, int | float):
         return not math.isclose(was, now, rel_tol=1e-9, abs_tol=1e-12)
     return was != now
-
-
-def _interval(estimate: dict[str, Any]) -> tuple[float, float]:
-    value, error = float(estimate["value"]), float(estimate["error"])
-    return Estimate(value, error, n=estimate["n"], unit=estimate["unit"]).interval()
