@@ -319,7 +319,10 @@ def oracle_show() -> None:
 
 
 def main() -> None:
-    """Entry point: a LabkitError is one sentence on standard error and status 2; so is an error of the system."""
+    """Entry point: a LabkitError is one sentence on standard error and status 2; so is an error of the system.
+
+    Ctrl-C is one, too, with status 130.
+    """
     _open_streams()
     try:
         os.getcwd()
@@ -334,6 +337,10 @@ def main() -> None:
         try:
             with no_pipes():
                 app()
+        except SystemExit as ended:
+            if isinstance(getattr(ended.__context__, "__cause__", None), KeyboardInterrupt):
+                print("labkit: stopped; the same command begins again.", file=sys.stderr)
+            raise
         finally:
             sys.stdout.flush()
     except LabkitError as error:

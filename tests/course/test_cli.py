@@ -156,6 +156,31 @@ def test_an_interrupt_keeps_what_there_is_and_leaves_nothing_running(project, si
     assert not [each for each in left if runs(each)]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+def test_ctrl_c_is_a_sentence_and_no_workers_traceback(project):
+    """As a terminal sends it, to the command and to all that it has started."""
+    started = project / "started"
+    work = "def work(path):\n    import pathlib, time\n    pathlib.Path(path).touch()\n    time.sleep(60)\n"
+    (project / "slow.py").write_text(work)
+    program = (
+        "from slow import work\nfrom labkit.course import cli\n"
+        "from labkit.course.grade.limited import run_limited\n\n\n"
+        "@cli.app.command()\ndef slow():\n    run_limited(work, 'started')\n\n\n"
+        "if __name__ == '__main__':\n    cli.main()\n"
+    )
+    (project / "program.py").write_text(program)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    command = [sys.executable, "program.py", "slow"]
+    process = subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until = time.monotonic() + 120
+    while not started.exists() and time.monotonic() < until and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (130, "labkit: stopped; the same command begins again.\n")
+
+
 def test_labs_are_listed_plainly_and_as_markdown(project):
     assert "01_long" in labkit(project, "labs").stdout
     table = labkit(project, "labs", "--markdown").stdout.splitlines()

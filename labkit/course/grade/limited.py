@@ -137,6 +137,8 @@ def _work(theirs: Connection, about: tuple[Any, ...], work: Callable[..., Any], 
         answer = ("raised", error)
     try:
         theirs.send(answer)
+    except OSError:  # nobody waits for it any more: Ctrl-C has reached both
+        return
     except Exception:  # an error that cannot be pickled
         theirs.send(("raised", RuntimeError(repr(answer[1])[:300])))
     theirs.close()

@@ -2,10 +2,11 @@
 
 import os
 import time
+from multiprocessing import get_context
 
 import pytest
 
-from labkit.course.grade.limited import MEBIBYTE, Overrun, run_limited
+from labkit.course.grade.limited import MEBIBYTE, Overrun, _work, run_limited
 from labkit.errors import LabkitError
 
 COLLIDING = [k * (2**61 - 1) for k in range(60_000)]  # their hashes are all 0
@@ -52,6 +53,17 @@ def test_it_gives_what_the_work_gives_in_another_process_with_this_ones_environm
 def test_its_errors_are_raised_here(kind, error):
     with pytest.raises(error, match=r"kind|sentence"):
         run_limited(fail, kind)
+
+
+def test_one_whom_nobody_waits_for_any_more_ends_without_a_word(tmp_path, capfd):
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    about = ({}, str(tmp_path), None, 100 * MEBIBYTE)
+    process = context.Process(target=_work, args=(theirs, about, add, (1, 2)))
+    ours.close()
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0 and "Traceback" not in capfd.readouterr().err
 
 
 def test_one_long_operation_is_ended_by_its_computing_time_and_that_is_certain():
