@@ -179,12 +179,14 @@ def _inverse(back: _Direction) -> str | None:
 
 def _far(direction: _Direction, which: int) -> str | None:
     """Features (0) or log-determinant (1) of other sizes, of large numbers and of nets that give large ones."""
-    return _far_under(LONG_MASK, direction, which) or _far_under(LONG_MASK.roll(1), direction, which)
+    cases = ((mask, size) for mask in (LONG_MASK, LONG_MASK.roll(1)) for size in (20.0, -20.0))
+    return next((said for mask, size in cases if (said := _far_under(mask, size, direction, which))), None)
 
 
-def _far_under(mask: Tensor, direction: _Direction, which: int) -> str | None:
+def _far_under(mask: Tensor, size: float, direction: _Direction, which: int) -> str | None:
+    """With s of both signs, log-determinants go far on both sides of 0, whatever is drawn."""
     values = 1000 * normal(ROWS, len(mask), seed=9)
-    s, t = _Net(10, mask, 8.0), _Net(11, mask, 50.0)
+    s, t = _Net(10, mask, size), _Net(11, mask, 50.0)
     library = nf.flows.MaskedAffineFlow(mask, t, s)
     right = library(values) if direction.name == "forward" else library.inverse(values)
     far = replace(direction, s=s, t=t)

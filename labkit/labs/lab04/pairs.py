@@ -24,7 +24,7 @@ def membership_area(area: Function) -> list[Property]:
 
     return evaluate(
         {
-            "a number from 0 to 1": weak(lambda: _range(area) or untouched(_scores(0), area)),
+            "a number from 0 to 1": weak(lambda: _range(area) or untouched(_scores(9, 40, 30), area)),
             "all known ones higher give 1, all lower 0": lambda: asked(*_apart()),
             "else it is the share of pairs that the known one wins": lambda: asked(*map(_scores, range(1, 6))),
             "a tie counts half": lambda: asked(*_tied()),
