@@ -305,8 +305,9 @@ def test_further_seeds_on_photographs_add_their_verdicts_to_those_of_seed_0(tmp_
     about = {"text": "it holds", "measured": {}, "on": "photographs"}
 
     def build(seed, verdict, **changed):
+        name = changed.pop("id", "A1")
         write_json(folder / "config.json", config | {"seed": seed} | changed)
-        write_json(folder / "claims.json", [about | {"id": "A1", "verdict": verdict}])
+        write_json(folder / "claims.json", [about | {"id": name, "verdict": verdict}])
         reference.build(folder, root)
         return reference.on_photographs(root)
 
@@ -320,6 +321,8 @@ def test_further_seeds_on_photographs_add_their_verdicts_to_those_of_seed_0(tmp_
     assert "reproduced (2 of 3 seeds) |" in claims_markdown(claims)
     with pytest.raises(LabkitError, match="at these sizes"):
         build(3, "reproduced", sizes={"width": 4})
+    with pytest.raises(LabkitError, match="with these claims"):
+        build(3, "reproduced", id="A2")
     assert "seeds)" not in claims_markdown(build(0, "reproduced"))
 
 
@@ -357,6 +360,47 @@ def test_what_is_too_large_to_commit_is_refused(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(reference, limit, 10)
     with pytest.raises(LabkitError, match=r"smaller model|more than"):
         reference.build(finished(tmp_path / STEM), tmp_path / "reference")
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("wrong", ["LARGEST", "LARGEST_FILE", "checkpoint"])
+def test_a_build_that_is_refused_leaves_the_reference_as_it_was(root, tmp_path, monkeypatch, wrong):
+    before, lab = files(root), Lab(finished(tmp_path / STEM))
+    lab.model(4, 0, lab.folder / "longer")
+    path = lab.folder / "longer" / "checkpoint.pt"
+    if wrong == "checkpoint":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        monkeypatch.setattr(reference, wrong, 10)
+    with pytest.raises(LabkitError, match=r"smaller model|more than|checkpoint\.pt: is damaged .* --force"):
+        reference.build(lab.folder, root)
+    assert files(root) == before
+
+
+def test_a_flipped_byte_of_a_run_is_not_made_the_reference(tmp_path):
+    lab = Lab(finished(tmp_path / STEM))
+    lab.model(4, 0, lab.folder / "longer")
+    path = lab.folder / "longer" / "checkpoint.pt"
+    weights = torch.load(path, weights_only=True)["state"]["model"]["1.weight"].numpy().tobytes()
+    content = bytearray(path.read_bytes())
+    content[content.index(weights)] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(LabkitError, match="is damaged"):
+        reference.build(lab.folder, tmp_path / "reference")
+
+
+def test_the_reference_before_is_gone_once_there_is_another(root, tmp_path):
+    (root / STEM / "photographs.json").write_text("{}")
+    (root / "98_other").mkdir()
+    lab = Lab(finished(tmp_path / STEM))
+    lab.model(4, 0, lab.folder / "other")
+    assert reference.build(lab.folder, root) == sum(map(len, files(root).values()))
+    assert {path.name for path in root.iterdir()} == {STEM, "98_other"}
+    found = {path.relative_to(root / STEM).as_posix() for path in files(root)}
+    assert found == {"about.json", "photographs.json", "other/checkpoint.pt"}
 
 
 def test_of_a_gan_the_generator_is_taken_alone(tmp_path):
