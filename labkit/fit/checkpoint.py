@@ -82,8 +82,12 @@ class Checkpoints:
         return time.monotonic() >= self._due
 
     def _from_reference(self, path: Path) -> dict[str, Any] | None:
-        """The end of this run in the reference; None, with a sentence, where that is of something else."""
-        content = read_checkpoint(path)
+        """The end of this run in the reference; None, with a sentence, where that is damaged or of something else."""
+        try:
+            content = read_checkpoint(path)
+        except LabkitError:
+            print(f"{path}: is damaged: this model is trained instead.")
+            return None
         there, here = ({**config, "precision": ""} for config in (content["config"], self._config))
         if there != here:  # what computed it decides neither what it is nor what it may be used for
             print(f"The reference is stale here ({_differences(there, here)}): this model is trained instead.")

@@ -105,7 +105,10 @@ def compare(path: Path | None, rows: list[dict[str, float]], name: str) -> str:
     if _active is None or path is None or path.absolute() != _active.run_folder / _active.live / CHECKPOINT:
         return ""
     theirs = _active.folder / _active.live / CHECKPOINT
-    before = torch.load(theirs, map_location="cpu", weights_only=True)["state"]["rows"] if theirs.is_file() else []
+    try:
+        before = read_checkpoint(theirs)["state"]["rows"] if theirs.is_file() else []
+    except LabkitError:
+        return f"{theirs}: is damaged, so this model is not compared with the reference" if len(rows) == 1 else ""
     if not before or len(rows) not in (1, len(before)):
         return ""
     here, there = rows[-1][name], before[len(rows) - 1].get(name, float("nan"))

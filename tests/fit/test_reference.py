@@ -246,6 +246,18 @@ def test_another_model_is_trained_and_says_why(root, tmp_path, capsys):
     assert reference.active().taken == []
 
 
+@pytest.mark.parametrize("name", ["longer/checkpoint.pt", f"sweep/{LIVE}/checkpoint.pt", "sweep/*.json"])
+def test_a_damaged_file_of_the_reference_is_named_and_stops_no_lab(built, root, tmp_path, capsys, name):
+    for path in (root / STEM).glob(name):
+        path.write_text("[]")
+    lab = live(root, tmp_path / "run")
+    table, _, longer = lab.run()
+    captured = capsys.readouterr()
+    assert name.split("/")[0] in captured.out + captured.err and "is damaged" in captured.out + captured.err
+    pd.testing.assert_frame_equal(table, built[1])
+    pd.testing.assert_series_equal(longer.history.loss, built[3].history.loss)
+
+
 def test_a_shorter_training_is_no_end_of_it(root, tmp_path):
     lab = live(root, tmp_path / "run", epochs=1)
     lab.model(5, 0, tmp_path / "run" / "sweep" / cell_name(CONFIGS[1] | {"seed": 0}))
