@@ -91,6 +91,28 @@ def test_where_a_profile_that_there_is_not_was_named_is_said(arguments, named, p
     assert f"labkit: {named}there is no profile" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "arguments", "words"),
+    [
+        ("LABKIT_SCHEDULER", "nonsense", ["run", "00"], "LABKIT_SCHEDULER nonsense: is no address"),
+        ("LABKIT_LANG", "xx", ["labs"], "LABKIT_LANG: there is no language 'xx'; choose among en, "),
+        ("LABKIT_OUT", "pyproject.toml", ["run", "00"], "pyproject.toml: cannot hold results (Not a directory);"),
+        ("LABKIT_OUT", "elsewhere", ["reference", "build"], os.path.join("elsewhere", "study: holds no lab")),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_said_at_the_door(
+    name, value, arguments, words, project, monkeypatch, capsys
+):
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["labkit", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and words in said and not {"--out", "--scheduler"} & {*said.split()}
+
+
 @pytest.mark.parametrize("written", [["--course=~/course"], ["--course", "~/course"]])
 def test_a_home_folder_that_the_shell_left_as_it_is(written, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -280,6 +302,18 @@ def test_options_that_the_kit_does_not_know_reach_jupyterlab(project, monkeypatc
         cli.main()
     assert started[0][2] == "jupyterlab" and started[0][-3:] == ["--allow-root", "--port", "8899"]
     assert f"--ServerApp.root_dir={project / 'notebooks'}" in started[0]
+
+
+def test_make_takes_the_profile_from_the_environment(tmp_path):
+    kit = tmp_path / "kit"
+    kit.write_text('#!/bin/sh\nprintf "%s " "$@"\n')
+    kit.chmod(0o755)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for given, typed, taken in (("smoke", [], "smoke"), ("smoke", ["PROFILE=gpu"], "gpu"), ("", [], "cpu")):
+        command = ["make", "-s", "-C", root, "run", f"KIT={kit}", "READY=", *typed]
+        environment = {**os.environ, "LABKIT_PROFILE": given}
+        said = subprocess.check_output(command, env=environment, text=True, timeout=300)
+        assert f"--profile {taken} " in said
 
 
 def test_data_may_have_blanks_and_a_home_folder(project, tmp_path):
