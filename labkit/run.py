@@ -66,7 +66,7 @@ def start_lab(
         out: the folder of this record; None means `default_folder`.
         reference: in the profile cpu, take finished models from the kit's reference, where it fits the faces.
 
-    Raises LabkitError: unknown profile or language, a seed, path or address that is none, no data where they should
+    Raises LabkitError: unknown profile, a seed, path or address that is none, no data where they should
         be, or a folder that cannot be written.
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
@@ -78,7 +78,10 @@ def start_lab(
         raise LabkitError(f"REFERENCE = {reference!r}: give True or False, without quotes.")
     if address := os.environ.get(SCHEDULER_VARIABLE):
         check_address(address)
-    check_language()
+    try:
+        check_language()
+    except LabkitError as error:  # a notebook in a language that came after this kit is a lab all the same
+        print(f"Hints are in English: {error}")
     profile = choose_profile(profile)
     run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder or default_folder(lab, profile))
     reference_of.activate(_find_reference(run) if reference and profile == "cpu" else None)

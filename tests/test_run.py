@@ -98,9 +98,7 @@ def test_an_unknown_profile_is_refused_by_its_source(monkeypatch, tmp_path):
         report.choose_profile()
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("LABKIT_LANG", "xx"), ("LABKIT_SCHEDULER", "nonsense"), ("REFERENCE", "no")]
-)
+@pytest.mark.parametrize(("name", "value"), [("LABKIT_SCHEDULER", "nonsense"), ("REFERENCE", "no")])
 def test_what_would_be_met_late_or_never_is_refused_before_a_lab_begins(monkeypatch, tmp_path, name, value):
     monkeypatch.setenv(name, value)
     given = {"reference": value} if name == "REFERENCE" else {}
@@ -109,10 +107,11 @@ def test_what_would_be_met_late_or_never_is_refused_before_a_lab_begins(monkeypa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("language", ["", "en", "es"])
-def test_a_language_that_there_is_starts_a_lab(monkeypatch, tmp_path, language):
+@pytest.mark.parametrize(("language", "known"), [("", True), ("en", True), ("es", True), ("xx", False)])
+def test_a_language_that_there_is_not_is_named_and_stops_no_lab(monkeypatch, tmp_path, capsys, language, known):
     monkeypatch.setenv("LABKIT_LANG", language)
-    assert start_lab("01", profile="smoke", out=tmp_path).profile == "smoke"
+    start_lab("01", profile="smoke", out=tmp_path)
+    assert ("Hints are in English: LABKIT_LANG" in capsys.readouterr().out) is not known
 
 
 def test_sizes_are_those_of_the_profile_and_else_those_of_cpu(run):
