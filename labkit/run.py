@@ -105,7 +105,7 @@ def _path(name: str, given: Any) -> Path | None:
 
 def _find_reference(run: "Run") -> "reference_of.Reference | None":
     """The reference of this lab, where there is one and the faces are to be those that it was made of."""
-    from labkit.data.given import path_for
+    from labkit.data.given import names_in, path_for
     from labkit.drawn.recipe import recipe
 
     try:
@@ -118,7 +118,7 @@ def _find_reference(run: "Run") -> "reference_of.Reference | None":
         print(f"All models are trained here, without the reference: {error}")
         return None
     stand_in = any(each["stand_in_for"] == "CelebA" for each in found.about["data"])  # `use` sees to other faces
-    photographs = path_for("celeba", run.data) or any((data_root() / "celeba").glob("*x*"))
+    photographs = path_for("celeba", run.data) or any("x" in name for name in names_in(data_root() / "celeba"))
     if found.about["seed"] != run.seed or (stand_in and photographs):
         return None
     if found.about["renderer"] != recipe():

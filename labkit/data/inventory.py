@@ -1,12 +1,14 @@
 """Which data sets this machine has, and whether they are still what they were."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from labkit.data.celeba.prepare import prepared_report
+from labkit.data.celeba.prepare import REPORT, prepared_report
+from labkit.data.given import names_in
 from labkit.data.olivetti import olivetti_here
 from labkit.drawn.portraits import cached_files, synthetic_celeba
 from labkit.drawn.recipe import recipe
@@ -100,4 +102,5 @@ def _verify_stand_in(path: Path) -> str:
 
 def _prepared() -> list[Path]:
     """The folders of prepared sizes, whole or not."""
-    return sorted(path.parent for path in (data_root() / "celeba").glob("*/report.json"))
+    folder = data_root() / "celeba"
+    return [folder / name for name in sorted(names_in(folder)) if os.path.isfile(folder / name / REPORT)]
