@@ -8,6 +8,7 @@ import pytest
 from labkit.course.pages.run_page import write_index
 from labkit.course.run import freshness, run
 from labkit.course.run.freshness import data_folders, data_identity, record_hashes, why_stale
+from labkit.course.run.labs import read_lab
 from labkit.course.run.results import Console, Result
 from labkit.course.run.run import RunConfig
 from labkit.errors import LabkitError
@@ -73,6 +74,28 @@ def test_it_is_said_what_changed(record):
     assert why_stale(record, NOW | {"data": "other"}) == "its data changed"
     write_json(record / "state.json", read_record(record, "state.json", {}) | {"state": "failed"})
     assert "not ended well" in why_stale(record, NOW)
+
+
+@pytest.mark.parametrize(
+    ("profile", "given", "depends"),
+    [
+        ("cpu", {}, True),
+        ("cpu", {"REFERENCE": False}, False),
+        ("smoke", {}, False),
+        ("study", {}, False),  # it makes the reference, and would never be done
+    ],
+)
+def test_another_reference_is_noticed_where_models_are_taken_from_it(
+    make_lab, tmp_path, monkeypatch, profile, given, depends
+):
+    monkeypatch.setattr(freshness, "PACKAGE", tmp_path)
+    lab = read_lab(make_lab(tmp_path / "notebooks", "01_lab", ["1"], extra="REFERENCE = True"))
+    parameters, seen = {"PROFILE": profile, **given}, []
+    for about in ("{}", '{"live": ""}'):
+        (tmp_path / "reference" / "01_lab").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "reference" / "01_lab" / "about.json").write_text(about)
+        seen.append(freshness.fingerprint(lab, parameters, []))
+    assert {name for name in seen[0] if seen[0][name] != seen[1][name]} == ({"reference"} if depends else set())
 
 
 def other_shapes(value):
