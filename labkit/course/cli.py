@@ -104,9 +104,16 @@ def build_reference(
     chosen = [lab for lab in choose_labs(labs or [], list_labs()) if labs or (source / lab.stem).is_dir()]
     if not chosen:
         raise LabkitError(f"{source}: holds no lab; run `make study` first, or name a run with --run.")
+    refused = []
     for lab in chosen:
-        size = build(source / lab.stem, models="REFERENCE" in lab.parameters)
-        print(f"{lab.stem}: {size / 2**20:.1f} MB")
+        try:
+            size = build(source / lab.stem, models="REFERENCE" in lab.parameters)
+        except LabkitError as error:  # a lab that was stopped keeps no other one out
+            refused.append(str(error))
+        else:
+            print(f"{lab.stem}: {size / 2**20:.1f} MB")
+    if refused:
+        raise LabkitError("\n".join(refused))
 
 
 @reference_app.command("table")
@@ -403,7 +410,8 @@ def _parameter(text: str) -> tuple[str, Any]:
     try:
         value = ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return name, value
+        # Of a file here: a notebook runs in its own folder, where a relative path would mean another place.
+        return name, str(absolute(value)) if os.path.exists(value) else value
     try:
         json.dumps(value, allow_nan=False)  # as the run record will hold it
     except (ValueError, TypeError) as error:

@@ -205,6 +205,30 @@ def test_a_parameter_is_read_as_python_or_else_as_text(text, value):
         cli._parameter("=3")
 
 
+def test_a_parameter_that_names_a_file_here_names_it_in_a_notebook_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "me.png").touch()
+    assert cli._parameter("PHOTO=me.png") == ("PHOTO", str(tmp_path / "me.png"))
+
+
+def test_a_lab_that_did_not_end_well_keeps_no_other_out_of_the_reference(project, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    for stem in ("00_quick", "01_long"):
+        (tmp_path / stem).mkdir()
+
+    def build(folder, models):
+        if folder.name == "00_quick":
+            raise LabkitError(f"{folder}: is no run that ended well.")
+        return 2**20
+
+    monkeypatch.setattr("labkit.fit.reference.build", build)
+    monkeypatch.setattr(sys, "argv", ["labkit", "reference", "build", "--run", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr()
+    assert end.value.code == 2 and "00_quick: is no run that ended well" in said.err and "01_long: 1.0 MB" in said.out
+
+
 def test_help_and_refusals_do_not_wait_for_torch():
     program = "import sys, labkit.course.cli, labkit.course.run.run; print({'torch', 'papermill'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
