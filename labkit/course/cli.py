@@ -280,9 +280,8 @@ def data_list() -> None:
     from labkit.data.inventory import inventory
 
     for entry in inventory():
-        print(
-            f"{entry.name:<24}{entry.kind}" + ("" if entry.images else f", faces are drawn instead; {entry.advice}")
-        )
+        instead = ", faces are drawn instead" if entry.kind == "absent" else ""
+        print(f"{entry.name:<24}{entry.kind}{instead}" + (f"; {entry.advice}" if entry.advice else ""))
         if entry.images:
             print(f"{'':<24}{entry.images:,} images, SHA-256 {entry.checksum[:16]}…, {entry.where}")
 
