@@ -16,7 +16,7 @@ from labkit.record import NOTEBOOK, PAGE, RECORD_FILES, STATE, read_record, vers
 PACKAGE = Path(__file__).parents[2]
 CHECKPOINTS = "checkpoints"
 DEPTH = 4  # folders within folders: three, in one called celeba
-NO_DATA = ("README.md", "reference")
+NO_DATA = ("README.md", "reference", "synthetic")  # the last is drawn, by what the hash of the package stands for
 TABLES = ("list_*", "[iI]dentity_*")  # of CelebA, which may lie beside the images
 MADE_OF = "made_of.json"
 LEFT = ("figures/*.png", "explorer/*.js", "*.safetensors")  # by a lab, for the page, the site and other labs

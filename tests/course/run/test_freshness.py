@@ -11,6 +11,7 @@ from labkit.course.run.freshness import data_folders, data_identity, record_hash
 from labkit.course.run.labs import read_lab
 from labkit.course.run.results import Console, Result
 from labkit.course.run.run import RunConfig
+from labkit.drawn.portraits import synthetic_celeba
 from labkit.errors import LabkitError
 from labkit.files import write_json
 from labkit.record import PREDICTIONS, SHAPES, read_record
@@ -197,6 +198,16 @@ def test_data_are_noticed_wherever_the_loaders_look(tmp_path, monkeypatch, place
     assert len(set(seen)) == 3
     (file.parent / "loop").symlink_to(tmp_path)
     assert data_identity(data_folders(data, tmp_path))
+
+
+def test_faces_drawn_for_another_lab_or_profile_are_no_other_data(tmp_path, monkeypatch):
+    """A night's study would begin anew."""
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    before = data_identity(data_folders(None, tmp_path))
+    synthetic_celeba(2)
+    assert list(tmp_path.glob("*/celeba-2-*.npy"))
+    assert data_identity(data_folders(None, tmp_path)) == before
 
 
 def test_what_other_code_has_trained_goes_wherever_it_lies(tmp_path, monkeypatch):
