@@ -1,5 +1,5 @@
 PYTHON ?= python3
-PROFILE ?= cpu
+PROFILE ?= $(or $(LABKIT_PROFILE),cpu)
 JOBS ?= 2
 ARGS ?=
 WORKERS ?= 3

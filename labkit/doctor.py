@@ -96,5 +96,6 @@ def _data_sets() -> Iterator[Row]:
         if entry.images:
             yield entry.name, f"{entry.kind}: {entry.images:,} images, {entry.where}", ""
         else:
-            yield entry.name, "not here: synthetic stand-in", entry.advice
+            kind = "not here: synthetic stand-in" if entry.kind == "absent" else entry.kind
+            yield entry.name, kind, entry.advice
     yield "synthetic faces", "drawn on demand", ""

@@ -4,6 +4,7 @@ Needs neither torch nor matplotlib, so that the command line reads records witho
 """
 
 import json
+import os
 import platform
 import sys
 from dataclasses import is_dataclass
@@ -11,10 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import LabkitError
+from labkit import translations
+from labkit.errors import LabkitError, nearest
 
 PROFILES = ("smoke", "cpu", "study", "gpu")
 PROFILE_VARIABLE = "LABKIT_PROFILE"
+OUT_VARIABLE = "LABKIT_OUT"
 STUDY_SECONDS = 7200.0  # that a lab may take in the profile that makes the reference
 BUDGET_VARIABLE = "LABKIT_BUDGET_SECONDS"  # tells a kernel how long its whole lab may take
 JOBS_VARIABLE = "LABKIT_JOBS"  # tells it how many labs run beside it
@@ -43,6 +46,16 @@ SHAPES = {
     "timings.json": {str: NUMBER},
     PREDICTIONS: {str: {"question": str, "guess": str}},
 }
+
+
+def check_language() -> None:
+    """Refuse a language that the kit has no texts in, which would silently be English.
+
+    Raises LabkitError: `LABKIT_LANG` names one.
+    """
+    language, known = os.environ.get(translations.VARIABLE), ["en", *translations.languages()]
+    if language and language not in known:
+        raise LabkitError(f"{translations.VARIABLE}: there is no language {language!r}{nearest(language, known)}")
 
 
 def read_record(folder: Path, name: str, default: Any) -> Any:

@@ -30,13 +30,16 @@ from labkit.predictions import somebody_is_there
 from labkit.record import (
     JOBS_VARIABLE,
     LARGEST_SEED,
+    OUT_VARIABLE,
     PROFILE_VARIABLE,
     PROFILES,
     STUDY_SECONDS,
+    check_language,
     clear_record,
     plain,
     versions,
 )
+from labkit.scheduler import SCHEDULER_VARIABLE, check_address
 from labkit.waiting import say_what_waits
 
 FIGURE_DPI = 120
@@ -63,14 +66,22 @@ def start_lab(
         out: the folder of this record; None means `default_folder`.
         reference: in the profile cpu, take finished models from the kit's reference, where it fits the faces.
 
-    Raises LabkitError: unknown profile, a seed or path that is none, no data where they should be, or a folder that
-        cannot be written.
+    Raises LabkitError: unknown profile, a seed, path or address that is none, no data where they should
+        be, or a folder that cannot be written.
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
         raise LabkitError(f"SEED = {seed!r}: give a whole number from 0 to {LARGEST_SEED}, without quotes.")
     seed, folder = int(seed), _path("OUT", out)
     if data is not None and not _path("DATA", data).exists():
         raise LabkitError(f"DATA = {str(data)!r}: there is no such file or folder; None takes what the kit finds.")
+    if reference not in (True, False):  # any text, "no" included, would be true
+        raise LabkitError(f"REFERENCE = {reference!r}: give True or False, without quotes.")
+    if address := os.environ.get(SCHEDULER_VARIABLE):
+        check_address(address)
+    try:
+        check_language()
+    except LabkitError as error:  # a notebook in a language that came after this kit is a lab all the same
+        print(f"Hints are in English: {error}")
     profile = choose_profile(profile)
     run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder or default_folder(lab, profile))
     reference_of.activate(_find_reference(run) if reference and profile == "cpu" else None)
@@ -94,7 +105,7 @@ def _path(name: str, given: Any) -> Path | None:
 
 def _find_reference(run: "Run") -> "reference_of.Reference | None":
     """The reference of this lab, where there is one and the faces are to be those that it was made of."""
-    from labkit.data.given import path_for
+    from labkit.data.given import names_in, path_for
     from labkit.drawn.recipe import recipe
 
     try:
@@ -107,7 +118,7 @@ def _find_reference(run: "Run") -> "reference_of.Reference | None":
         print(f"All models are trained here, without the reference: {error}")
         return None
     stand_in = any(each["stand_in_for"] == "CelebA" for each in found.about["data"])  # `use` sees to other faces
-    photographs = path_for("celeba", run.data) or any((data_root() / "celeba").glob("*x*"))
+    photographs = path_for("celeba", run.data) or any("x" in name for name in names_in(data_root() / "celeba"))
     if found.about["seed"] != run.seed or (stand_in and photographs):
         return None
     if found.about["renderer"] != recipe():
@@ -151,7 +162,7 @@ def default_folder(lab: str, profile: str) -> Path:
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
     stems = sorted(path.stem for path in (root / "notebooks").glob(f"{lab}_*.ipynb"))
-    runs = usable_path(os.environ.get("LABKIT_OUT") or root / "runs")
+    runs = usable_path(os.environ.get(OUT_VARIABLE) or root / "runs")
     return runs / profile / (stems[0] if stems else f"lab{lab}")
 
 

@@ -18,24 +18,32 @@ CHECKPOINT_SECONDS = 20.0  # for a program that is stopped
 POLL_SECONDS = 0.5
 
 
-def connect(address: str) -> Any:
-    """A client of the scheduler at `address`, e.g. "tcp://10.0.0.1:8786".
+def check_address(address: str, given: str = SCHEDULER_VARIABLE) -> None:
+    """Refuse what is no address of a scheduler; `given` is the option or variable that a person wrote it in.
+
+    Raises LabkitError: it is none.
+    """
+    if not ADDRESS.fullmatch(address):
+        raise LabkitError(
+            f"{given} {address}: is no address; write it as `dask scheduler` prints it, tcp://HOST:PORT."
+        )
+
+
+def connect(address: str, given: str = "--scheduler") -> Any:
+    """A client of the scheduler at `address`, e.g. "tcp://10.0.0.1:8786", which a person wrote in `given`.
 
     Raises LabkitError: dask.distributed is not installed, or nobody answers there.
     """
     try:
         from distributed import Client
     except ImportError as error:
-        raise LabkitError("--scheduler needs dask.distributed: pip install -e '.[grade]'.") from error
-    if not ADDRESS.fullmatch(address):
-        raise LabkitError(
-            f"--scheduler {address}: is no address; write it as `dask scheduler` prints it, tcp://HOST:PORT."
-        )
+        raise LabkitError(f"{given} needs dask.distributed: pip install -e '.[grade]'.") from error
+    check_address(address, given)
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise LabkitError(
-            f"--scheduler {address}: no scheduler answers there; start one with `dask scheduler` and workers with "
+            f"{given} {address}: no scheduler answers there; start one with `dask scheduler` and workers with "
             "`dask worker ADDRESS --nthreads 1`."
         ) from error
 

@@ -98,6 +98,22 @@ def test_an_unknown_profile_is_refused_by_its_source(monkeypatch, tmp_path):
         report.choose_profile()
 
 
+@pytest.mark.parametrize(("name", "value"), [("LABKIT_SCHEDULER", "nonsense"), ("REFERENCE", "no")])
+def test_what_would_be_met_late_or_never_is_refused_before_a_lab_begins(monkeypatch, tmp_path, name, value):
+    monkeypatch.setenv(name, value)
+    given = {"reference": value} if name == "REFERENCE" else {}
+    with pytest.raises(LabkitError, match=f"^{name}.*{value}"):
+        start_lab("01", profile="smoke", out=tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("language", "known"), [("", True), ("en", True), ("es", True), ("xx", False)])
+def test_a_language_that_there_is_not_is_named_and_stops_no_lab(monkeypatch, tmp_path, capsys, language, known):
+    monkeypatch.setenv("LABKIT_LANG", language)
+    start_lab("01", profile="smoke", out=tmp_path)
+    assert ("Hints are in English: LABKIT_LANG" in capsys.readouterr().out) is not known
+
+
 def test_sizes_are_those_of_the_profile_and_else_those_of_cpu(run):
     sizes = run.sizes(smoke={"epochs": 2}, cpu={"epochs": 20, "layers": 8}, gpu={"epochs": 200})
     assert (sizes.epochs, sizes.layers) == (2, 8)

@@ -19,7 +19,7 @@ import typer
 from labkit.course.grade.command import grade_app, release
 from labkit.errors import LabkitError
 from labkit.files import absolute, atomic_path, no_pipes, relative
-from labkit.record import LARGEST_SEED
+from labkit.record import LARGEST_SEED, OUT_VARIABLE, check_language
 
 app = typer.Typer(
     help="Labs on deep generative models of faces.",
@@ -41,7 +41,7 @@ def run(
     data: Annotated[Path | None, typer.Option(help="where real data lie")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="where results go; runs/ of the project if not given", envvar="LABKIT_OUT"),
+        typer.Option(help="where results go; runs/ of the project if not given", envvar=OUT_VARIABLE),
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="labs at a time")] = 1,
     seed: Annotated[int, typer.Option(help="for every random generator")] = 0,
@@ -55,14 +55,14 @@ def run(
     ] = None,
 ) -> None:
     """Execute labs and write a report page; labs that are up to date are skipped."""
-    from labkit.course.run.labs import choose_labs, list_labs, project_root
+    from labkit.course.run.labs import choose_labs, list_labs
     from labkit.course.run.results import Console, results_table
     from labkit.course.run.run import RunConfig, announcement, run_labs, validate
 
     chosen = choose_labs(labs or [], list_labs())
     config = RunConfig(
         profile=profile,
-        out=out or project_root() / "runs",
+        out=out or _runs(),
         data=data,
         seed=seed,
         jobs=jobs,
@@ -92,19 +92,28 @@ def demo() -> None:
 @reference_app.command("build")
 def build_reference(
     labs: Annotated[list[str] | None, typer.Argument(help="01a or a notebook's name; none means all")] = None,
-    run: Annotated[Path | None, typer.Option(help="folder of the run; runs/study if not given")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="folder of the run; study/ in that of all runs if not given")
+    ] = None,
 ) -> None:
     """Make data/reference/ from a finished run of the profile study, see `make study`."""
-    from labkit.course.run.labs import choose_labs, list_labs, project_root
+    from labkit.course.run.labs import choose_labs, list_labs
     from labkit.fit.reference import build
 
-    source = run or project_root() / "runs" / "study"
+    source = run or _runs() / "study"
     chosen = [lab for lab in choose_labs(labs or [], list_labs()) if labs or (source / lab.stem).is_dir()]
     if not chosen:
         raise LabkitError(f"{source}: holds no lab; run `make study` first, or name a run with --run.")
+    refused = []
     for lab in chosen:
-        size = build(source / lab.stem, models="REFERENCE" in lab.parameters)
-        print(f"{lab.stem}: {size / 2**20:.1f} MB")
+        try:
+            size = build(source / lab.stem, models="REFERENCE" in lab.parameters)
+        except LabkitError as error:  # a lab that was stopped keeps no other one out
+            refused.append(str(error))
+        else:
+            print(f"{lab.stem}: {size / 2**20:.1f} MB")
+    if refused:
+        raise LabkitError("\n".join(refused))
 
 
 @reference_app.command("table")
@@ -271,9 +280,8 @@ def data_list() -> None:
     from labkit.data.inventory import inventory
 
     for entry in inventory():
-        print(
-            f"{entry.name:<24}{entry.kind}" + ("" if entry.images else f", faces are drawn instead; {entry.advice}")
-        )
+        instead = ", faces are drawn instead" if entry.kind == "absent" else ""
+        print(f"{entry.name:<24}{entry.kind}{instead}" + (f"; {entry.advice}" if entry.advice else ""))
         if entry.images:
             print(f"{'':<24}{entry.images:,} images, SHA-256 {entry.checksum[:16]}…, {entry.where}")
 
@@ -330,10 +338,11 @@ def main() -> None:
         _refuse("the working folder is not there any more; go into another, or into it anew.")
     try:
         sys.argv[1:] = [_as_typed(each) for each in sys.argv[1:]]
-        for name in ("LABKIT_DATA", "LABKIT_CACHE", "LABKIT_OUT"):
+        for name in ("LABKIT_DATA", "LABKIT_CACHE", OUT_VARIABLE):
             if path := os.environ.get(name):
                 # Notebooks run in their own folder, where a relative path would mean another place.
                 os.environ[name] = str(absolute(path))
+        check_language()
         try:
             with no_pipes():
                 app()
@@ -386,10 +395,16 @@ def site(
     students: Annotated[bool, typer.Option("--students", help="leave solutions out")] = False,
 ) -> None:
     """Make a static site of an executed run; where there is none, of the notebooks and the reference."""
-    from labkit.course.run.labs import project_root
     from labkit.course.site.build import build_site, newest_run
 
-    print(f"site: {build_site(run or newest_run(project_root() / 'runs'), out, students)}")
+    print(f"site: {build_site(run or newest_run(_runs()), out, students)}")
+
+
+def _runs() -> Path:
+    """The folder of all runs: what one command writes there, another one reads."""
+    from labkit.course.run.labs import project_root
+
+    return Path(os.environ.get(OUT_VARIABLE) or project_root() / "runs")
 
 
 def _parameter(text: str) -> tuple[str, Any]:
@@ -401,7 +416,8 @@ def _parameter(text: str) -> tuple[str, Any]:
     try:
         value = ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return name, value
+        # Of a file here: a notebook runs in its own folder, where a relative path would mean another place.
+        return name, str(absolute(value)) if os.path.exists(value) else value
     try:
         json.dumps(value, allow_nan=False)  # as the run record will hold it
     except (ValueError, TypeError) as error:

@@ -7,6 +7,7 @@ that the first and the last are the same picture; a square looks alike every qua
 
 import hashlib
 import math
+import os
 import zipfile
 import zlib
 from functools import partial
@@ -189,6 +190,6 @@ def _rows(stream: IO[bytes], count: int, width: int, dtype: type) -> np.ndarray:
 def _in_cache(cache: Path) -> Path:
     if mapped(_packed(cache), (COUNT, ROW_BYTES)) is not None:
         return _packed(cache)
-    if not (cache / FILE).is_file():
+    if not os.path.isfile(cache / FILE):
         raise LabkitError(f"nothing whole in {cache}")
     return cache / FILE

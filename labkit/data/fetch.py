@@ -103,7 +103,7 @@ def unasked(cache: Path, download: Callable[[], Path]) -> Path:
 
 def is_offline() -> bool:
     """Whether `LABKIT_OFFLINE` forbids the network."""
-    return os.environ.get("LABKIT_OFFLINE", "0") not in ("", "0")
+    return os.environ.get("LABKIT_OFFLINE", "0").lower() not in ("", "0", "false", "no", "off")
 
 
 class _RefusedError(Exception):

@@ -11,6 +11,7 @@ from typing import Any
 from labkit.errors import LabkitError
 from labkit.files import shown, usable_path
 
+# Of what lies in a closed folder os.path says no here, where pathlib raises PermissionError: data stop no lab.
 DSPRITES_FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 OLIVETTI_FILES = ("olivetti_py3.pkz", "olivettifaces.mat", "olivetti_faces.npy")
 # Data set → how its files and folders are called; its subfolder has the data set's name.
@@ -30,12 +31,14 @@ def path_for(data_set: str, data: str | Path | None) -> Path | None:
     A path that holds only other data sets says nothing about this one. A path that is missing or unknown is meant
     for all: whoever named it must hear that it is wrong.
 
-    Raises LabkitError: see `usable_path`.
+    Raises LabkitError: a folder that may not be read; and see `usable_path`.
     """
     given = data or os.environ.get("LABKIT_DATA")
     if not given:
         return None
     path = usable_path(given)
+    if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
+        raise LabkitError(f"{shown(path)}: cannot be looked into (Permission denied); change its permissions.")
     held = {name for name, marks in MARKS.items() if _holds(path, name, marks)}
     return path if data_set in held or not held else None
 
@@ -45,12 +48,12 @@ def file_in(path: Path, data_set: str, names: Iterable[str]) -> Path:
 
     Raises LabkitError: there is none.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return path
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise LabkitError(f"{shown(path)}: there is no such file or folder; correct the path, or unset LABKIT_DATA.")
     for file in (folder / name for folder in (path, path / data_set) for name in names):
-        if file.is_file():
+        if os.path.isfile(file):
             return file
     raise LabkitError(
         f"{shown(path)}: holds no {' or '.join(names)}, nor does its subfolder {data_set}; "
@@ -71,8 +74,8 @@ def first_of(sources: Iterable[Callable[[], Any]]) -> tuple[Any, str]:
 
 def _holds(path: Path, data_set: str, marks: tuple[str, ...]) -> bool:
     fits = re.compile("|".join(map(translate, marks))).match
-    if path.is_dir():
-        places = [place for place in (path, path / data_set) if place.is_dir()]
+    if os.path.isdir(path):
+        places = [place for place in (path, path / data_set) if os.path.isdir(place)]
         names = [name for place in places for name in names_in(place)]
         zips = [place / name for place in places for name in names_in(place) if name.lower().endswith(".zip")]
     else:
@@ -92,7 +95,7 @@ def names_in(folder: Path) -> list[str]:
 
 def _entries(path: Path) -> list[str]:
     """The names in a zip: a zip's own name does not tell whose it is."""
-    if not path.is_file():  # a pipe would be waited for
+    if not os.path.isfile(path):  # a pipe would be waited for
         return []
     try:
         with zipfile.ZipFile(path) as archive:

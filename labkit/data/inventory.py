@@ -1,12 +1,14 @@
 """Which data sets this machine has, and whether they are still what they were."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from labkit.data.celeba.prepare import prepared_report
+from labkit.data.celeba.prepare import REPORT, prepared_report
+from labkit.data.given import names_in, path_for
 from labkit.data.olivetti import olivetti_here
 from labkit.drawn.portraits import cached_files, synthetic_celeba
 from labkit.drawn.recipe import recipe
@@ -22,11 +24,11 @@ class Entry:
     """One data set on this machine."""
 
     name: str  # with its size where there are several
-    kind: str  # "real", "stand-in", or "absent"
-    images: int  # how many, 0 where it is absent
-    checksum: str  # SHA-256, empty where it is absent
+    kind: str  # "real", "stand-in", "given" (by a path, not read), "damaged" or "absent"
+    images: int  # how many, 0 where it is none of the first two
+    checksum: str  # SHA-256, empty where there are no images
     where: str  # file or folder
-    advice: str = ""  # how to get it where it is absent
+    advice: str = ""  # what to know of it where there are no images
 
 
 def inventory() -> list[Entry]:
@@ -39,6 +41,8 @@ def verify() -> Iterator[tuple[str, str]]:
     entry = _olivetti()
     if entry.images:
         yield entry.where, ""  # the loader has compared the pixels
+    elif entry.kind == "damaged":
+        yield entry.where, entry.advice
     for path, _ in cached_files():
         yield str(path), _verify_stand_in(path)
     for place in _prepared():
@@ -55,8 +59,12 @@ def verify() -> Iterator[tuple[str, str]]:
 def _olivetti() -> Entry:
     try:
         faces = olivetti_here()
-    except LabkitError:
-        faces = None
+    except LabkitError as error:
+        return Entry("Olivetti faces", "damaged", 0, "", os.environ.get("LABKIT_DATA", ""), str(error))
+    cache = data_root() / "olivetti"
+    if faces is None and (aside := sorted(name for name in names_in(cache) if name.endswith(".damaged"))):
+        where = str(cache / aside[0])
+        return Entry("Olivetti faces", "damaged", 0, "", where, f"{where}: was put aside; delete it, or get it anew")
     if faces is None:
         advice = "lab 01 tries to download them; or set LABKIT_DATA to a folder that has them"
         return Entry("Olivetti faces", "absent", 0, "", "", advice)
@@ -65,6 +73,14 @@ def _olivetti() -> Entry:
 
 def _celeba() -> Iterator[Entry]:
     found = False
+    try:
+        given = path_for("celeba", None)
+    except LabkitError as error:
+        yield Entry("CelebA", "damaged", 0, "", os.environ.get("LABKIT_DATA", ""), str(error))
+        return
+    if given:
+        found = True
+        yield Entry("CelebA", "given", 0, "", str(given), f"labs take it from {given}, which LABKIT_DATA names")
     for place in _prepared():
         if (report := prepared_report(place.parent, place.name)) is not None:
             found = True
@@ -100,4 +116,5 @@ def _verify_stand_in(path: Path) -> str:
 
 def _prepared() -> list[Path]:
     """The folders of prepared sizes, whole or not."""
-    return sorted(path.parent for path in (data_root() / "celeba").glob("*/report.json"))
+    folder = data_root() / "celeba"
+    return [folder / name for name in sorted(names_in(folder)) if os.path.isfile(folder / name / REPORT)]

@@ -79,6 +79,8 @@ def _from_cache(cache: Path) -> FaceSet:
     try:
         return _load(path)
     except LabkitError as error:
+        if isinstance(error.__cause__, OSError):  # it may be whole, and others may be able to read it
+            raise
         aside = path.with_name(path.name + ".damaged")
         with contextlib.suppress(OSError):
             os.replace(path, aside)
@@ -95,7 +97,7 @@ def _from_scikit_learn() -> FaceSet:
 
 
 def _find(folder: Path) -> Path | None:
-    return next((folder / name for name in OLIVETTI_FILES if (folder / name).is_file()), None)
+    return next((folder / name for name in OLIVETTI_FILES if os.path.isfile(folder / name)), None)
 
 
 def _load(path: Path) -> FaceSet:

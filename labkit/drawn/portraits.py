@@ -1,6 +1,7 @@
 """A stand-in for CelebA: drawn faces with attributes, ten shots a person, split by person, cached on disk."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,8 +82,11 @@ def synthetic_celeba(
 
 def cached_files() -> list[tuple[Path, int]]:
     """The files of pixels that earlier calls have left, and how many faces each holds."""
-    found = [(path, NAMED.fullmatch(path.name)) for path in sorted(_folder().glob("celeba-*.npy"))]
-    return [(path, int(match[1])) for path, match in found if match]
+    try:
+        names = sorted(os.listdir(_folder()))
+    except OSError:  # nothing there, or a cache that somebody else has closed
+        return []
+    return [(_folder() / name, int(match[1])) for name in names if (match := NAMED.fullmatch(name))]
 
 
 def _folder() -> Path:

@@ -26,7 +26,7 @@ def load_photo(path: str | Path, size: int = 64, grey: bool = True) -> np.ndarra
         uint8 (1 or 3, size, size).
 
     Raises LabkitError: the file is missing, a folder or a pipe, empty, no image, damaged, too small or too large, or
-        has pixels that are not finite.
+        has pixels that are negative, not finite, or LAB colours.
     """
     path = usable_path(path)
     if not path.exists():
@@ -65,10 +65,14 @@ def _square(path: Path, image: Image.Image, size: int) -> Image.Image:
 
 def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
     """RGB on white, whatever the mode: palette, alpha, CMYK, 16 or 32 bits."""
+    if image.mode == "LAB":  # Pillow would take its numbers for others
+        raise LabkitError(f"{shown(path)}: its colours are of the kind LAB; save it anew as JPEG or PNG.")
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, np.float32)
-        if not np.isfinite(values).all():
-            raise LabkitError(f"{shown(path)}: some pixels are NaN or infinite; save it anew as JPEG or PNG.")
+        if not np.isfinite(values).all() or values.min() < 0:
+            raise LabkitError(
+                f"{shown(path)}: some pixels are negative, NaN or infinite; save it anew as JPEG or PNG."
+            )
         white = 65535.0 if image.mode.startswith("I;16") else _white(values)
         image = Image.fromarray((values * (255.0 / white)).clip(0.0, 255.0).round().astype(np.uint8))
     if image.has_transparency_data:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 from labkit.errors import LabkitError
 from labkit.files import atomic_path
 from labkit.fit import reference
+from labkit.fit.state import FORMAT, read_checkpoint
 from labkit.fit.step import Update
 
-FORMAT = "labkit checkpoint 1"
 NAME = "checkpoint.pt"
 # Writing may take at most this share of the time of a run.
 WRITING_SHARE = 0.05
@@ -53,7 +52,7 @@ class Checkpoints:
         offered = reference.offer(self.path)
         if not self.path.exists():
             return None if offered is None else self._from_reference(offered)
-        content = self._read(self.path)
+        content = read_checkpoint(self.path)
         if content["config"] != self._config:
             raise LabkitError(
                 f"{self.path}: is the checkpoint of another run ({_differences(content['config'], self._config)}); "
@@ -83,36 +82,17 @@ class Checkpoints:
         return time.monotonic() >= self._due
 
     def _from_reference(self, path: Path) -> dict[str, Any] | None:
-        """The end of this run in the reference; None, with a sentence, where that is of something else."""
-        content = self._read(path)
+        """The end of this run in the reference; None, with a sentence, where that is damaged or of something else."""
+        try:
+            content = read_checkpoint(path)
+        except LabkitError:
+            print(f"{path}: is damaged: this model is trained instead.")
+            return None
         there, here = ({**config, "precision": ""} for config in (content["config"], self._config))
         if there != here:  # what computed it decides neither what it is nor what it may be used for
             print(f"The reference is stale here ({_differences(there, here)}): this model is trained instead.")
             return None
         return content["state"]
-
-    def _read(self, path: Path) -> dict[str, Any]:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                if damaged := archive.testzip():  # torch itself would load a flipped byte as a weight
-                    raise ValueError(damaged)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            if (
-                not isinstance(content, dict)
-                or content["format"] != FORMAT
-                or not {"config", "state"} <= content.keys()
-            ):
-                raise ValueError("is something else")
-        except (PermissionError, MemoryError) as error:  # the file may be whole: nothing is to be deleted
-            raise LabkitError(
-                f"{path}: cannot be read ({error or 'memory is full'}); mend that and go on."
-            ) from error
-        except Exception as error:  # whatever torch meets in another's file
-            raise LabkitError(
-                f"{path}: is not a whole labkit checkpoint (cut short, or made by something else); "
-                "delete it to train anew, or choose another run_dir."
-            ) from error
-        return content
 
 
 def trained_epochs(run_dir: str | Path) -> int:

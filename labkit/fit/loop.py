@@ -28,7 +28,7 @@ Monitor = Callable[[TrainingState, dict[str, float]], None]
 
 
 class TrainingDiverged(LabkitError):  # noqa: N818
-    """Too many steps in a row had a non-finite loss or gradient; the weights are the last finite ones."""
+    """Too many steps in a row, or all, had a non-finite loss or gradient; the weights are the last finite ones."""
 
 
 class Batches(Protocol):
@@ -130,7 +130,7 @@ def fit(
         progress: show a progress line, with throughput and time left.
 
     Raises:
-        TrainingDiverged: 50 steps of an update in a row were skipped.
+        TrainingDiverged: 50 steps of an update in a row were skipped, or all of a shorter run.
         Interrupted: Ctrl-C or a kernel's stop button; the checkpoint is written.
         LabkitError: arguments that do not fit together, a foreign or damaged checkpoint, a folder or disk
             that cannot be written.
@@ -192,7 +192,7 @@ def fit(
                         row = run.finish_epoch(batches.count)
                         bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
                         look(row)
-                        _stop_if_diverged(run)
+                        _stop_if_diverged(run, epochs, len(batches))
                         if said := reference.compare(checkpoints.path, run.rows, updates[0].name):
                             say(said)
             checkpoints.save(run.state_dict())
@@ -259,9 +259,11 @@ def _train_epoch(
     return True
 
 
-def _stop_if_diverged(run: TrainingState) -> None:
+def _stop_if_diverged(run: TrainingState, epochs: int, batches: int) -> None:
+    """Also at the end of a run that never took a step, however short: it must not count as done."""
     for step in run.steps:
-        if (in_a_row := step.books.in_a_row) >= SKIPS_BEFORE_STOP:
+        nothing = run.is_over(epochs) and step.books.skipped == run.epoch * batches
+        if (in_a_row := step.books.in_a_row) >= SKIPS_BEFORE_STOP or nothing:
             raise TrainingDiverged(
                 f"update {step.update.name!r}: the loss or its gradient was not finite in the last {in_a_row} "
                 f"steps, up to epoch {run.epoch}; lower the learning rate, or limit the gradient (clip=1.0)."

@@ -6,8 +6,10 @@ trained before, and `fit` refuses one of another model, of other data or setting
 """
 
 import io
+import os
 import platform
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from torch import Tensor
 from labkit.claims import NEEDS_PHOTOGRAPHS
 from labkit.errors import LabkitError
 from labkit.files import atomic_path, read_json, write_json
-from labkit.fit.state import DISCRIMINATOR
+from labkit.fit.state import DISCRIMINATOR, read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1] / "reference"  # a link to data/reference of the project
 ABOUT, CHECKPOINT = "about.json", "checkpoint.pt"
@@ -103,7 +105,10 @@ def compare(path: Path | None, rows: list[dict[str, float]], name: str) -> str:
     if _active is None or path is None or path.absolute() != _active.run_folder / _active.live / CHECKPOINT:
         return ""
     theirs = _active.folder / _active.live / CHECKPOINT
-    before = torch.load(theirs, map_location="cpu", weights_only=True)["state"]["rows"] if theirs.is_file() else []
+    try:
+        before = read_checkpoint(theirs)["state"]["rows"] if theirs.is_file() else []
+    except LabkitError:
+        return f"{theirs}: is damaged, so this model is not compared with the reference" if len(rows) == 1 else ""
     if not before or len(rows) not in (1, len(before)):
         return ""
     here, there = rows[-1][name], before[len(rows) - 1].get(name, float("nan"))
@@ -146,7 +151,7 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
 
     Raises LabkitError: the run did not end well, or its record is damaged; it is of another profile than study, or of
     drawn faces and another seed than 0; its files are larger than what may be committed; or seed 0 was not run before
-    it on the same photographs at the same sizes.
+    it on the same photographs at the same sizes, with the same claims. The reference is as it was then.
     """
     read = {name: read_json(run_folder / f"{name}.json") for name in ("config", "state", "metrics", "claims")}
     if not isinstance(read["state"], dict) or read["state"].get("state") != "ok" or not read["config"]:
@@ -166,8 +171,29 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
         data = [{name: value for name, value in each.items() if name != "source"} for each in about["data"]]
         write_json(folder / PHOTOGRAPHS, _by_seed(folder / PHOTOGRAPHS, about | {"data": data}))
         return (folder / PHOTOGRAPHS).stat().st_size
-    for old in sorted(set(folder.rglob("*")) - {folder / PHOTOGRAPHS}, reverse=True):
-        old.unlink() if old.is_file() else old.rmdir()
+    root.mkdir(parents=True, exist_ok=True)
+    # Made beside what there is, which stays until the new is known to be whole and small enough.
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=root) as place:
+        new = Path(place) / folder.name
+        _fill(new, run_folder, read, models)
+        if (folder / PHOTOGRAPHS).exists():
+            shutil.copyfile(folder / PHOTOGRAPHS, new / PHOTOGRAPHS)
+        sizes = {path.relative_to(new): path.stat().st_size for path in new.rglob("*") if path.is_file()}
+        if too_large := [folder / path for path, size in sizes.items() if size > LARGEST_FILE]:
+            raise LabkitError(f"{too_large[0]}: is larger than {LARGEST_FILE >> 20} MB; use a smaller model.")
+        others = (path for path in root.rglob("*") if path.is_file() and not {folder, Path(place)} & {*path.parents})
+        if (total := sum(sizes.values()) + sum(path.stat().st_size for path in others)) > LARGEST:
+            raise LabkitError(
+                f"{root}: {total / 2**20:.1f} MB are more than the {LARGEST >> 20} that may be committed."
+            )
+        if folder.exists():
+            os.replace(folder, Path(place) / "before")
+        os.replace(new, folder)
+    return sum(sizes.values())
+
+
+def _fill(folder: Path, run_folder: Path, read: dict[str, Any], models: bool) -> None:
+    """Put into `folder` what `build` keeps of a run on drawn faces, whose record was `read`."""
     found = [path for path in sorted(run_folder.rglob("*")) if models and not _is_own(path.relative_to(run_folder))]
     contents = {path: content for path in found if path.name == CHECKPOINT and (content := slim(path))}
     cells = {path.with_suffix(""): path for path in found if path.suffix == ".json" and _is_cell(read_json(path))}
@@ -195,12 +221,6 @@ def build(run_folder: Path, root: Path = ROOT, models: bool = True) -> int:
         with atomic_path(folder / script.relative_to(run_folder)) as temporary:
             shutil.copyfile(script, temporary)
     write_json(folder / ABOUT, _about(read) | {"live": live})
-    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-    if too_large := [str(path) for path, size in sizes.items() if size > LARGEST_FILE]:
-        raise LabkitError(f"{too_large[0]}: is larger than {LARGEST_FILE >> 20} MB; use a smaller model.")
-    if (total := sum(path.stat().st_size for path in root.rglob("*") if path.is_file())) > LARGEST:
-        raise LabkitError(f"{root}: {total / 2**20:.1f} MB are more than the {LARGEST >> 20} that may be committed.")
-    return sum(sizes.values())
 
 
 def verdicts(root: Path = ROOT) -> list[dict[str, Any]]:
@@ -232,10 +252,16 @@ def slim(path: Path) -> dict[str, Any] | None:
 
     Without a GAN's discriminator too, half of its weights: no lab asks it once the generator is trained. None for
     one that is not at the end of an epoch.
+
+    Raises LabkitError: it is damaged, or cannot be read.
     """
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = read_checkpoint(path)
+    except LabkitError as error:
+        remedy = "or run the lab again in the profile study with --force"
+        raise LabkitError(f"{path}: is damaged or cannot be read; mend that, {remedy}.") from error
     state = content["state"]
-    if state["step"]:
+    if state["step"] or not state["rows"]:
         return None
     rest = {name: value for name, value in state.items() if name not in ("rng", "monitored")}
     half = {name: _half(state[name]) for name in ("model", "best_weights")}
@@ -294,8 +320,14 @@ def _by_seed(path: Path, about: dict[str, Any]) -> dict[str, Any]:
     """What stands at `path`, with the verdicts of one seed more; anew where that seed is 0."""
     seed, found = str(about["seed"]), {claim["id"]: claim["verdict"] for claim in about["claims"]}
     kept = about if seed == "0" else read_json(path)
-    if not kept or any(kept[name] != about[name] for name in ("data", "sizes", "profile")):
-        raise LabkitError(f"{path}: is not of seed 0 on these photographs at these sizes; build that run first.")
+    if (
+        not isinstance(kept, dict)
+        or any(kept.get(name) != about.get(name) for name in ("data", "sizes", "profile"))
+        or {claim["id"] for claim in kept["claims"]} != found.keys()
+    ):
+        raise LabkitError(
+            f"{path}: is not of seed 0 on these photographs at these sizes with these claims; build that run first."
+        )
     for claim in kept["claims"]:
         claim["by_seed"] = claim.get("by_seed", {"0": claim["verdict"]}) | {seed: found[claim["id"]]}
     return kept

@@ -3,8 +3,10 @@
 import math
 import random
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from labkit.errors import LabkitError
 from labkit.fit.step import GuardedStep
 
+FORMAT = "labkit checkpoint 1"
 DISCRIMINATOR = "discriminator."  # how the names of its weights begin
 
 
@@ -113,6 +116,28 @@ class TrainingState:
             set_rng_state(rng)
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint's file holds: its "format", its "config" and the "state", on the CPU.
+
+    Raises LabkitError: it is damaged, or something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # torch itself would load a flipped byte as a weight
+                raise ValueError(damaged)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or content["format"] != FORMAT or not {"config", "state"} <= content.keys():
+            raise ValueError("is something else")
+    except (PermissionError, MemoryError) as error:  # the file may be whole: nothing is to be deleted
+        raise LabkitError(f"{path}: cannot be read ({error or 'memory is full'}); mend that and go on.") from error
+    except Exception as error:  # whatever torch meets in another's file
+        raise LabkitError(
+            f"{path}: is not a whole labkit checkpoint (cut short, or made by something else); "
+            "delete it to train anew, or choose another run_dir."
+        ) from error
+    return content
 
 
 def add_columns(row: dict[str, float], columns: dict[str, float], of: str) -> None:

@@ -65,6 +65,9 @@ class Cell:
             # Infinities and NaN stand there as text; null, lists and other words are nobody's numbers.
             result = {name: float(value) for name, value in content["result"].items()}
         except (AttributeError, KeyError, TypeError, ValueError):
+            if path is offered:
+                print(f"{path}: is damaged: this model is trained instead.")
+                return None
             raise LabkitError(
                 f"{self.path}: is no cell of this sweep (made by something else, or another config of the same "
                 "name); choose another folder, or delete the file to train that model anew."
@@ -78,10 +81,16 @@ class Cell:
     def train(self, train_one: TrainOne) -> dict[str, float]:
         """Its numbers, from training it; they are in its file then.
 
-        Raises LabkitError: `train_one` returns something else than numbers, or a name of the config.
+        Raises LabkitError: `train_one` returns something else than numbers, or a name of the config; or its folder
+            cannot be made.
         """
+        folder = self.path.with_suffix("")
+        try:  # `fit` makes none where it takes the model from the reference
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LabkitError(f"{folder}: cannot be made ({error.strerror}); choose another folder.") from error
         with reference.measuring():
-            result = _numbers(train_one(self.config, self.seed, self.path.with_suffix("")), self.values)
+            result = _numbers(train_one(self.config, self.seed, folder), self.values)
         about = {"format": FORMAT, "config": self.values, "seed": self.seed}
         written = {name: value if math.isfinite(value) else str(value) for name, value in result.items()}
         write_json(self.path, about | {"result": written, DIGEST: _digest(written)})

@@ -30,7 +30,7 @@ def train(address: str, cells: Sequence[Cell], train_one: TrainOne, tell: Callab
 
     Raises LabkitError: no scheduler answers, `train_one` cannot be sent to others, or a model fails.
     """
-    with connect(address) as client, _parcel(cells, train_one) as parcel:
+    with connect(address, SCHEDULER_VARIABLE) as client, _parcel(cells, train_one) as parcel:
         from distributed import CancelledError, KilledWorker, as_completed
 
         program, tasks = ["-m", "labkit.fit.sweep_cluster", parcel], {}

@@ -91,6 +91,28 @@ def test_where_a_profile_that_there_is_not_was_named_is_said(arguments, named, p
     assert f"labkit: {named}there is no profile" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "arguments", "words"),
+    [
+        ("LABKIT_SCHEDULER", "nonsense", ["run", "00"], "LABKIT_SCHEDULER nonsense: is no address"),
+        ("LABKIT_LANG", "xx", ["labs"], "LABKIT_LANG: there is no language 'xx'; choose among en, "),
+        ("LABKIT_OUT", "pyproject.toml", ["run", "00"], "pyproject.toml: cannot hold results (Not a directory);"),
+        ("LABKIT_OUT", "elsewhere", ["reference", "build"], os.path.join("elsewhere", "study: holds no lab")),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_said_at_the_door(
+    name, value, arguments, words, project, monkeypatch, capsys
+):
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["labkit", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and words in said and not {"--out", "--scheduler"} & {*said.split()}
+
+
 @pytest.mark.parametrize("written", [["--course=~/course"], ["--course", "~/course"]])
 def test_a_home_folder_that_the_shell_left_as_it_is(written, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -208,6 +230,30 @@ def test_a_parameter_is_read_as_python_or_else_as_text(text, value):
         cli._parameter("=3")
 
 
+def test_a_parameter_that_names_a_file_here_names_it_in_a_notebook_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "me.png").touch()
+    assert cli._parameter("PHOTO=me.png") == ("PHOTO", str(tmp_path / "me.png"))
+
+
+def test_a_lab_that_did_not_end_well_keeps_no_other_out_of_the_reference(project, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    for stem in ("00_quick", "01_long"):
+        (tmp_path / stem).mkdir()
+
+    def build(folder, models):
+        if folder.name == "00_quick":
+            raise LabkitError(f"{folder}: is no run that ended well.")
+        return 2**20
+
+    monkeypatch.setattr("labkit.fit.reference.build", build)
+    monkeypatch.setattr(sys, "argv", ["labkit", "reference", "build", "--run", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr()
+    assert end.value.code == 2 and "00_quick: is no run that ended well" in said.err and "01_long: 1.0 MB" in said.out
+
+
 def test_help_and_refusals_do_not_wait_for_torch():
     program = "import sys, labkit.course.cli, labkit.course.run.run; print({'torch', 'papermill'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
@@ -305,6 +351,18 @@ def test_options_that_the_kit_does_not_know_reach_jupyterlab(project, monkeypatc
         cli.main()
     assert started[0][2] == "jupyterlab" and started[0][-3:] == ["--allow-root", "--port", "8899"]
     assert f"--ServerApp.root_dir={project / 'notebooks'}" in started[0]
+
+
+def test_make_takes_the_profile_from_the_environment(tmp_path):
+    kit = tmp_path / "kit"
+    kit.write_text('#!/bin/sh\nprintf "%s " "$@"\n')
+    kit.chmod(0o755)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for given, typed, taken in (("smoke", [], "smoke"), ("smoke", ["PROFILE=gpu"], "gpu"), ("", [], "cpu")):
+        command = ["make", "-s", "-C", root, "run", f"KIT={kit}", "READY=", *typed]
+        environment = {**os.environ, "LABKIT_PROFILE": given}
+        said = subprocess.check_output(command, env=environment, text=True, timeout=300)
+        assert f"--profile {taken} " in said
 
 
 def test_data_may_have_blanks_and_a_home_folder(project, tmp_path):

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from labkit.data.fetch import fetch
+from labkit.data.fetch import fetch, is_offline
 from labkit.errors import LabkitError
 from labkit.files import data_root
 
@@ -160,3 +160,11 @@ def test_data_root(monkeypatch, tmp_path):
     assert data_root() == tmp_path / "data"
     os.remove(tmp_path / "pyproject.toml")
     assert tmp_path not in data_root().parents
+
+
+@pytest.mark.parametrize(
+    ("value", "offline"), [("1", True), ("yes", True), ("", False), ("0", False), ("False", False)]
+)
+def test_a_variable_that_says_no_does_not_mean_yes(monkeypatch, value, offline):
+    monkeypatch.setenv("LABKIT_OFFLINE", value)
+    assert is_offline() is offline

@@ -39,6 +39,13 @@ def test_nothing_there_is_said_with_what_takes_its_place(cache):
     assert not list(verify())
 
 
+def test_a_path_that_labs_take_photographs_from_is_no_absence(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_DATA", str(write_official(tmp_path / "source", jpegs(3))))
+    entries = {entry.name: entry for entry in inventory()}
+    assert entries["CelebA"].kind == "given" and str(tmp_path / "source") in entries["CelebA"].advice
+    assert entries["Olivetti faces"].kind == "absent" and not list(verify())
+
+
 def test_real_and_stand_in_are_told_apart(filled):
     kinds = {entry.name: (entry.kind, entry.images) for entry in inventory() if entry.images}
     assert kinds == {"CelebA 64x64": ("real", 70), "synthetic CelebA": ("stand-in", 20)}
@@ -55,6 +62,20 @@ def test_a_damaged_file_is_named(filled, name):
     path = filled / "celeba" / "64x64" / name
     damage(path)
     assert [file for file, problem in verify() if "SHA-256 differs" in problem] == [str(path)]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_damaged_file_of_olivetti_is_no_absent_one(cache, tmp_path, monkeypatch, given):
+    path = tmp_path / "olivetti_py3.pkz" if given else cache / "olivetti" / "olivetti_py3.pkz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"half")
+    if given:
+        monkeypatch.setenv("LABKIT_DATA", str(path))
+    for _ in range(2):  # one in the cache is put aside when it is met
+        ((file, problem),) = verify()
+        assert file.startswith(str(path)) and "olivetti_py3.pkz" in problem
+    (entry,) = (entry for entry in inventory() if entry.name == "Olivetti faces")
+    assert entry.kind == "damaged" and not entry.images
 
 
 def test_other_files_beside_the_stand_ins_are_passed_over(filled):

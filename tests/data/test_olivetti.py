@@ -308,6 +308,20 @@ def test_a_damaged_cache_is_put_aside_and_replaced(official, cache, online, serv
     assert not capsys.readouterr().out
 
 
+def test_a_cache_that_cannot_be_read_is_not_put_aside(official, drawn, cache, monkeypatch, capsys):
+    """It may be whole, and belong to a class."""
+    cache.mkdir(parents=True, exist_ok=True)
+    shutil.copy(official.pkz, cache / "olivetti_py3.pkz")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(MODULE, "_read_pkz", refuse)
+    assert olivetti() is drawn
+    assert "cannot be read (Permission denied)" in capsys.readouterr().out
+    assert [path.name for path in cache.iterdir()] == ["olivetti_py3.pkz"]
+
+
 def test_a_damaged_cache_without_network_gives_the_stand_in(official, drawn, cache, capsys):
     cache.mkdir(parents=True)
     (cache / "olivettifaces.mat").write_bytes(b"half")

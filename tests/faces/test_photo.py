@@ -184,7 +184,12 @@ def test_a_large_jpeg_is_close_to_the_slow_way(tmp_path):
     assert abs(load_photo(path)[0].astype(int) - np.asarray(plain, int)).max() <= 4
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_colours_that_would_be_taken_for_others_are_refused(tmp_path):
+    with pytest.raises(LabkitError, match="of the kind LAB"):
+        load_photo(saved(Image.new("LAB", (32, 32), (128, 0, 0)), tmp_path / "p.tiff"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5])
 def test_pixels_that_are_not_finite_are_refused(tmp_path, value):
     values = np.full((32, 32), 0.5, np.float32)
     values[3, 4] = value

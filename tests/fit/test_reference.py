@@ -246,6 +246,18 @@ def test_another_model_is_trained_and_says_why(root, tmp_path, capsys):
     assert reference.active().taken == []
 
 
+@pytest.mark.parametrize("name", ["longer/checkpoint.pt", f"sweep/{LIVE}/checkpoint.pt", "sweep/*.json"])
+def test_a_damaged_file_of_the_reference_is_named_and_stops_no_lab(built, root, tmp_path, capsys, name):
+    for path in (root / STEM).glob(name):
+        path.write_text("[]")
+    lab = live(root, tmp_path / "run")
+    table, _, longer = lab.run()
+    captured = capsys.readouterr()
+    assert name.split("/")[0] in captured.out + captured.err and "is damaged" in captured.out + captured.err
+    pd.testing.assert_frame_equal(table, built[1])
+    pd.testing.assert_series_equal(longer.history.loss, built[3].history.loss)
+
+
 def test_a_shorter_training_is_no_end_of_it(root, tmp_path):
     lab = live(root, tmp_path / "run", epochs=1)
     lab.model(5, 0, tmp_path / "run" / "sweep" / cell_name(CONFIGS[1] | {"seed": 0}))
@@ -305,8 +317,9 @@ def test_further_seeds_on_photographs_add_their_verdicts_to_those_of_seed_0(tmp_
     about = {"text": "it holds", "measured": {}, "on": "photographs"}
 
     def build(seed, verdict, **changed):
+        name = changed.pop("id", "A1")
         write_json(folder / "config.json", config | {"seed": seed} | changed)
-        write_json(folder / "claims.json", [about | {"id": "A1", "verdict": verdict}])
+        write_json(folder / "claims.json", [about | {"id": name, "verdict": verdict}])
         reference.build(folder, root)
         return reference.on_photographs(root)
 
@@ -320,6 +333,8 @@ def test_further_seeds_on_photographs_add_their_verdicts_to_those_of_seed_0(tmp_
     assert "reproduced (2 of 3 seeds) |" in claims_markdown(claims)
     with pytest.raises(LabkitError, match="at these sizes"):
         build(3, "reproduced", sizes={"width": 4})
+    with pytest.raises(LabkitError, match="with these claims"):
+        build(3, "reproduced", id="A2")
     assert "seeds)" not in claims_markdown(build(0, "reproduced"))
 
 
@@ -357,6 +372,47 @@ def test_what_is_too_large_to_commit_is_refused(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(reference, limit, 10)
     with pytest.raises(LabkitError, match=r"smaller model|more than"):
         reference.build(finished(tmp_path / STEM), tmp_path / "reference")
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("wrong", ["LARGEST", "LARGEST_FILE", "checkpoint"])
+def test_a_build_that_is_refused_leaves_the_reference_as_it_was(root, tmp_path, monkeypatch, wrong):
+    before, lab = files(root), Lab(finished(tmp_path / STEM))
+    lab.model(4, 0, lab.folder / "longer")
+    path = lab.folder / "longer" / "checkpoint.pt"
+    if wrong == "checkpoint":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        monkeypatch.setattr(reference, wrong, 10)
+    with pytest.raises(LabkitError, match=r"smaller model|more than|checkpoint\.pt: is damaged .* --force"):
+        reference.build(lab.folder, root)
+    assert files(root) == before
+
+
+def test_a_flipped_byte_of_a_run_is_not_made_the_reference(tmp_path):
+    lab = Lab(finished(tmp_path / STEM))
+    lab.model(4, 0, lab.folder / "longer")
+    path = lab.folder / "longer" / "checkpoint.pt"
+    weights = torch.load(path, weights_only=True)["state"]["model"]["1.weight"].numpy().tobytes()
+    content = bytearray(path.read_bytes())
+    content[content.index(weights)] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(LabkitError, match="is damaged"):
+        reference.build(lab.folder, tmp_path / "reference")
+
+
+def test_the_reference_before_is_gone_once_there_is_another(root, tmp_path):
+    (root / STEM / "photographs.json").write_text("{}")
+    (root / "98_other").mkdir()
+    lab = Lab(finished(tmp_path / STEM))
+    lab.model(4, 0, lab.folder / "other")
+    assert reference.build(lab.folder, root) == sum(map(len, files(root).values()))
+    assert {path.name for path in root.iterdir()} == {STEM, "98_other"}
+    found = {path.relative_to(root / STEM).as_posix() for path in files(root)}
+    assert found == {"about.json", "photographs.json", "other/checkpoint.pt"}
 
 
 def test_of_a_gan_the_generator_is_taken_alone(tmp_path):

@@ -64,5 +64,18 @@ def test_bad_steps_that_end_in_a_good_one_do_not_stop_the_run():
 
 
 def test_an_epoch_without_a_good_step_has_no_mean():
-    result = quick(net(), ListBatches([rows(8) + 100.0] * 3), BAD["loss is NaN"], epochs=2)
-    assert result.history["mse"].isna().all() and result.history["skipped"].tolist() == [3, 3]
+    factors = iter([math.nan] * 3 + [1.0] * 3)
+    result = quick(net(), ListBatches([rows(8)] * 3), lambda m, b: exact_loss(m, b) * next(factors), epochs=2)
+    assert result.history["mse"].isna().tolist() == [True, False]
+    assert result.history["skipped"].tolist() == [3, 0]
+
+
+def test_a_short_run_without_a_good_step_does_not_count_as_done(same, tmp_path):
+    """Its checkpoint would be taken for the finished run once the loss is mended."""
+    batches, model = ListBatches([rows(8)] * 3), net()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(TrainingDiverged, match=r"'mse'.*last 6 steps, up to epoch 2"):
+        quick(model, batches, lambda m, b: exact_loss(m, b) * math.nan, epochs=2, run_dir=tmp_path)
+    assert same(before, model.state_dict())
+    mended = quick(net(), batches, exact_loss, epochs=2, run_dir=tmp_path)
+    assert mended.history["skipped"].tolist() == [0, 0]

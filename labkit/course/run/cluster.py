@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,18 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
     if said is None:
         late = f"killed: its {task['budget_seconds']:.0f} s were spent and it took no interrupt"
         return asdict(Outcome("timed out", late, task["budget_seconds"]))
-    outcome = None
-    for line in said.splitlines():
-        message = json.loads(line) if line.startswith("{") else {}
-        outcome = message.get("outcome", outcome)
-    return outcome or asdict(Outcome("failed", f"its process ended with status {process.returncode}; see {log}"))
+    return _outcome(said) or asdict(
+        Outcome("failed", f"its process ended with status {process.returncode}; see {log}")
+    )
+
+
+def _outcome(said: str) -> dict[str, Any] | None:
+    """The last outcome among the lines of what a process has printed; a library's may begin like a message."""
+    for line in reversed(said.splitlines()):
+        with suppress(ValueError, RecursionError):
+            if line.startswith("{") and (outcome := json.loads(line).get("outcome")):
+                return outcome
+    return None
 
 
 def _wait(process: subprocess.Popen, away: Path, until: float) -> str | None:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from labkit.errors import LabkitError
 from labkit.files import sha256, usable_path, write_json
 from labkit.record import NOTEBOOK, PAGE, RECORD_FILES, STATE, read_record, versions
 
+PACKAGE = Path(__file__).parents[2]
 CHECKPOINTS = "checkpoints"
 DEPTH = 4  # folders within folders: three, in one called celeba
-NO_DATA = ("README.md", "reference")
+NO_DATA = ("README.md", "reference", "synthetic")  # the last is drawn, by what the hash of the package stands for
 TABLES = ("list_*", "[iI]dentity_*")  # of CelebA, which may lie beside the images
 MADE_OF = "made_of.json"
 LEFT = ("figures/*.png", "explorer/*.js", "*.safetensors")  # by a lab, for the page, the site and other labs
@@ -30,6 +31,7 @@ def fingerprint(lab: Lab, parameters: dict[str, Any], data_folders: list[Path]) 
         "parameters": {name: value for name, value in parameters.items() if name != "OUT"},
         "versions": versions(),
         "data": data_identity(data_folders),
+        "reference": _reference_hash(lab) if _takes_reference(lab, parameters) else "none",
     }
 
 
@@ -105,9 +107,22 @@ def drop_stale_checkpoints(folder: Path, now: dict[str, Any], force: bool) -> No
         write_json(checkpoints / MADE_OF, now)
 
 
+def _takes_reference(lab: Lab, parameters: dict[str, Any]) -> bool:
+    """Whether models of a run may come from the reference; what a study finds does not depend on it, but makes it."""
+    return parameters["PROFILE"] == "cpu" and bool(parameters.get("REFERENCE", "REFERENCE" in lab.parameters))
+
+
+def _reference_hash(lab: Lab) -> str:
+    folder = PACKAGE / "reference" / lab.stem
+    return _hash(folder, (path for path in folder.rglob("*") if path.is_file()))
+
+
 def _package_hash() -> str:
-    package = Path(__file__).parents[2]
+    return _hash(PACKAGE, (path for path in PACKAGE.rglob("*") if path.suffix in DECIDING))
+
+
+def _hash(folder: Path, paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(each for each in package.rglob("*") if each.suffix in DECIDING):
-        digest.update(f"{path.relative_to(package).as_posix()} {sha256(path)}\n".encode())
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
     return digest.hexdigest()

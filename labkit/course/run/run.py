@@ -36,6 +36,7 @@ from labkit.record import (
     LARGEST_SEED,
     LOG,
     NOTEBOOK,
+    OUT_VARIABLE,
     PAGE,
     PROFILE_VARIABLE,
     PROFILES,
@@ -43,7 +44,7 @@ from labkit.record import (
     clear_record,
     read_record,
 )
-from labkit.scheduler import connect
+from labkit.scheduler import SCHEDULER_VARIABLE, connect
 
 FREE_BYTES = 200 * 2**20
 GRACE_SECONDS = 60.0
@@ -109,9 +110,11 @@ def validate(config: RunConfig, labs: list[Lab]) -> RunConfig:
     if given and not os.path.exists(absolute(given)):
         name = f"--data {given}" if data else f"LABKIT_DATA={given}"
         raise LabkitError(f"{name}: does not exist; give the folder or file that holds the data.")
-    _check_room(out / config.profile)
+    _check_room(out, config.profile)
     if config.scheduler is None:
         jobs = sharing = min(config.jobs, max(1, len(labs)))
+        if address := os.environ.get(SCHEDULER_VARIABLE):  # whom the sweeps of these labs will ask
+            connect(address, SCHEDULER_VARIABLE).close()
     else:
         jobs = max(1, len(labs))
         with connect(config.scheduler) as client:
@@ -326,17 +329,20 @@ class _Runner:
             self.console.say(f"✗ {result.lab}: {result.state} after {result.seconds:.0f} s: {result.message}{kept}")
 
 
-def _check_room(folder: Path) -> None:
+def _check_room(out: Path, profile: str) -> None:
     """Find out before hours of work whether results can be written, by writing."""
+    said = f"{OUT_VARIABLE}={out}" if os.environ.get(OUT_VARIABLE) == str(out) else f"--out {out}"
+    folder = out / profile
     try:
         write_text(folder / ".room", "x" * 4096)
         (folder / ".room").unlink()
     except LabkitError as error:
-        raise LabkitError(f"--out {folder}: {error.__cause__}; choose another folder.") from error
+        why = getattr(error.__cause__, "strerror", None) or error.__cause__
+        raise LabkitError(f"{said}: cannot hold results ({why}); choose another folder.") from error
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
         raise LabkitError(
-            f"--out {folder}: only {free / 2**20:.0f} MB are free; make {FREE_BYTES / 2**20:.0f} MB of room "
+            f"{said}: only {free / 2**20:.0f} MB are free; make {FREE_BYTES / 2**20:.0f} MB of room "
             "or choose another folder."
         )
 

@@ -5,6 +5,7 @@ once (`labkit data celeba`, or here where a path is given); nothing of 1.4 GB is
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,17 +69,16 @@ def celeba(
         places = (path, path / "celeba")
         place = next((place for place in places if prepared_report(place, name) is not None), None)
         if place is None:
-            source = _open(path / "celeba" if (path / "celeba").is_dir() else path, places, name)
+            source = _open(path / "celeba" if os.path.isdir(path / "celeba") else path, places, name)
             report = prepare(source, height, width, cache, patience=PATIENCE_SECONDS)
             if "decoded" in report:  # a label that is lost is said once
                 print("\n".join(_understood(report)))
         found = load_prepared((place or cache) / name)
     elif prepared_report(cache, name) is not None:
         found = load_prepared(cache / name)
-    elif (cache / name / REPORT).is_file():
-        print(
-            f"{cache / name}: is a prepared set that is not whole, so it is left out; run labkit data celeba again."
-        )
+    elif os.path.isdir(cache / name):
+        said = "is a prepared set that is not whole, or that you may not read, so it is left out"
+        print(f"{cache / name}: {said}; run labkit data celeba again, or change its permissions.")
     lacking = "" if found is None else lacks(found, needs)
     if found is not None and not lacking:
         return all_parts(found)
@@ -95,7 +95,7 @@ def celeba(
 
 def _home(path: Path) -> Path:
     """The folder of prepared sizes for a path to one of them, or to a file in it; any other path as it is."""
-    return next((each.parent for each in (path, path.parent) if (each / REPORT).is_file()), path)
+    return next((each.parent for each in (path, path.parent) if os.path.isfile(each / REPORT)), path)
 
 
 def _open(path: Path, places: Sequence[Path], name: str) -> Source:
@@ -103,7 +103,7 @@ def _open(path: Path, places: Sequence[Path], name: str) -> Source:
     try:
         return open_source(path)
     except LabkitError as error:
-        if (place := next((each for each in places if (each / name / REPORT).is_file()), None)) is None:
+        if (place := next((each for each in places if os.path.isfile(each / name / REPORT)), None)) is None:
             if sizes := sorted(file.parent.name for each in places for file in each.glob(f"*/{REPORT}")):
                 said = (
                     f"holds CelebA prepared as {' and '.join(sizes)}, not as {name}; give the photographs themselves"

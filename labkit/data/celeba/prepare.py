@@ -66,17 +66,15 @@ def prepare(
                 print(f"CelebA {size} is prepared anew: other {' and '.join(changed)} than it was made of.")
             for left in folder.glob(f".{size}-*"):  # by a kill
                 shutil.rmtree(left)
-            work = Path(tempfile.mkdtemp(prefix=f".{size}-", dir=folder))
-            try:
+            with tempfile.TemporaryDirectory(prefix=f".{size}-", dir=folder, ignore_cleanup_errors=True) as place:
+                work = Path(place) / size  # a folder of its own: a temporary one is closed to all others, a class too
+                work.mkdir()
                 report = _make(source, height, width, work, progress) | {"made of": made_of}
                 seconds = {name: report.pop(name) for name in ("decoded", "seconds")}
                 write_json(work / REPORT, report)
                 if (folder / size).exists():
-                    os.rename(folder / size, work / "old")
+                    os.rename(folder / size, Path(place) / "old")
                 os.rename(work, folder / size)
-                shutil.rmtree(folder / size / "old", ignore_errors=True)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
             return report | seconds
     except Timeout:
         raise LabkitError(
@@ -112,7 +110,7 @@ def _make(source: Source, height: int, width: int, work: Path, progress: bool) -
     needed = count * (3 * height * width + LABEL_BYTES)
     if (free := shutil.disk_usage(work).free) < 1.02 * needed:
         raise LabkitError(
-            f"{work.parent}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; "
+            f"{work.parents[1]}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; "
             "free some space or set LABKIT_CACHE to another folder."
         )
     labels = read_labels(source, source.images)  # first: a table that cannot be read is said before the work

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from consoles import Recorder
 
+from labkit.course.run import cluster as cluster_module
 from labkit.course.run.labs import list_labs
 from labkit.course.run.run import RunConfig, run_labs, validate
 from labkit.errors import LabkitError
@@ -120,6 +121,13 @@ def test_a_wrong_address_is_one_sentence(monkeypatch):
     monkeypatch.setattr("labkit.scheduler.CONNECT_SECONDS", 1)
     with pytest.raises(LabkitError, match="no scheduler answers there; start one"):
         connect("tcp://127.0.0.1:9")
+
+
+def test_what_a_library_prints_beside_the_outcome_does_not_hide_it():
+    assert cluster_module._outcome('{"cell": 1}\n{warm up}\n{"outcome": {"state": "ok"}}\n{done}\n') == {
+        "state": "ok"
+    }
+    assert cluster_module._outcome("{warm up}\n") is None
 
 
 def test_labs_that_share_a_machine_get_as_many_times_their_budget(project):

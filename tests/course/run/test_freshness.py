@@ -8,8 +8,10 @@ import pytest
 from labkit.course.pages.run_page import write_index
 from labkit.course.run import freshness, run
 from labkit.course.run.freshness import data_folders, data_identity, record_hashes, why_stale
+from labkit.course.run.labs import read_lab
 from labkit.course.run.results import Console, Result
 from labkit.course.run.run import RunConfig
+from labkit.drawn.portraits import synthetic_celeba
 from labkit.errors import LabkitError
 from labkit.files import write_json
 from labkit.record import PREDICTIONS, SHAPES, read_record
@@ -73,6 +75,28 @@ def test_it_is_said_what_changed(record):
     assert why_stale(record, NOW | {"data": "other"}) == "its data changed"
     write_json(record / "state.json", read_record(record, "state.json", {}) | {"state": "failed"})
     assert "not ended well" in why_stale(record, NOW)
+
+
+@pytest.mark.parametrize(
+    ("profile", "given", "depends"),
+    [
+        ("cpu", {}, True),
+        ("cpu", {"REFERENCE": False}, False),
+        ("smoke", {}, False),
+        ("study", {}, False),  # it makes the reference, and would never be done
+    ],
+)
+def test_another_reference_is_noticed_where_models_are_taken_from_it(
+    make_lab, tmp_path, monkeypatch, profile, given, depends
+):
+    monkeypatch.setattr(freshness, "PACKAGE", tmp_path)
+    lab = read_lab(make_lab(tmp_path / "notebooks", "01_lab", ["1"], extra="REFERENCE = True"))
+    parameters, seen = {"PROFILE": profile, **given}, []
+    for about in ("{}", '{"live": ""}'):
+        (tmp_path / "reference" / "01_lab").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "reference" / "01_lab" / "about.json").write_text(about)
+        seen.append(freshness.fingerprint(lab, parameters, []))
+    assert {name for name in seen[0] if seen[0][name] != seen[1][name]} == ({"reference"} if depends else set())
 
 
 def other_shapes(value):
@@ -174,6 +198,16 @@ def test_data_are_noticed_wherever_the_loaders_look(tmp_path, monkeypatch, place
     assert len(set(seen)) == 3
     (file.parent / "loop").symlink_to(tmp_path)
     assert data_identity(data_folders(data, tmp_path))
+
+
+def test_faces_drawn_for_another_lab_or_profile_are_no_other_data(tmp_path, monkeypatch):
+    """A night's study would begin anew."""
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    before = data_identity(data_folders(None, tmp_path))
+    synthetic_celeba(2)
+    assert list(tmp_path.glob("*/celeba-2-*.npy"))
+    assert data_identity(data_folders(None, tmp_path)) == before
 
 
 def test_what_other_code_has_trained_goes_wherever_it_lies(tmp_path, monkeypatch):

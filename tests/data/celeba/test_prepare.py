@@ -114,6 +114,13 @@ def test_what_is_prepared_in_a_shared_cache_needs_no_right_to_write(official, tm
         prepared(write_official(tmp_path / "other", IMAGES, identity=None), tmp_path / "out")
 
 
+def test_a_class_can_read_what_one_of_it_has_prepared(official, tmp_path):
+    prepared(official, tmp_path / "out")
+    (tmp_path / "usual").mkdir()
+    usual = (tmp_path / "usual").stat().st_mode
+    assert (tmp_path / "out" / "64x64").stat().st_mode == usual
+
+
 def repaired(text: str) -> str:
     """One label of the first row turned round."""
     lines = text.splitlines()
