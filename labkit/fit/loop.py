@@ -130,7 +130,7 @@ def fit(
         progress: show a progress line, with throughput and time left.
 
     Raises:
-        TrainingDiverged: 50 steps of an update in a row were skipped, or all of a shorter run.
+        TrainingDiverged: 50 steps of an update in a row were skipped, or all of a shorter run with a run_dir.
         Interrupted: Ctrl-C or a kernel's stop button; the checkpoint is written.
         LabkitError: arguments that do not fit together, a foreign or damaged checkpoint, a folder or disk
             that cannot be written.
@@ -192,7 +192,7 @@ def fit(
                         row = run.finish_epoch(batches.count)
                         bar.epoch(run.epoch, updates[0].name, row[updates[0].name])
                         look(row)
-                        _stop_if_diverged(run, epochs, len(batches))
+                        _stop_if_diverged(run, checkpoints.path and epochs * len(batches))
                         if said := reference.compare(checkpoints.path, run.rows, updates[0].name):
                             say(said)
             checkpoints.save(run.state_dict())
@@ -259,10 +259,10 @@ def _train_epoch(
     return True
 
 
-def _stop_if_diverged(run: TrainingState, epochs: int, batches: int) -> None:
-    """Also at the end of a run that never took a step, however short: it must not count as done."""
+def _stop_if_diverged(run: TrainingState, kept: int | None) -> None:
+    """Also where none of the `kept` steps of a run with a checkpoint was taken, however few: it is not done."""
     for step in run.steps:
-        nothing = run.is_over(epochs) and step.books.skipped == run.epoch * batches
+        nothing = bool(kept) and step.books.skipped == kept
         if (in_a_row := step.books.in_a_row) >= SKIPS_BEFORE_STOP or nothing:
             raise TrainingDiverged(
                 f"update {step.update.name!r}: the loss or its gradient was not finite in the last {in_a_row} "
