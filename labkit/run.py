@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
 from labkit import predictions
+from labkit.beginning import choose_device, choose_profile, default_folder, find_reference, given_path
 from labkit.claims import NEEDS_PHOTOGRAPHS, UNDECIDED, Claim, card_html, card_text, claims_html, claims_text
 from labkit.errors import CheckFailed, LabkitError, nearest
 from labkit.faces.faceset import FaceSet
-from labkit.files import atomic_path, data_root, relative, usable_path, write_json
+from labkit.files import atomic_path, relative, write_json
 from labkit.fit import reference as reference_of
 from labkit.fit.progress import allow_time
 from labkit.fit.state import seed_everything
@@ -30,9 +31,6 @@ from labkit.predictions import somebody_is_there
 from labkit.record import (
     JOBS_VARIABLE,
     LARGEST_SEED,
-    OUT_VARIABLE,
-    PROFILE_VARIABLE,
-    PROFILES,
     STUDY_SECONDS,
     check_language,
     clear_record,
@@ -71,8 +69,8 @@ def start_lab(
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
         raise LabkitError(f"SEED = {seed!r}: give a whole number from 0 to {LARGEST_SEED}, without quotes.")
-    seed, folder = int(seed), _path("OUT", out)
-    if data is not None and not _path("DATA", data).exists():
+    seed, folder = int(seed), given_path("OUT", out)
+    if data is not None and not given_path("DATA", data).exists():
         raise LabkitError(f"DATA = {str(data)!r}: there is no such file or folder; None takes what the kit finds.")
     if reference not in (True, False):  # any text, "no" included, would be true
         raise LabkitError(f"REFERENCE = {reference!r}: give True or False, without quotes.")
@@ -84,7 +82,7 @@ def start_lab(
         print(f"Hints are in English: {error}")
     profile = choose_profile(profile)
     run = Run(lab=lab, profile=profile, seed=seed, data=data, folder=folder or default_folder(lab, profile))
-    reference_of.activate(_find_reference(run) if reference and profile == "cpu" else None)
+    reference_of.activate(find_reference(lab, seed, data, run.folder) if reference and profile == "cpu" else None)
     plt.rcdefaults()  # a matplotlibrc of the user's, e.g. text.usetex, must not decide how a lab's figures look
     seed_everything(seed)
     allow_time(BUDGET_SECONDS[profile], f"the {profile} profile")
@@ -92,78 +90,6 @@ def start_lab(
         notebook.set_custom_exc((NotImplementedError, NameError), say_what_waits)
     print(f"Lab {lab} · profile {profile} · {run.device.type} · seed {seed} · results go to {relative(run.folder)}")
     return run
-
-
-def _path(name: str, given: Any) -> Path | None:
-    """What a notebook's parameter names; the empty text would mean the working folder."""
-    if given is None:
-        return None
-    if not isinstance(given, str | os.PathLike) or not str(given).strip():
-        raise LabkitError(f"{name} = {given!r}: give a path as text, or None for what the kit chooses.")
-    return usable_path(given)
-
-
-def _find_reference(run: "Run") -> "reference_of.Reference | None":
-    """The reference of this lab, where there is one and the faces are to be those that it was made of."""
-    from labkit.data.given import names_in, path_for
-    from labkit.drawn.recipe import recipe
-
-    try:
-        (folder,) = {path.parent for path in reference_of.ROOT.glob(f"{run.lab}_*/{reference_of.ABOUT}")}
-    except ValueError:
-        return None
-    try:
-        found = reference_of.Reference(folder, run.folder)
-    except LabkitError as error:
-        print(f"All models are trained here, without the reference: {error}")
-        return None
-    stand_in = any(each["stand_in_for"] == "CelebA" for each in found.about["data"])  # `use` sees to other faces
-    photographs = path_for("celeba", run.data) or any("x" in name for name in names_in(data_root() / "celeba"))
-    if found.about["seed"] != run.seed or (stand_in and photographs):
-        return None
-    if found.about["renderer"] != recipe():
-        print("The reference is stale, since faces are drawn in another way now: all models are trained here.")
-        return None
-    return found
-
-
-def choose_profile(name: str | None = None) -> str:
-    """The profile to use: `name`, else `LABKIT_PROFILE`, else by device ("gpu" with CUDA, "cpu" without).
-
-    Raises LabkitError: there is no such profile.
-    """
-    origin = "PROFILE"
-    if name is None:
-        name, origin = os.environ.get(PROFILE_VARIABLE) or None, PROFILE_VARIABLE
-    if name is None:
-        return "gpu" if torch.cuda.is_available() else "cpu"
-    if name not in PROFILES:
-        raise LabkitError(f"{origin}: there is no profile {name!r}{nearest(str(name), PROFILES)}")
-    return name
-
-
-def choose_device(profile: str) -> torch.device:
-    """Where a profile computes: `gpu` on an accelerator where there is one, all else on the CPU.
-
-    The others stay on the CPU even beside a GPU, so that their numbers are the same on every machine.
-    """
-    if profile == "gpu" and torch.cuda.is_available():
-        return torch.device("cuda")
-    if profile == "gpu" and torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
-def default_folder(lab: str, profile: str) -> Path:
-    """<runs>/<profile>/<stem of the lab's notebook>, where <runs> is `LABKIT_OUT` or runs/ of the project.
-
-    Outside a project it is runs/ of the working folder.
-    """
-    here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
-    stems = sorted(path.stem for path in (root / "notebooks").glob(f"{lab}_*.ipynb"))
-    runs = usable_path(os.environ.get(OUT_VARIABLE) or root / "runs")
-    return runs / profile / (stems[0] if stems else f"lab{lab}")
 
 
 class Run:

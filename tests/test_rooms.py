@@ -18,7 +18,7 @@ FLOORS = (
     ("data", "fit"),
     ("flows", "vae", "gan", "hvae", "classifier", "matching", "oracle", "doctor"),
     ("metrics", "plots"),
-    ("labs", "predictions"),
+    ("labs", "predictions", "beginning"),
     ("run",),
     ("course.pages",),
     ("course.run", "course.oracle"),
