@@ -7,6 +7,7 @@ writes a checkpoint from which the run goes on bit for bit.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -136,7 +137,7 @@ def fit(
             that cannot be written.
     """
     updates = [updates] if isinstance(updates, Update) else list(updates)
-    _check(model, updates, batches, epochs, precision)
+    _check(model, updates, batches, epochs, precision, seed)
     if (watch and not validate) or (patience is not None and not watch):
         raise LabkitError("fit: patience needs watch, and watch needs validate; give all that are needed.")
     if len({callback.name for callback in callbacks}) < len(callbacks) or validate_every < 1:
@@ -308,7 +309,7 @@ def _farewell(run: TrainingState, epochs: int, path: Path | None) -> str:
     return f"{where}; the checkpoint is {path}: do the same again to go on from there"
 
 
-def _check(model: nn.Module, updates: list[Update], batches: Batches, epochs: int, precision: str) -> None:
+def _check(model: nn.Module, updates: list[Update], batches: Batches, epochs: int, precision: str, seed: int) -> None:
     ours = {id(parameter) for parameter in model.parameters()}
     for update in updates:
         trained = trained_parameters(update)
@@ -321,6 +322,9 @@ def _check(model: nn.Module, updates: list[Update], batches: Batches, epochs: in
     names = [update.name for update in updates]
     if len(set(names)) < len(names):
         raise LabkitError(f"fit: two updates share a name in {names}; give each its own.")
+    for name, value in (("epochs", epochs), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise LabkitError(f"fit: {name}={value!r} is no whole number; give one, without quotes.")
     if not updates or not len(batches) or epochs < 1:
         raise LabkitError("fit: there is no update, no batch or no epoch; give at least one of each.")
     if precision not in ("float32", "bf16", "auto"):

@@ -295,6 +295,8 @@ def test_what_does_not_fit_together_is_refused_in_one_sentence():
     refused("no update, no batch or no epoch", [])
     refused("no update, no batch or no epoch", batches=ListBatches([]))
     refused("no update, no batch or no epoch", epochs=0)
+    for name, value in (("epochs", 2.5), ("epochs", "2"), ("epochs", True), ("seed", "0"), ("seed", None)):
+        refused(f"{name}={value!r} is no whole number", **{name: value})
     refused("validate_every", validate_every=0)
     refused("patience needs watch", patience=3)
     refused("watch needs validate", watch="x")
